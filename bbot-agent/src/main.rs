@@ -1,0 +1,2 @@
+//! The build agent.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Btrfs subvolumes as a build agent needs them: snapshot, delete, atomic replace

@@ -1,0 +1,1 @@
+//! Toolchain and machine locks by which build agents share a host

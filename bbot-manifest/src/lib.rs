@@ -1,0 +1,1 @@
+//! The manifest text format of build2 and the typed manifests of the bbot protocol

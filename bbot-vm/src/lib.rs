@@ -1,0 +1,1 @@
+//! One QEMU guest: process, QMP, tap, TFTP redirection

@@ -1,0 +1,1 @@
+//! The farm for demo and tests.
