@@ -1,2 +1,70 @@
-//! The commands of `cargo xtask`.
-fn main() {}
+//! The project's own commands, run as `cargo xtask NAME`.
+//!
+//! Everything that these commands need beyond the Rust toolchain is installed by the first of them, `setup`; so
+//! this program is built from the standard library and a hash, and needs no system library itself.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod command;
+mod failure;
+mod house;
+mod setup;
+mod vectors;
+
+use std::env;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use failure::Outcome;
+
+const HELP: &str = "\
+Usage: cargo xtask COMMAND [ARGUMENTS]
+
+  setup           install the Debian packages that building and testing need
+  image           build the test machine's image, its toolchain and its packages; print their folder
+                    [--out DIR]   put them there instead of the cache below target/
+  demo            the main job once, for real: bootstrap a machine, build, report to a controller
+                    [--keep]      leave the scratch farm for a look
+  test            set up, build, and run every test; ARGUMENTS select tests
+  check           formatting, lints, documentation, tidiness, packages
+  bench NAME      measure; NAME is agent, manifest or tftp
+  vectors DIR     check bbot-manifest against the test vectors in DIR
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&arguments) {
+        Ok(code) => code,
+        Err(failure) => {
+            say(format_args!("xtask: {failure}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[&str]) -> Outcome<ExitCode> {
+    match arguments {
+        ["setup"] => setup::run(),
+        ["bench", name, options @ ..] => bench::run(name, options),
+        ["vectors", folder] => vectors::run(folder),
+        [] | ["help" | "--help" | "-h"] => {
+            say(format_args!("{}", HELP.trim_end()));
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => {
+            say(format_args!(
+                "xtask: no such command: {}\n\n{}",
+                arguments.join(" "),
+                HELP.trim_end()
+            ));
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// Tells the user one thing, on standard error; standard output is for what a command makes.
+fn say(line: std::fmt::Arguments<'_>) {
+    // With standard error closed there is nobody left to tell.
+    writeln!(io::stderr(), "{line}").ok();
+}

@@ -1,0 +1,73 @@
+//! Programs that the commands run.
+
+use std::io::{self, BufRead as _, BufReader};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+
+use crate::failure::{Context as _, Failure, Outcome};
+use crate::say;
+
+/// Shows the command line, runs it, and returns how it ended.
+pub(crate) fn status(command: &mut Command) -> Outcome<ExitStatus> {
+    announce(command);
+    command.status().context(name(command))
+}
+
+/// As [`status`], but anything other than success is a failure.
+pub(crate) fn succeed(command: &mut Command) -> Outcome<()> {
+    let status = status(command)?;
+    if status.success() { Ok(()) } else { Err(ended(command, status)) }
+}
+
+/// Runs a command silently and returns its standard output; its standard error becomes part of
+/// the failure.
+pub(crate) fn output(command: &mut Command) -> Outcome<Vec<u8>> {
+    let output = command.stdin(Stdio::null()).output().context(name(command))?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    let why = String::from_utf8_lossy(&output.stderr);
+    Err(Failure::new(format!("{}\n{}", ended(command, output.status), why.trim_end())))
+}
+
+/// Shows the command line and runs it; what it prints goes on to standard error and, line by
+/// line, to `see`.
+pub(crate) fn watch(mut command: Command, mut see: impl FnMut(&str)) -> Outcome<ExitStatus> {
+    announce(&command);
+    let (reader, writer) = io::pipe().context("cannot make a pipe")?;
+    let both = writer.try_clone().context("cannot make a pipe")?;
+    let mut child = command.stdout(writer).stderr(both).spawn().context(name(&command))?;
+    // The command keeps the writing ends, and with them the reader waiting.
+    drop(command);
+    for text in BufReader::new(reader).split(b'\n') {
+        let text = text.context("cannot read what a command prints")?;
+        let text = String::from_utf8_lossy(&text);
+        say(format_args!("{text}"));
+        see(&text);
+    }
+    child.wait().context("cannot wait for a command")
+}
+
+/// The exit code that tells our caller how a program ended.
+pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
+    // As a shell does: 128 and the signal's number.
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+fn announce(command: &Command) {
+    let mut words = vec![String::from("$")];
+    let set = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    words.extend(set.map(|(name, value)| format!("{}={}", name.display(), value.display())));
+    words.push(name(command));
+    words.extend(command.get_args().map(|argument| argument.display().to_string()));
+    say(format_args!("{}", words.join(" ")));
+}
+
+fn name(command: &Command) -> String {
+    command.get_program().display().to_string()
+}
+
+fn ended(command: &Command, status: ExitStatus) -> Failure {
+    Failure::new(format!("{}: {status}", name(command)))
+}
