@@ -1,0 +1,326 @@
+//! The locks between real processes: this program starts itself again, see [`Peer`].
+#![allow(clippy::unwrap_used, reason = "all of this is test code, also outside of #[test]")]
+
+mod peer;
+mod sys;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::thread::JoinHandleExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bbot_lock::{
+    Content, Error, Holder, HostLock, InstanceLock, MachineLock, MachineState, inspect, probe,
+};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::libc;
+use nix::sys::pthread::pthread_kill;
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use peer::Peer;
+
+/// Is not a test of its own: the other process starts here.
+#[test]
+fn peer() {
+    peer::run();
+}
+
+struct Fixture {
+    directory: TempDir,
+    toolchain: PathBuf,
+    machine: PathBuf,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (toolchain, machine) =
+            (directory.path().join("toolchain.lock"), directory.path().join("m.lock"));
+        Self { directory, toolchain, machine }
+    }
+
+    fn start(&self, job: &str) -> Peer {
+        Peer::start(job, self.directory.path())
+    }
+
+    fn probe(&self) -> MachineState {
+        probe(&HostLock::lock(&self.toolchain).unwrap(), &self.machine).unwrap()
+    }
+
+    fn content(&self) -> String {
+        fs::read_to_string(&self.machine).unwrap()
+    }
+
+    /// Has the job done by four processes at once; each adds 200 to a counter.
+    #[track_caller]
+    fn check_count(&self, job: &str) {
+        let counter = self.directory.path().join("counter");
+        fs::write(&counter, "0").unwrap();
+        let peers: Vec<_> = (0..4).map(|_| self.start(job)).collect();
+        peers.into_iter().for_each(Peer::join);
+        assert_eq!(fs::read_to_string(counter).unwrap(), "800");
+    }
+}
+
+/// `W6`: only one process at a time has the host lock.
+#[test]
+fn host_lock_excludes() {
+    Fixture::new().check_count("count under the host lock");
+}
+
+/// `W7`: only one process at a time has a machine, though each removes the lock file.
+#[test]
+fn machine_lock_excludes() {
+    let f = Fixture::new();
+    f.check_count("count under a machine lock");
+    assert!(!f.machine.try_exists().unwrap());
+    assert!(f.toolchain.try_exists().unwrap());
+}
+
+/// The unlink race, as wild as it gets: with no host lock, the lock file is opened, locked and
+/// removed by all at once.
+#[test]
+fn machine_lock_excludes_whoever_opened_a_file_that_was_removed() {
+    let f = Fixture::new();
+    f.check_count("count under a bare machine lock");
+    assert!(!f.machine.try_exists().unwrap());
+}
+
+/// `W12`, `W25`, `W27`: what the others see of a machine, from the bootstrap to the release.
+#[test]
+fn the_lock_file_names_its_holder() {
+    let f = Fixture::new();
+    assert_eq!(inspect(&f.machine).unwrap(), Content::Absent);
+    let mut peer = f.start("obey");
+    let pid = peer.pid();
+    peer.tell("acquire");
+    assert_eq!(f.content(), pid.to_string());
+    peer.tell("build");
+    assert_eq!(f.content(), format!("{pid} {}", u64::MAX));
+    let building = Holder { pid, priority: Some(u64::MAX) };
+    assert_eq!(inspect(&f.machine).unwrap(), Content::Holder(building));
+
+    peer.tell("let the others look");
+    assert_eq!(f.probe(), MachineState::Busy(Some(building)));
+    let refused = MachineLock::acquire(&HostLock::lock(&f.toolchain).unwrap(), &f.machine);
+    assert_eq!(refused.unwrap().unwrap_err(), Some(building));
+
+    peer.tell("suspend");
+    assert_eq!(f.content(), pid.to_string());
+    assert_eq!(f.probe(), MachineState::Busy(Some(Holder { pid, priority: None })));
+    peer.tell("suspend");
+    assert_eq!(f.content(), pid.to_string());
+
+    peer.tell("release");
+    assert_eq!(f.probe(), MachineState::Free);
+    assert_eq!(inspect(&f.machine).unwrap(), Content::Absent);
+}
+
+/// Dropping a machine's lock releases it: file and all.
+#[test]
+fn drop_releases() {
+    let f = Fixture::new();
+    let mut peer = f.start("obey");
+    peer.tell("acquire");
+    peer.tell("drop");
+    assert!(!f.machine.try_exists().unwrap());
+}
+
+/// `W41`: SIGKILL frees all locks of a process, though a program that it had started lives on.
+#[test]
+fn a_killed_process_holds_nothing() {
+    let f = Fixture::new();
+    let instance = f.directory.path().join("instance.lock");
+    let mut peer = f.start("obey");
+    let pid = peer.pid();
+    for command in ["acquire", "build", "start a child"] {
+        peer.tell(command);
+    }
+    assert!(HostLock::try_lock(&f.toolchain).unwrap().is_none());
+    assert!(InstanceLock::try_acquire(&instance).unwrap().is_none());
+    peer.kill();
+
+    let host = HostLock::try_lock(&f.toolchain).unwrap().expect("the host lock is free");
+    assert!(InstanceLock::try_acquire(&instance).unwrap().is_some());
+    // The lock file is still there and says what it said. It is not true any more.
+    let dead = Holder { pid, priority: Some(u64::MAX) };
+    assert_eq!(inspect(&f.machine).unwrap(), Content::Holder(dead));
+    assert_eq!(probe(&host, &f.machine).unwrap(), MachineState::Free);
+    assert_eq!(inspect(&f.machine).unwrap(), Content::Holder(dead));
+
+    // The next holder's content has nothing of the old, longer one.
+    let mut lock = MachineLock::acquire(&host, &f.machine).unwrap().expect("the machine is free");
+    assert_eq!(f.content(), std::process::id().to_string());
+    lock.write(&host, Some(7)).unwrap();
+    assert_eq!(f.content(), format!("{} 7", std::process::id()));
+    lock.write(&host, None).unwrap();
+    assert_eq!(f.content(), std::process::id().to_string());
+}
+
+/// A reader like the C++ agent, which dies on a content that it cannot parse, never gets one.
+#[test]
+fn a_cxx_reader_understands_what_we_write() {
+    let f = Fixture::new();
+    let mut peer = f.start("write");
+    let mut seen = [0; 2];
+    while peer.is_running() {
+        let host = HostLock::lock(&f.toolchain).unwrap();
+        match cxx_read(&f.machine) {
+            None => {}
+            Some((pid, priority)) => {
+                assert_eq!(pid, i64::from(peer.pid()));
+                seen[usize::from(priority.is_some())] += 1;
+            }
+        }
+        drop(host);
+    }
+    peer.join();
+    assert!(seen.iter().all(|n| *n > 0), "{seen:?}");
+}
+
+/// Reads the holder as the C++ agent does when its try to lock fails; there each `expect` is an
+/// assertion. `None`: nobody has the lock.
+fn cxx_read(path: &Path) -> Option<(i64, Option<u64>)> {
+    // The C++ agent makes a file that is not there and removes it again. This reader does not: the
+    // writer's own attempt would find it locked.
+    let file = OpenOptions::new().read(true).write(true).open(path).ok()?;
+    let mut file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Err((file, Errno::EWOULDBLOCK)) => file,
+        Ok(_) => return None,
+        Err((_, errno)) => panic!("{errno}"),
+    };
+    let mut buffer = [0; 64];
+    let n = file.read(&mut buffer).unwrap();
+    assert!(n > 0 && n < buffer.len());
+    let content = std::str::from_utf8(&buffer[..n]).expect("ASCII");
+    let (pid, priority) = content.split_once(' ').map_or((content, None), |(a, b)| (a, Some(b)));
+    Some((pid.parse().expect("a pid"), priority.map(|p| p.parse().expect("a priority"))))
+}
+
+/// `W7`: what the C++ agent wrote, and what nobody should have written.
+#[test]
+fn contents_of_others() {
+    let f = Fixture::new();
+    for (content, holder) in [
+        ("4242", Some(Holder { pid: 4242, priority: None })),
+        ("4242 100", Some(Holder { pid: 4242, priority: Some(100) })),
+        ("", None),
+        ("4242 100\n", None),
+        ("-1 100", None),
+        ("who has this?", None),
+        ("4242 10000000000000000000000000000000000000000000000000000000000000", None),
+    ] {
+        fs::write(&f.machine, content).unwrap();
+        let file = File::open(&f.machine).unwrap();
+        let other = Flock::lock(file, FlockArg::LockExclusiveNonblock).unwrap();
+        assert_eq!(f.probe(), MachineState::Busy(holder), "{content:?}");
+        assert_eq!(f.content(), content);
+        drop(other);
+        assert_eq!(f.probe(), MachineState::Free, "{content:?}");
+        assert_eq!(f.content(), content);
+    }
+}
+
+/// `W6`: a signal does not end the wait for the host lock.
+#[test]
+fn a_signal_does_not_end_the_wait() {
+    static SIGNALS: AtomicU32 = AtomicU32::new(0);
+    extern "C" fn count(_: libc::c_int) {
+        SIGNALS.fetch_add(1, Ordering::SeqCst);
+    }
+    sys::handle_without_restart(Signal::SIGUSR1, count);
+
+    let f = Fixture::new();
+    let host = HostLock::lock(&f.toolchain).unwrap();
+    let inode = fs::metadata(&f.toolchain).unwrap().ino();
+    let path = f.toolchain.clone();
+    let waiter = thread::spawn(move || HostLock::lock(&path).map(drop));
+    for n in 1..=3 {
+        until(|| waits_for_flock(inode));
+        pthread_kill(waiter.as_pthread_t(), Signal::SIGUSR1).unwrap();
+        until(|| SIGNALS.load(Ordering::SeqCst) == n);
+    }
+    until(|| waits_for_flock(inode));
+    drop(host);
+    waiter.join().unwrap().unwrap();
+}
+
+/// Tells whether some thread is blocked in a flock(2) on the file.
+fn waits_for_flock(inode: u64) -> bool {
+    let locks = fs::read_to_string("/proc/locks").unwrap();
+    locks.lines().any(|line| line.contains("-> FLOCK") && line.contains(&format!(":{inode} ")))
+}
+
+/// Lets the other threads run until the condition holds.
+#[track_caller]
+fn until(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited too long");
+        thread::yield_now();
+    }
+}
+
+/// The host lock's file may belong to an agent that runs as another user, and be read-only for us.
+#[test]
+fn a_kept_lock_needs_no_right_to_write() {
+    let f = Fixture::new();
+    fs::write(&f.toolchain, "").unwrap();
+    let mut rights = fs::metadata(&f.toolchain).unwrap().permissions();
+    rights.set_readonly(true);
+    fs::set_permissions(&f.toolchain, rights).unwrap();
+    assert!(HostLock::try_lock(&f.toolchain).unwrap().is_some());
+}
+
+/// Locking is disabled for an agent that has the host for itself; no file appears.
+#[test]
+fn disabled_host_lock_is_no_lock() {
+    let f = Fixture::new();
+    let (one, two) = (HostLock::disabled(), HostLock::disabled());
+    assert_eq!(probe(&one, &f.machine).unwrap(), MachineState::Free);
+    assert_eq!(probe(&two, &f.machine).unwrap(), MachineState::Free);
+    assert_eq!(fs::read_dir(&f.directory).unwrap().count(), 0);
+}
+
+/// A lock file that somebody else has removed, against the protocol: ours is still released, and
+/// the next holder's file is left alone.
+#[test]
+fn release_removes_no_file_of_others() {
+    let f = Fixture::new();
+    let host = HostLock::disabled();
+    let ours = MachineLock::acquire(&host, &f.machine).unwrap().unwrap();
+    fs::remove_file(&f.machine).unwrap();
+    let theirs = MachineLock::acquire(&host, &f.machine).unwrap().expect("its file is gone");
+    ours.release().unwrap();
+    assert!(matches!(probe(&host, &f.machine).unwrap(), MachineState::Busy(Some(_))));
+    theirs.release().unwrap();
+    assert!(!f.machine.try_exists().unwrap());
+}
+
+/// An error tells the operation and the file.
+#[test]
+fn errors_name_the_file() {
+    let f = Fixture::new();
+    let path = f.directory.path().join("no-such-folder/x.lock");
+    for error in [
+        HostLock::lock(&path).map(drop).unwrap_err(),
+        HostLock::try_lock(&path).map(drop).unwrap_err(),
+        InstanceLock::try_acquire(&path).map(drop).unwrap_err(),
+    ] {
+        let text = format!("cannot create lock file {}", path.display());
+        assert_eq!(error.to_string(), text);
+        assert!(matches!(error, Error::Io { operation: "create", .. }));
+    }
+    let error = MachineLock::acquire(&HostLock::disabled(), &path).map(drop).unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot open lock file {}", path.display()));
+
+    fs::create_dir(&f.machine).unwrap();
+    let error = MachineLock::acquire(&HostLock::disabled(), &f.machine).map(drop).unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot open lock file {}", f.machine.display()));
+}

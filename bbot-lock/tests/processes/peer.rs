@@ -1,0 +1,177 @@
+//! Another process that works with locks: this test program, started again for one job.
+
+use std::env;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStderr, ChildStdin, Command, Stdio};
+use std::thread;
+
+use bbot_lock::{HostLock, InstanceLock, MachineLock};
+
+const JOB: &str = "BBOT_LOCK_TEST_JOB";
+const DIRECTORY: &str = "BBOT_LOCK_TEST_DIRECTORY";
+const ROUNDS: u32 = 200;
+
+/// A process that does a job in a folder, and is killed when this is dropped.
+pub(crate) struct Peer {
+    child: Child,
+    commands: ChildStdin,
+    replies: BufReader<ChildStderr>,
+}
+
+impl Peer {
+    pub(crate) fn start(job: &str, directory: &Path) -> Self {
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "peer", "--nocapture"])
+            .env(JOB, job)
+            .env(DIRECTORY, directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let commands = child.stdin.take().unwrap();
+        let replies = BufReader::new(child.stderr.take().unwrap());
+        Self { child, commands, replies }
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.child.id().try_into().unwrap()
+    }
+
+    /// Has a command carried out by the job `obey`.
+    #[track_caller]
+    pub(crate) fn tell(&mut self, command: &str) {
+        writeln!(self.commands, "{command}").unwrap();
+        let mut reply = String::new();
+        self.replies.read_line(&mut reply).unwrap();
+        assert_eq!(reply, "done\n", "{command}");
+    }
+
+    /// Kills the process, which has no chance to do anything about it. What it was connected to
+    /// stays open for those to whom it handed that on.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for the end of the job.
+    #[track_caller]
+    pub(crate) fn join(mut self) {
+        let status = self.child.wait().unwrap();
+        let complaint = io::read_to_string(&mut self.replies).unwrap();
+        assert!(status.success(), "{complaint}");
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The body of the other process; nothing in this one.
+pub(crate) fn run() {
+    let Ok(job) = env::var(JOB) else { return };
+    let directory = env::var_os(DIRECTORY).unwrap();
+    let directory = Path::new(&directory);
+    let (toolchain, machine) = (directory.join("toolchain.lock"), directory.join("m.lock"));
+    let counter = directory.join("counter");
+    match job.as_str() {
+        "count under the host lock" => count_under_host_lock(&toolchain, &counter),
+        "count under a machine lock" => {
+            count_under_machine_lock(&machine, &counter, || HostLock::lock(&toolchain).unwrap());
+        }
+        "count under a bare machine lock" => {
+            count_under_machine_lock(&machine, &counter, HostLock::disabled);
+        }
+        "write" => write(&toolchain, &machine),
+        "obey" => obey(directory, &toolchain, &machine),
+        job => panic!("no such job: {job}"),
+    }
+}
+
+fn count_under_host_lock(toolchain: &Path, counter: &Path) {
+    for _ in 0..ROUNDS {
+        let _host = HostLock::lock(toolchain).unwrap();
+        add_one(counter);
+    }
+}
+
+fn count_under_machine_lock(machine: &Path, counter: &Path, host: impl Fn() -> HostLock) {
+    for _ in 0..ROUNDS {
+        let lock = loop {
+            match MachineLock::acquire(&host(), machine).unwrap() {
+                Ok(lock) => break lock,
+                Err(_busy) => thread::yield_now(),
+            }
+        };
+        add_one(counter);
+        lock.release().unwrap();
+    }
+}
+
+/// Adds one in a way that loses counts, or reads nonsense, if two do it at the same time.
+fn add_one(counter: &Path) {
+    let count: u32 = fs::read_to_string(counter).unwrap().parse().unwrap();
+    thread::yield_now();
+    fs::write(counter, (count + 1).to_string()).unwrap();
+}
+
+/// What a busy agent does to its lock file, over and over.
+fn write(toolchain: &Path, machine: &Path) {
+    for priority in 0..u64::from(ROUNDS) {
+        let host = HostLock::lock(toolchain).unwrap();
+        let mut lock = MachineLock::acquire(&host, machine).unwrap().expect("nobody else locks it");
+        drop(host);
+        lock.write(&HostLock::lock(toolchain).unwrap(), Some(priority << 32)).unwrap();
+        lock.write(&HostLock::lock(toolchain).unwrap(), Some(priority)).unwrap();
+        lock.suspend().unwrap();
+        lock.release().unwrap();
+    }
+}
+
+/// Takes all three locks and does what it is told.
+fn obey(directory: &Path, toolchain: &Path, machine: &Path) {
+    let mut host = Some(HostLock::lock(toolchain).unwrap());
+    let _instance = InstanceLock::try_acquire(&directory.join("instance.lock")).unwrap().unwrap();
+    let mut lock = None;
+    let mut child = None;
+    let mut replies = io::stderr();
+    for command in io::stdin().lock().lines().map(Result::unwrap) {
+        match command.as_str() {
+            "acquire" => {
+                let host = host.as_ref().unwrap();
+                lock = Some(MachineLock::acquire(host, machine).unwrap().unwrap());
+            }
+            "build" => {
+                lock.as_mut().unwrap().write(host.as_ref().unwrap(), Some(u64::MAX)).unwrap();
+            }
+            "suspend" => lock.as_mut().unwrap().suspend().unwrap(),
+            "release" => lock.take().unwrap().release().unwrap(),
+            "drop" => drop(lock.take()),
+            "let the others look" => drop(host.take()),
+            "start a child" => child = Some(start_child()),
+            command => panic!("no such command: {command}"),
+        }
+        writeln!(replies, "done").unwrap();
+    }
+    drop(child);
+}
+
+/// Starts a program that lives until the test closes our own standard input, and so survives us.
+///
+/// Returns when it runs: the kernel lets go of us before it has closed the program's copies of our
+/// files, among them the locked ones.
+fn start_child() -> Child {
+    let mut command = Command::new("sh");
+    command.args(["-c", "echo; exec cat >/dev/null"]).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+    child
+}
