@@ -1,0 +1,445 @@
+//! The command line: syntax only. What the values mean is decided in `config`.
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser, value_parser};
+
+/// The version of bbot, libbbot, libbpkg and libbutl that the agent speaks as.
+pub(crate) const BBOT_VERSION: &str = "0.16.0";
+
+/// What `--version` prints after the program's name.
+const LONG_VERSION: &str = concat!(
+    "0.16.0 (bbot-rs ",
+    env!("CARGO_PKG_VERSION"),
+    ")\n\
+     libbbot 0.16.0\n\
+     libbpkg 0.16.0\n\
+     libbutl 0.16.0\n\
+     Copyright (c) 2026 the bbot-rs developers.\n\
+     This is free software released under the MIT license."
+);
+
+/// The longest time that an option may name: a year.
+pub(crate) const SECONDS_MAX: u64 = 366 * 24 * 3600;
+
+/// Polls build controllers for tasks and performs them in throw-away virtual machines.
+///
+/// Options precede the controllers' URLs. A URL may be preceded by its priority, four or five
+/// digits and '='.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "bbot-agent",
+    version = concat!("0.16.0 (bbot-rs ", env!("CARGO_PKG_VERSION"), ")"),
+    long_version = LONG_VERSION,
+    args_override_self = true,
+    override_usage = "bbot-agent [options] [<priority>=]<url>..."
+)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(crate) struct Cli {
+    /// Diagnostics level, 0 to 6
+    #[arg(long, value_name = "LEVEL", default_value_t = 1)]
+    #[arg(value_parser = value_parser!(u8).range(..=6))]
+    pub(crate) verbose: u8,
+
+    /// Run as a systemd service: prefix diagnostics with their level, show the configuration
+    #[arg(long)]
+    pub(crate) systemd_daemon: bool,
+
+    /// Name of the toolchain
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub(crate) toolchain_name: String,
+
+    /// Number of the toolchain on this host, 1 to 99
+    #[arg(long, value_name = "NUM", default_value_t = 1)]
+    #[arg(value_parser = value_parser!(u16).range(1..=99))]
+    pub(crate) toolchain_num: u16,
+
+    /// Absolute path of the toolchain lock; empty disables it
+    ///
+    /// Default: /var/lock/bbot-agent-<NAME>.lock
+    #[arg(long, value_name = "PATH")]
+    pub(crate) toolchain_lock: Option<OsString>,
+
+    /// Toolchain version to report to controllers
+    #[arg(long, value_name = "VERSION", default_value = BBOT_VERSION)]
+    pub(crate) toolchain_ver: String,
+
+    /// Toolchain id; machines are bootstrapped anew when it changes
+    #[arg(long, value_name = "ID", default_value = "")]
+    pub(crate) toolchain_id: String,
+
+    /// Worker version that machines must have been bootstrapped with
+    #[arg(long, value_name = "VERSION", default_value = BBOT_VERSION)]
+    pub(crate) worker_ver: String,
+
+    /// Whether to perform interactive builds: false, true or both
+    #[arg(long, value_name = "MODE", default_value = "false")]
+    pub(crate) interactive: String,
+
+    /// Address where interactive users reach the machines
+    ///
+    /// Default: the first IPv4 address of an interface that is up and not the loopback.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) interactive_address: Option<IpAddr>,
+
+    /// Number of this instance, 1 to 99
+    #[arg(long, value_name = "NUM", default_value_t = 1)]
+    #[arg(value_parser = value_parser!(u16).range(1..=99))]
+    pub(crate) instance: u16,
+
+    /// Most tasks that all instances may perform at a time; 0 = no limit, no priorities
+    #[arg(long, value_name = "NUM", default_value_t = 0)]
+    pub(crate) instance_max: u16,
+
+    /// Number of CPUs of a machine
+    #[arg(long, value_name = "NUM", default_value_t = 1)]
+    #[arg(value_parser = value_parser!(u32).range(1..=4096))]
+    pub(crate) cpu: u32,
+
+    /// RAM of a machine in KiB
+    #[arg(long, value_name = "KIB", default_value_t = 1_048_576)]
+    #[arg(value_parser = value_parser!(u64).range(1024..=1 << 40))]
+    pub(crate) ram: u64,
+
+    /// Bridge that the machines are attached to
+    #[arg(long, value_name = "INTERFACE", default_value = "br1")]
+    pub(crate) bridge: String,
+
+    /// RSA private key (PEM) to authenticate with
+    #[arg(long, value_name = "FILE")]
+    pub(crate) auth_key: Option<PathBuf>,
+
+    /// Trust this repository certificate (SHA-256 fingerprint) instead of the task's; may repeat
+    #[arg(long, value_name = "FINGERPRINT")]
+    pub(crate) trust: Vec<String>,
+
+    /// Folder of the machines
+    #[arg(long, value_name = "DIR", default_value = "/build/machines/")]
+    pub(crate) machines: PathBuf,
+
+    /// Root of the files that are exchanged with the machines
+    #[arg(long, value_name = "DIR", default_value = "/build/tftp/")]
+    pub(crate) tftp: PathBuf,
+
+    /// TFTP base port; toolchain number and instance are added to it
+    #[arg(long, value_name = "PORT", default_value_t = 23400)]
+    #[arg(value_parser = value_parser!(u16).range(1..))]
+    pub(crate) tftp_port: u16,
+
+    /// Longest bootstrap
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = seconds())]
+    pub(crate) bootstrap_timeout: u64,
+
+    /// Boots after the first one that did not come up, in a bootstrap
+    #[arg(long, value_name = "NUM", default_value_t = 2)]
+    pub(crate) bootstrap_retries: u32,
+
+    /// Longest build
+    #[arg(long, value_name = "SECONDS", default_value_t = 5400, value_parser = seconds())]
+    pub(crate) build_timeout: u64,
+
+    /// Boots after the first one that did not come up, in a build
+    #[arg(long, value_name = "NUM", default_value_t = 2)]
+    pub(crate) build_retries: u32,
+
+    /// Longest interactive build
+    #[arg(long, alias = "intactive-timeout", value_name = "SECONDS", default_value_t = 10800)]
+    #[arg(value_parser = seconds())]
+    pub(crate) interactive_timeout: u64,
+
+    /// Longest connecting to a controller
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = seconds())]
+    pub(crate) connect_timeout: u64,
+
+    /// Longest request to a controller
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = seconds())]
+    pub(crate) request_timeout: u64,
+
+    /// Attempts after the first to post a result at once
+    #[arg(long, value_name = "NUM", default_value_t = 4)]
+    pub(crate) request_retries: u32,
+
+    /// The openssl program
+    #[arg(long, value_name = "PROGRAM", default_value = "openssl")]
+    pub(crate) openssl: PathBuf,
+
+    /// Option of openssl's commands, passed before their own; may repeat
+    #[arg(long, value_name = "OPTION")]
+    pub(crate) openssl_option: Vec<String>,
+
+    /// The hypervisor program
+    ///
+    /// Default: qemu-system-x86_64, or kvm if only that exists.
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) hypervisor: Option<PathBuf>,
+
+    /// User that the hypervisor runs as
+    ///
+    /// Default: bbot-vm if there is such a user, else nobody.
+    #[arg(long, value_name = "USER")]
+    pub(crate) vm_user: Option<String>,
+
+    /// Folder of sockets, console log and status
+    ///
+    /// Default: /run/bbot-agent/<toolchain>-<instance>
+    #[arg(long, value_name = "DIR")]
+    pub(crate) runtime_dir: Option<PathBuf>,
+
+    /// Folder of results that wait for their controller, and of reports
+    ///
+    /// Default: /var/lib/bbot-agent/<toolchain>-<instance>
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+
+    /// Longest hold of a machine that needs a look; 0 = for ever, none = never hold
+    #[arg(long, value_name = "SECONDS", default_value = "86400")]
+    pub(crate) hold_timeout: String,
+
+    /// Days that a result is kept for a controller that cannot be reached
+    #[arg(long, value_name = "DAYS", default_value_t = 7)]
+    #[arg(value_parser = value_parser!(u32).range(1..=366))]
+    pub(crate) outbox_days: u32,
+
+    /// Most bytes that may wait for controllers; from there on no task is asked for
+    #[arg(long, value_name = "BYTES", default_value_t = 10 << 30)]
+    #[arg(value_parser = value_parser!(u64).range(1..))]
+    pub(crate) outbox_limit: u64,
+
+    /// Most bytes that a machine may upload in one task
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 30)]
+    #[arg(value_parser = value_parser!(u64).range(1..))]
+    pub(crate) upload_limit: u64,
+
+    /// Print the machines that would be offered and exit
+    #[arg(long)]
+    pub(crate) dump_machines: bool,
+
+    /// Print the received task and exit
+    #[arg(long)]
+    pub(crate) dump_task: bool,
+
+    /// Print the result of the task and exit
+    #[arg(long)]
+    pub(crate) dump_result: bool,
+
+    /// Print the state of this host's machines and instances as JSON and exit
+    #[arg(long)]
+    pub(crate) dump_status: bool,
+
+    /// Do not run bootstraps, pretend
+    #[arg(long)]
+    pub(crate) fake_bootstrap: bool,
+
+    /// Do not run builds, answer with abort
+    #[arg(long)]
+    pub(crate) fake_build: bool,
+
+    /// Machine header manifest to use in place of all machines
+    #[arg(long, value_name = "FILE")]
+    pub(crate) fake_machine: Option<PathBuf>,
+
+    /// Task manifest to use in place of asking controllers
+    #[arg(long, value_name = "FILE")]
+    pub(crate) fake_request: Option<PathBuf>,
+
+    /// Controllers: [<priority>=]<url>
+    #[arg(value_name = "URL", trailing_var_arg = true)]
+    pub(crate) urls: Vec<String>,
+}
+
+/// Why there is nothing to run.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Help or version was asked for: this text goes to stdout, and all is well.
+    Print(String),
+    /// The command line is refused for this reason, one line.
+    Refuse(String),
+}
+
+impl Cli {
+    /// Parses the arguments, the program's name first.
+    ///
+    /// As the original does, an option takes the argument that follows as its value whatever it
+    /// looks like, of repeated options the last one counts, and the first argument that is no
+    /// option ends the options.
+    pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
+        let command = Self::command().mut_args(|arg| {
+            let is_option = !arg.is_positional() && arg.get_action().takes_values();
+            arg.allow_hyphen_values(is_option)
+        });
+        let mut matches = command.try_get_matches_from(args).map_err(|error| stop(&error))?;
+        Self::from_arg_matches_mut(&mut matches).map_err(|error| stop(&error))
+    }
+}
+
+fn seconds() -> clap::builder::RangedU64ValueParser<u64> {
+    value_parser!(u64).range(1..=SECONDS_MAX)
+}
+
+/// Turns what clap says, a page, into one line.
+fn stop(error: &clap::Error) -> Stop {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return Stop::Print(error.to_string());
+    }
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let argument = text(ContextKind::InvalidArg).map(|text| text.trim_end_matches("..."));
+    let value = text(ContextKind::InvalidValue).unwrap_or_default();
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    Stop::Refuse(match (error.kind(), argument, cause) {
+        (ErrorKind::UnknownArgument, Some(argument), _) => {
+            format!("unknown option {}", quoted(argument))
+        }
+        (ErrorKind::InvalidValue, Some(argument), _) if value.is_empty() => {
+            format!("option '{argument}' needs a value")
+        }
+        (ErrorKind::ValueValidation, Some(argument), Some(cause)) => {
+            format!("invalid value {} of option '{argument}': {cause}", quoted(value))
+        }
+        _ => {
+            let page = error.to_string();
+            let line = page.lines().next().unwrap_or_default();
+            line.trim_start_matches("error: ").to_owned()
+        }
+    })
+}
+
+/// Quotes an argument for a message: control characters escaped, cut to 80 characters.
+pub(crate) fn quoted(argument: &str) -> String {
+    let mut shown: String = argument.escape_debug().take(80).collect();
+    if argument.escape_debug().nth(80).is_some() {
+        shown.push_str("...");
+    }
+    format!("'{shown}'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(args: &[&str]) -> Result<Cli, Stop> {
+        let args = ["bbot-agent"].iter().chain(args);
+        Cli::read(args.map(|&arg| OsString::from(arg)))
+    }
+
+    #[track_caller]
+    fn check_refused(args: &[&str], line: &str) {
+        assert_eq!(read(args).unwrap_err(), Stop::Refuse(line.to_owned()), "{args:?}");
+    }
+
+    #[test]
+    fn definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    /// W1: one line that names the option and the value.
+    #[test]
+    fn refuses_a_bad_option_in_one_line() {
+        check_refused(&["--foo", "https://a"], "unknown option '--foo'");
+        check_refused(&["--foo=1"], "unknown option '--foo'");
+        check_refused(&["-x"], "unknown option '-x'");
+        check_refused(&["--cpu"], "option '--cpu <NUM>' needs a value");
+        let range = |value: &str, argument: &str, range: &str| {
+            format!("invalid value '{value}' of option '{argument}': {value} is not in {range}")
+        };
+        check_refused(&["--verbose", "7"], &range("7", "--verbose <LEVEL>", "0..=6"));
+        check_refused(&["--instance=0"], &range("0", "--instance <NUM>", "1..=99"));
+        check_refused(&["--instance", "100"], &range("100", "--instance <NUM>", "1..=99"));
+        check_refused(&["--toolchain-num", "0"], &range("0", "--toolchain-num <NUM>", "1..=99"));
+        check_refused(&["--toolchain-num=100"], &range("100", "--toolchain-num <NUM>", "1..=99"));
+        check_refused(&["--cpu", "0"], &range("0", "--cpu <NUM>", "1..=4096"));
+        check_refused(
+            &["--build-timeout", "0"],
+            &range("0", "--build-timeout <SECONDS>", "1..=31622400"),
+        );
+        check_refused(
+            &["--intactive-timeout", "0"],
+            &range("0", "--interactive-timeout <SECONDS>", "1..=31622400"),
+        );
+        check_refused(&["--cpu", "-1"], &range("-1", "--cpu <NUM>", "1..=4096"));
+        let digit = "invalid digit found in string";
+        for value in ["--ram", "x", "1\n2"] {
+            let shown = value.escape_debug();
+            check_refused(
+                &["--cpu", value],
+                &format!("invalid value '{shown}' of option '--cpu <NUM>': {digit}"),
+            );
+        }
+        check_refused(
+            &["--interactive-address", "host"],
+            "invalid value 'host' of option '--interactive-address <ADDRESS>': \
+             invalid IP address syntax",
+        );
+        check_refused(
+            &["--systemd-daemon=yes"],
+            "unexpected value 'yes' for '--systemd-daemon' found; no more were expected",
+        );
+    }
+
+    #[test]
+    fn options_stop_at_the_first_url() {
+        let cli = read(&["--cpu", "2", "https://a/", "--cpu", "3", "-x", "0100=http://b"]).unwrap();
+        assert_eq!(cli.cpu, 2);
+        assert_eq!(cli.urls, ["https://a/", "--cpu", "3", "-x", "0100=http://b"]);
+    }
+
+    #[test]
+    fn an_option_takes_the_next_argument_whatever_it_looks_like() {
+        let cli = read(&["--openssl-option", "-engine", "--openssl-option=pkcs11"]).unwrap();
+        assert_eq!(cli.openssl_option, ["-engine", "pkcs11"]);
+    }
+
+    #[test]
+    fn the_last_of_repeated_options_counts() {
+        let cli = read(&["--ram", "2048", "--ram=4096"]).unwrap();
+        assert_eq!(cli.ram, 4096);
+    }
+
+    #[test]
+    fn a_lock_may_be_empty() {
+        for args in [&["--toolchain-lock", ""][..], &["--toolchain-lock="]] {
+            assert_eq!(read(args).unwrap().toolchain_lock.unwrap(), "");
+        }
+    }
+
+    #[test]
+    fn both_names_of_the_interactive_timeout_are_known() {
+        assert_eq!(read(&["--intactive-timeout", "5"]).unwrap().interactive_timeout, 5);
+        assert_eq!(read(&["--interactive-timeout", "6"]).unwrap().interactive_timeout, 6);
+    }
+
+    #[test]
+    fn version_is_the_originals_list() {
+        let Err(Stop::Print(text)) = read(&["--version"]) else { panic!("no version") };
+        let ours = env!("CARGO_PKG_VERSION");
+        assert_eq!(
+            text,
+            format!(
+                "bbot-agent 0.16.0 (bbot-rs {ours})\nlibbbot 0.16.0\nlibbpkg 0.16.0\n\
+                 libbutl 0.16.0\nCopyright (c) 2026 the bbot-rs developers.\n\
+                 This is free software released under the MIT license.\n"
+            )
+        );
+    }
+
+    #[test]
+    fn help_names_every_option() {
+        let Err(Stop::Print(text)) = read(&["--help"]) else { panic!("no help") };
+        for arg in Cli::command().get_arguments().filter(|arg| !arg.is_positional()) {
+            let long = arg.get_long().unwrap();
+            assert!(text.contains(&format!("--{long}")), "{long} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn long_arguments_are_cut_in_messages() {
+        assert_eq!(quoted(&"x".repeat(81)), format!("'{}...'", "x".repeat(80)));
+        assert_eq!(quoted(&"x".repeat(80)), format!("'{}'", "x".repeat(80)));
+        assert_eq!(quoted("a\x1b[0m"), "'a\\u{1b}[0m'");
+    }
+}

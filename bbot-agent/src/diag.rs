@@ -1,0 +1,299 @@
+//! What the agent says, on standard error: one line a message, in one write.
+//!
+//! | function | verbosity | who must act |
+//! |---|---|---|
+//! | [`error`] | any | the operator: something is broken and stays so |
+//! | [`warn`] | any | the operator may want to: the agent goes on |
+//! | [`info`] | 1 and up | nobody: what happens |
+//! | [`phase`] | 2 and up | nobody: how long it took |
+//! | [`trace`] | its own | a developer |
+//!
+//! The libraries' messages (crate `log`) are shown from verbosity 4 (debug) and 6 (trace);
+//! their warnings always.
+
+use std::fmt::{self, Display, Write as _};
+use std::io::Write as _;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+
+use crate::cli;
+use crate::config::Config;
+
+static SETTINGS: OnceLock<Settings> = OnceLock::new();
+
+#[derive(Debug, Clone, Copy)]
+struct Settings {
+    verbose: u8,
+    systemd: bool,
+}
+
+impl Settings {
+    /// Returns the settings; before [`init`], those of an agent without options.
+    fn get() -> Self {
+        *SETTINGS.get().unwrap_or(&Self { verbose: 1, systemd: false })
+    }
+}
+
+/// Kinds of messages; as numbers, the priorities of syslog(3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Error = 3,
+    Warning = 4,
+    Info = 6,
+    Trace = 7,
+}
+
+impl Level {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Info => "info",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// Sets how much is said and how. The first call counts.
+pub(crate) fn init(verbose: u8, systemd: bool) {
+    if SETTINGS.set(Settings { verbose, systemd }).is_ok() && log::set_logger(&Libraries).is_ok() {
+        log::set_max_level(libraries_level(verbose));
+    }
+}
+
+/// Says that something is broken.
+pub(crate) fn error(message: impl Display) {
+    say(Level::Error, 0, message);
+}
+
+/// Says that something is not as it should be.
+pub(crate) fn warn(message: impl Display) {
+    say(Level::Warning, 0, message);
+}
+
+/// Says what happens.
+pub(crate) fn info(message: impl Display) {
+    say(Level::Info, 1, message);
+}
+
+/// Says a detail, from this verbosity on.
+pub(crate) fn trace(verbose: u8, message: impl Display) {
+    say(Level::Trace, verbose, message);
+}
+
+/// Says that a phase of the work ended just now, from verbosity 2 on.
+pub(crate) fn phase(name: &str, duration: Duration, keys: &[(&str, &str)]) {
+    let settings = Settings::get();
+    if settings.verbose >= 2 {
+        let line = phase_line(name, duration, monotonic(), keys);
+        write(&prefixed(settings, Level::Info, &line));
+    }
+}
+
+/// Shows the configuration, as the original does when it runs under systemd.
+pub(crate) fn banner(config: &Config, fingerprint: Option<&str>) {
+    for line in banner_lines(config, fingerprint) {
+        info(line);
+    }
+}
+
+fn say(level: Level, verbose: u8, message: impl Display) {
+    let settings = Settings::get();
+    if settings.verbose >= verbose {
+        write(&message_line(settings, level, &message));
+    }
+}
+
+fn write(line: &str) {
+    // There is nobody left to tell that standard error is gone.
+    drop(std::io::stderr().lock().write_all(line.as_bytes()));
+}
+
+/// Nanoseconds of the monotonic clock, which is the same in all processes of the host.
+fn monotonic() -> u128 {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default().as_nanos()
+}
+
+fn message_line(settings: Settings, level: Level, message: &dyn Display) -> String {
+    prefixed(settings, level, &format!("{}: {}", level.name(), Escaped(message)))
+}
+
+fn prefixed(settings: Settings, level: Level, text: &str) -> String {
+    if settings.systemd { format!("<{}>{text}\n", level as u8) } else { format!("{text}\n") }
+}
+
+fn phase_line(name: &str, duration: Duration, at: u128, keys: &[(&str, &str)]) -> String {
+    let microseconds = duration.as_micros();
+    let (whole, rest) = (microseconds / 1000, microseconds % 1000);
+    // Blanks separate the pairs.
+    let pair = |&(key, value): &(&str, &str)| {
+        format!(" {key}={}", Escaped(value).to_string().replace(' ', "\\u{20}"))
+    };
+    let pairs: String = keys.iter().map(pair).collect();
+    format!("phase: {name} {whole}.{rest:03} ms at {at}{pairs}")
+}
+
+fn banner_lines(config: &Config, fingerprint: Option<&str>) -> Vec<String> {
+    let (bbot, ours) = (cli::BBOT_VERSION, env!("CARGO_PKG_VERSION"));
+    let toolchain = &config.toolchain;
+    let mut lines = vec![
+        format!("bbot agent {bbot} (bbot-rs {ours})"),
+        format!("cpu(s)         {}", config.cpu),
+        format!("ram(kB)        {}", config.ram_kib),
+        format!("bridge         {}", config.bridge),
+    ];
+    lines.extend(fingerprint.map(|fingerprint| format!("auth key fp    {fingerprint}")));
+    lines.extend([
+        format!("interactive    {}", config.interactive),
+        format!("toolchain name {}", toolchain.name),
+        format!("toolchain num  {}", toolchain.number),
+        format!("toolchain ver  {}", toolchain.version),
+        format!("toolchain id   {}", toolchain.id.as_deref().unwrap_or_default()),
+        format!("instance  num  {}", config.instance),
+    ]);
+    if config.instance_max != 0 {
+        lines.push(format!("instance  max  {}", config.instance_max));
+    }
+    let mut controllers: Vec<_> = config.controllers.iter().collect();
+    controllers.sort_by_key(|controller| controller.priority);
+    lines.extend(controllers.iter().map(|c| format!("controller url {}={}", c.priority, c.url)));
+    lines
+}
+
+/// Text whose control characters are escaped, so that it stays one line and cannot drive a
+/// terminal, whoever wrote it.
+struct Escaped<T>(T);
+
+impl<T: Display> Display for Escaped<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaper(f), "{}", self.0)
+    }
+}
+
+struct Escaper<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for Escaper<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|c| match c {
+            '\u{2028}' | '\u{2029}' => write!(self.0, "{}", c.escape_unicode()),
+            c if c.is_control() => write!(self.0, "{}", c.escape_default()),
+            c => self.0.write_char(c),
+        })
+    }
+}
+
+/// Passes on what the libraries log.
+struct Libraries;
+
+impl log::Log for Libraries {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= libraries_level(Settings::get().verbose)
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            let level = match record.level() {
+                log::Level::Error | log::Level::Warn => Level::Warning,
+                log::Level::Info | log::Level::Debug | log::Level::Trace => Level::Trace,
+            };
+            say(level, 0, format_args!("{}: {}", record.target(), record.args()));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+fn libraries_level(verbose: u8) -> log::LevelFilter {
+    match verbose {
+        0..=3 => log::LevelFilter::Warn,
+        4 | 5 => log::LevelFilter::Debug,
+        _ => log::LevelFilter::Trace,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::config;
+
+    /// W5: the journal's priorities.
+    #[test]
+    fn systemd_prefixes_are_syslog_priorities() {
+        let table = [
+            (Level::Error, "<3>error: x\n"),
+            (Level::Warning, "<4>warning: x\n"),
+            (Level::Info, "<6>info: x\n"),
+            (Level::Trace, "<7>trace: x\n"),
+        ];
+        for (level, line) in table {
+            let mut settings = Settings { verbose: 1, systemd: true };
+            assert_eq!(message_line(settings, level, &"x"), line);
+            settings.systemd = false;
+            assert_eq!(message_line(settings, level, &"x"), line[3..]);
+        }
+    }
+
+    #[test]
+    fn a_message_is_one_line() {
+        let settings = Settings { verbose: 1, systemd: false };
+        let message = format_args!("a\nb\r\x1b[31m\u{85}\u{2028}\u{e4}");
+        assert_eq!(
+            message_line(settings, Level::Info, &message),
+            "info: a\\nb\\r\\u{1b}[31m\\u{85}\\u{2028}\u{e4}\n"
+        );
+    }
+
+    #[test]
+    fn phase_has_its_fixed_form() {
+        let keys = [("machine", "linux"), ("session", "a b\n=c")];
+        assert_eq!(
+            phase_line("build", Duration::from_nanos(12_003_456_789), 17, &keys),
+            "phase: build 12003.456 ms at 17 machine=linux session=a\\u{20}b\\n=c"
+        );
+        assert_eq!(
+            phase_line("task", Duration::from_micros(7), 1, &[]),
+            "phase: task 0.007 ms at 1"
+        );
+    }
+
+    #[test]
+    fn the_monotonic_clock_goes_on() {
+        let before = monotonic();
+        assert!(before > 0 && monotonic() >= before);
+    }
+
+    #[test]
+    fn libraries_are_heard_from_verbosity_4() {
+        let levels: Vec<_> = (0..=6).map(|verbose| libraries_level(verbose).as_str()).collect();
+        assert_eq!(levels, ["WARN", "WARN", "WARN", "WARN", "DEBUG", "DEBUG", "TRACE"]);
+    }
+
+    /// W5: the lines and their order are the original's.
+    #[test]
+    fn banner_is_the_originals_list() {
+        let args = ["--toolchain-name=public", "--toolchain-num=2", "--instance=3"];
+        let more = ["--instance-max=4", "--toolchain-id=abc", "0100=https://b/", "https://a/"];
+        let config = config(&[&args[..], &more].concat()).unwrap();
+        let ours = env!("CARGO_PKG_VERSION");
+        let expected = [
+            &format!("bbot agent 0.16.0 (bbot-rs {ours})"),
+            "cpu(s)         1",
+            "ram(kB)        1048576",
+            "bridge         br1",
+            "auth key fp    f00",
+            "interactive    false",
+            "toolchain name public",
+            "toolchain num  2",
+            "toolchain ver  0.16.0",
+            "toolchain id   abc",
+            "instance  num  3",
+            "instance  max  4",
+            "controller url 0000=https://a/",
+            "controller url 0100=https://b/",
+        ];
+        assert_eq!(banner_lines(&config, Some("f00")), expected);
+        assert_eq!(banner_lines(&config, None).len(), expected.len() - 1);
+    }
+}

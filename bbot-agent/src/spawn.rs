@@ -1,0 +1,331 @@
+//! Programs that the agent runs to their end: a clean environment, a deadline, bounded output.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+/// Where programs are looked for if the agent's own environment does not say.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Returns a command that runs `program` with nothing of the agent's surroundings: of the
+/// environment only PATH, messages in English, no input, a process group of its own (so that
+/// Ctrl-C does not reach it, and that it can be ended with all its children).
+pub(crate) fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| PATH.into()))
+        .env("LANG", "C")
+        .stdin(Stdio::null())
+        .process_group(0);
+    command
+}
+
+/// What a program did.
+#[derive(Debug)]
+pub(crate) struct Output {
+    /// How it ended.
+    pub(crate) status: ExitStatus,
+    /// What it wrote to its standard output.
+    pub(crate) stdout: Vec<u8>,
+    /// What it wrote to its standard error.
+    pub(crate) stderr: Vec<u8>,
+}
+
+/// Why a program did not run to its end.
+#[derive(Debug)]
+pub(crate) enum SpawnError {
+    /// It could not be started.
+    Start { program: PathBuf, source: io::Error },
+    /// It could not be talked to.
+    Io { program: PathBuf, source: io::Error },
+    /// It took longer than it may.
+    Timeout { program: PathBuf, limit: Duration },
+    /// It wrote more than it may.
+    Output { program: PathBuf, limit: usize },
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start { program, .. } => write!(f, "cannot start {}", program.display()),
+            Self::Io { program, .. } => write!(f, "cannot communicate with {}", program.display()),
+            Self::Timeout { program, limit } => {
+                write!(f, "{} did not end within {limit:?}", program.display())
+            }
+            Self::Output { program, limit } => {
+                write!(f, "{} wrote more than {limit} bytes", program.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for SpawnError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Start { source, .. } | Self::Io { source, .. } => Some(source),
+            Self::Timeout { .. } | Self::Output { .. } => None,
+        }
+    }
+}
+
+/// Runs the command to its end: feeds it `stdin`, gathers at most `max_output` bytes of each of
+/// its outputs. A program that is not done by then, or writes more, is killed with its children.
+pub(crate) fn run(
+    mut command: Command,
+    stdin: &[u8],
+    limit: Duration,
+    max_output: usize,
+) -> Result<Output, SpawnError> {
+    let deadline = Instant::now() + limit;
+    let program = PathBuf::from(command.get_program());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(source) => return Err(SpawnError::Start { program, source }),
+    };
+    let talked = Talk::new(&mut child, stdin, max_output).and_then(|mut talk| {
+        let end = talk.run(deadline)?;
+        Ok((end, talk.stdout.bytes, talk.stderr.bytes))
+    });
+    if !matches!(talked, Ok((End::Exited, ..))) {
+        kill(&child);
+    }
+    let waited = child.wait();
+    match (talked, waited) {
+        (Ok((End::Exited, stdout, stderr)), Ok(status)) => Ok(Output { status, stdout, stderr }),
+        (Ok((End::Late, ..)), _) => Err(SpawnError::Timeout { program, limit }),
+        (Ok((End::TooMuch, ..)), _) => Err(SpawnError::Output { program, limit: max_output }),
+        (Err(source), _) | (_, Err(source)) => Err(SpawnError::Io { program, source }),
+    }
+}
+
+/// Kills the child, which has not been waited for, and its group.
+fn kill(child: &Child) {
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        // It fails only if the group is gone, which is what is wanted.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+}
+
+/// How a talk with a program ended.
+enum End {
+    Exited,
+    Late,
+    TooMuch,
+}
+
+/// The three pipes to a program, and its exit.
+struct Talk<'a> {
+    stdin: Option<ChildStdin>,
+    unsent: &'a [u8],
+    stdout: Gather<ChildStdout>,
+    stderr: Gather<ChildStderr>,
+    exit: OwnedFd,
+    exited: bool,
+}
+
+impl<'a> Talk<'a> {
+    fn new(child: &mut Child, unsent: &'a [u8], max_output: usize) -> io::Result<Self> {
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let exit = pidfd_open(pid.ok_or(io::ErrorKind::InvalidData)?, PidfdFlags::empty())?;
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        for pipe in [
+            stdin.as_ref().map(AsFd::as_fd),
+            stdout.as_ref().map(AsFd::as_fd),
+            stderr.as_ref().map(AsFd::as_fd),
+        ] {
+            rustix::io::ioctl_fionbio(pipe.ok_or(io::ErrorKind::BrokenPipe)?, true)?;
+        }
+        Ok(Self {
+            stdin,
+            unsent,
+            stdout: Gather { pipe: stdout, bytes: Vec::new(), max: max_output },
+            stderr: Gather { pipe: stderr, bytes: Vec::new(), max: max_output },
+            exit,
+            exited: false,
+        })
+    }
+
+    /// Talks until the program has ended and all of its output is here.
+    fn run(&mut self, deadline: Instant) -> io::Result<End> {
+        loop {
+            self.send()?;
+            if !self.stdout.read()? || !self.stderr.read()? {
+                return Ok(End::TooMuch);
+            }
+            if self.exited && self.stdout.pipe.is_none() && self.stderr.pipe.is_none() {
+                return Ok(End::Exited);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(End::Late);
+            }
+            self.wait(left)?;
+        }
+    }
+
+    /// Waits until something can be done.
+    fn wait(&mut self, left: Duration) -> io::Result<()> {
+        let mut fds = Vec::with_capacity(4);
+        fds.extend(self.stdin.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::OUT)));
+        fds.extend(self.stdout.pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
+        fds.extend(self.stderr.pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
+        if !self.exited {
+            fds.push(PollFd::from_borrowed_fd(self.exit.as_fd(), PollFlags::IN));
+        }
+        // A signal only makes the caller look again.
+        match poll(&mut fds, Timespec::try_from(left).ok().as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let watched = !self.exited;
+        self.exited |= watched && fds.last().is_some_and(|fd| !fd.revents().is_empty());
+        Ok(())
+    }
+
+    /// Sends what fits into the pipe; closes it at the end, or if the program does not read.
+    fn send(&mut self) -> io::Result<()> {
+        while let Some(pipe) = &mut self.stdin {
+            match pipe.write(self.unsent) {
+                Ok(count) if count < self.unsent.len() => self.unsent = &self.unsent[count..],
+                Ok(_) => self.stdin = None,
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => break,
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::BrokenPipe => self.stdin = None,
+                    _ => return Err(error),
+                },
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One output of a program.
+struct Gather<T> {
+    pipe: Option<T>,
+    bytes: Vec<u8>,
+    max: usize,
+}
+
+impl<T: Read> Gather<T> {
+    /// Reads what is there; returns false if it is more than it may be.
+    fn read(&mut self) -> io::Result<bool> {
+        let mut buffer = [0; 4096];
+        while let Some(pipe) = &mut self.pipe {
+            match pipe.read(&mut buffer) {
+                Ok(0) => self.pipe = None,
+                Ok(count) if self.bytes.len() + count > self.max => return Ok(false),
+                Ok(count) => self.bytes.extend_from_slice(&buffer[..count]),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => break,
+                    io::ErrorKind::Interrupted => {}
+                    _ => return Err(error),
+                },
+            }
+        }
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{Mode, OFlags};
+
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = command(Path::new("sh"));
+        command.args(["-c", script]);
+        command
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn returns_status_and_both_outputs() {
+        let output = run(shell("cat; echo oops >&2; exit 3"), b"in\0put", LONG, 100).unwrap();
+        assert_eq!(output.status.code(), Some(3));
+        assert_eq!(output.stdout, b"in\0put");
+        assert_eq!(output.stderr, b"oops\n");
+    }
+
+    /// More than a pipe holds goes in and out at the same time.
+    #[test]
+    fn large_input_and_output_do_not_block_each_other() {
+        let input = vec![b'x'; 1 << 20];
+        let output = run(shell("cat"), &input, LONG, 1 << 20).unwrap();
+        assert_eq!(output.stdout, input);
+    }
+
+    #[test]
+    fn a_program_that_does_not_read_is_no_error() {
+        let output = run(shell("exec 0<&-; echo done"), &vec![b'x'; 1 << 20], LONG, 100).unwrap();
+        assert_eq!(output.stdout, b"done\n");
+    }
+
+    #[test]
+    fn the_environment_is_cleared() {
+        let output = run(command(Path::new("env")), b"", LONG, 10_000).unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let mut names: Vec<&str> =
+            text.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["LANG", "PATH"]);
+    }
+
+    #[test]
+    fn a_program_has_a_process_group_of_its_own() {
+        let output = run(shell("ps -o pgid= -p $$; echo $$"), b"", LONG, 100).unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let numbers: Vec<&str> = text.split_whitespace().collect();
+        assert_eq!(numbers[0], numbers[1]);
+    }
+
+    #[test]
+    fn a_late_program_is_killed() {
+        let error = run(shell("exec sleep 1000"), b"", Duration::from_millis(50), 100).unwrap_err();
+        assert_eq!(error.to_string(), "sh did not end within 50ms");
+    }
+
+    /// The FIFO's last writer is gone when the program's own child is.
+    #[test]
+    fn children_of_a_killed_program_die_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        let made = run(shell(&format!("mkfifo {}", fifo.display())), b"", LONG, 100).unwrap();
+        assert!(made.status.success());
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let reader = rustix::fs::open(&fifo, flags, Mode::empty()).unwrap();
+        let script = format!("exec 3>{}; sleep 1000 >/dev/null 2>&1 & yes", fifo.display());
+        let error = run(shell(&script), b"", LONG, 10_000).unwrap_err();
+        assert!(matches!(error, SpawnError::Output { .. }), "{error:?}");
+        let mut fds = [PollFd::new(&reader, PollFlags::IN)];
+        let ready = poll(&mut fds, Some(&Timespec::try_from(LONG).unwrap())).unwrap();
+        assert_eq!(ready, 1, "somebody still has the FIFO open");
+        assert!(fds[0].revents().contains(PollFlags::HUP));
+    }
+
+    #[test]
+    fn endless_output_is_cut_off() {
+        for script in ["yes", "yes >&2"] {
+            let error = run(shell(script), b"", LONG, 10_000).unwrap_err();
+            assert_eq!(error.to_string(), "sh wrote more than 10000 bytes");
+        }
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let error = run(command(Path::new("/no/such/program")), b"", LONG, 1).unwrap_err();
+        assert_eq!(error.to_string(), "cannot start /no/such/program");
+    }
+}
