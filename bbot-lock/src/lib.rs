@@ -10,7 +10,8 @@
 //! use bbot_lock::{HostLock, MachineLock, MachineState, probe};
 //!
 //! let dir = tempfile::tempdir()?;
-//! let (toolchain, machine) = (dir.path().join("bbot-agent-public.lock"), dir.path().join("m.lock"));
+//! let toolchain = dir.path().join("bbot-agent-public.lock");
+//! let machine = dir.path().join("linux-public.lock");
 //!
 //! let host = HostLock::lock(&toolchain)?;
 //! assert_eq!(probe(&host, &machine)?, MachineState::Free);
