@@ -1,14 +1,18 @@
 //! The project's own commands, run as `cargo xtask NAME`.
 //!
-//! Everything that these commands need beyond the Rust toolchain is installed by the first of them, `setup`; so
-//! this program is built from the standard library and a hash, and needs no system library itself.
+//! Everything that these commands need beyond the Rust toolchain is installed by the first of
+//! them, `setup`; so this program is built from the standard library and a hash, and needs no
+//! system library itself.
 #![forbid(unsafe_code)]
 
 mod bench;
 mod command;
+mod demo;
 mod failure;
 mod house;
+mod image;
 mod setup;
+mod test;
 mod vectors;
 
 use std::env;
@@ -46,6 +50,9 @@ fn main() -> ExitCode {
 fn run(arguments: &[&str]) -> Outcome<ExitCode> {
     match arguments {
         ["setup"] => setup::run(),
+        ["image", options @ ..] => image::run(options),
+        ["demo", options @ ..] => demo::run(options),
+        ["test", selection @ ..] => test::run(selection),
         ["bench", name, options @ ..] => bench::run(name, options),
         ["vectors", folder] => vectors::run(folder),
         [] | ["help" | "--help" | "-h"] => {

@@ -172,8 +172,8 @@ fn check_rust() -> Outcome<()> {
     let (major, minor) = RUST;
     let found = version.trim();
     Err(Failure::new(format!(
-        "Rust {major}.{minor} or newer is needed, and is the one thing that setup does not install; \
-         this is {found}\n(rustup installs it: `rustup update stable`)"
+        "Rust {major}.{minor} or newer is needed, and is the one thing that setup does not \
+         install; this is {found}\n(rustup installs it: `rustup update stable`)"
     )))
 }
 
