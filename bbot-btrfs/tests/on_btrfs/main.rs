@@ -301,7 +301,7 @@ fn publish_is_durable() {
                 "coreutils",
                 Command::new("cp").arg("--sparse=always").arg(volume.image()).arg(&copy),
             );
-            volume.unmount();
+            volume.unmount().unwrap();
             volume.mount(&copy);
             assert_eq!(content(&name), "new");
             assert_eq!(new.try_exists().unwrap(), displaced);

@@ -77,15 +77,15 @@ impl Volume {
     }
 
     /// Unmounts it, even if files on it are still open.
-    pub(crate) fn unmount(&self) {
-        umount2(&self.root, MntFlags::MNT_DETACH).expect("it is mounted");
+    pub(crate) fn unmount(&self) -> nix::Result<()> {
+        umount2(&self.root, MntFlags::MNT_DETACH)
     }
 }
 
 impl Drop for Volume {
     fn drop(&mut self) {
         // If this fails, the end of the namespace does the same.
-        let _ = umount2(&self.root, MntFlags::MNT_DETACH);
+        let _ = self.unmount();
     }
 }
 

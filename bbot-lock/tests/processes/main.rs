@@ -57,14 +57,14 @@ impl Fixture {
         fs::read_to_string(&self.machine).unwrap()
     }
 
-    /// Has the job done by four processes at once; each adds 200 to a counter.
+    /// Has the job done by four processes at once; each adds 100 to a counter.
     #[track_caller]
     fn check_count(&self, job: &str) {
         let counter = self.directory.path().join("counter");
         fs::write(&counter, "0").unwrap();
         let peers: Vec<_> = (0..4).map(|_| self.start(job)).collect();
         peers.into_iter().for_each(Peer::join);
-        assert_eq!(fs::read_to_string(counter).unwrap(), "800");
+        assert_eq!(fs::read_to_string(counter).unwrap(), "400");
     }
 }
 

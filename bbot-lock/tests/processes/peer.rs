@@ -11,7 +11,7 @@ use bbot_lock::{HostLock, InstanceLock, MachineLock};
 
 const JOB: &str = "BBOT_LOCK_TEST_JOB";
 const DIRECTORY: &str = "BBOT_LOCK_TEST_DIRECTORY";
-const ROUNDS: u32 = 200;
+const ROUNDS: u32 = 100;
 
 /// A process that does a job in a folder, and is killed when this is dropped.
 pub(crate) struct Peer {
