@@ -64,13 +64,20 @@ pub(crate) fn ensure() -> Outcome<PathBuf> {
     made.map(|()| folder)
 }
 
+/// Our own part of what the result depends on.
+const SOURCES: &[&str] = &[
+    "tests/guest/boot",
+    "tests/guest/root",
+    "tests/guest/toolchain",
+    "xtask/src/image",
+    "xtask/src/image.rs",
+];
+
 /// Everything that the result depends on, a line each.
 fn inputs(debian: &Debian) -> Outcome<String> {
-    let sources =
-        [guest(), house::root().join("xtask/src/image.rs"), house::root().join("xtask/src/image")];
     let mut lines = debian.lines();
-    for source in sources {
-        lines.extend(hash::tree(&source, house::root())?);
+    for source in SOURCES {
+        lines.extend(hash::tree(&house::root().join(source), house::root())?);
     }
     Ok(lines.concat())
 }
@@ -101,5 +108,42 @@ fn publish(made: &Path, folder: &Path) -> Outcome<()> {
     match fs::rename(made, folder) {
         Err(_) if folder.is_dir() => Ok(()),
         result => result.context(folder.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// What the worker's reader of manifests makes of a text.
+    fn pairs(text: &str) -> String {
+        let mut awk = Command::new("busybox");
+        awk.args(["awk", "-f"]).arg(guest().join("root/usr/lib/worker/manifest.awk"));
+        let mut awk = awk.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        awk.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        String::from_utf8(awk.wait_with_output().unwrap().stdout).unwrap()
+    }
+
+    #[test]
+    fn the_worker_reads_values_of_every_form() {
+        let simple = "# comment\n: 1\n\n name : zlib \nempty:\nlast: a:b#c";
+        assert_eq!(pairs(simple), "1\tname\tzlib\n1\tempty\t\n1\tlast\ta:b#c\n");
+        let wrapped = ": 1\nurl: http://a\\\n/b\\\n c\nend: x\\\\\nbreak: x\\\n\\\ny\n";
+        assert_eq!(pairs(wrapped), "1\turl\thttp://a/b c\n1\tend\tx\\\n1\tbreak\tx y\n");
+        // Both introducers, and an end that is missing.
+        let lines = ": 1\nnew:\n\\\n1\\\n2\n3\n\\\nold:\\\n# 1\n\\\n:\nopen:\\\n: 1\n";
+        assert_eq!(pairs(lines), "1\tnew\t12 3\n1\told\t# 1\n2\topen\t: 1\n");
+    }
+
+    #[test]
+    fn every_source_of_the_image_is_there_and_counts() {
+        let debian = Debian::sample();
+        let inputs = inputs(&debian).unwrap();
+        for name in ["boot/init", "usr/bin/worker", "toolchain/cc", "image/disk.rs", "image.rs"] {
+            assert!(inputs.lines().any(|line| line.ends_with(name)), "{name}");
+        }
+        assert!(inputs.contains(" program tests/guest/root/usr/bin/worker\n"));
     }
 }

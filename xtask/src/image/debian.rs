@@ -168,13 +168,21 @@ mod tests {
         assert_eq!(parse_kernel("N: Unable to locate package\n"), None);
     }
 
+    impl Debian {
+        /// A Debian with one package.
+        pub(in crate::image) fn sample() -> Self {
+            let item = || Item { name: "a".into(), uri: "u".into(), sha256: "0".into() };
+            Debian { packages: vec![item()], source: item() }
+        }
+    }
+
     #[test]
-    fn a_changed_package_changes_the_key() {
-        let debian = |sha256: &str| Debian {
-            packages: vec![Item { name: "a".into(), uri: "u".into(), sha256: sha256.into() }],
-            source: Item { name: "s".into(), uri: "u".into(), sha256: "0".into() },
-        };
-        assert_eq!(debian("1").lines(), debian("1").lines());
-        assert_ne!(debian("1").lines(), debian("2").lines());
+    fn a_changed_part_changes_the_key() {
+        let (old, mut package, mut source) = (Debian::sample(), Debian::sample(), Debian::sample());
+        package.packages[0].sha256 = "1".into();
+        source.source.sha256 = "1".into();
+        assert_eq!(old.lines(), Debian::sample().lines());
+        assert_ne!(old.lines(), package.lines());
+        assert_ne!(old.lines(), source.lines());
     }
 }
