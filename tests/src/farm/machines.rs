@@ -1,0 +1,135 @@
+//! Machines and toolchains, put into a farm as an operator puts them on a host.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use nix::unistd::{Whence, lseek};
+
+use super::{Farm, layout};
+
+/// A machine to be put on the volume.
+#[derive(Debug, Clone)]
+pub struct MachineSpec {
+    /// Its name: the folder's and the manifest's.
+    pub name: String,
+    /// R in `<name>-<P>.<R>`.
+    pub revision: u32,
+    /// The text of the machine manifest.
+    pub manifest: String,
+    /// The bytes of `disk.img`.
+    pub disk: Disk,
+}
+
+/// Where the bytes of a disk image come from.
+#[derive(Debug, Clone)]
+pub enum Disk {
+    /// A file outside of the farm; its holes stay holes.
+    File(PathBuf),
+    /// These bytes.
+    Bytes(Vec<u8>),
+}
+
+impl MachineSpec {
+    /// A machine of the type kvm with a small disk of `disk` bytes, first revision; its id is
+    /// its name and revision.
+    pub fn small(name: &str, disk: impl Into<Vec<u8>>) -> MachineSpec {
+        let manifest =
+            format!(": 1\nid: {name}-1.1\nname: {name}\nsummary: Machine {name}\ntype: kvm\n");
+        let disk = Disk::Bytes(disk.into());
+        MachineSpec { name: name.to_owned(), revision: 1, manifest, disk }
+    }
+
+    /// The folder name of the subvolume, `<name>-<P>.<R>`.
+    fn subvolume(&self) -> String {
+        format!("{}-{}.{}", self.name, layout::PROTOCOL, self.revision)
+    }
+}
+
+impl Farm {
+    /// The folder of the machine `name`.
+    pub fn machine_folder(&self, name: &str) -> PathBuf {
+        self.volume().join(name)
+    }
+
+    /// Puts a machine on the volume: subvolume, manifest, image, link. A later revision of a
+    /// machine that is there takes over the link, as an upgrade does.
+    ///
+    /// # Errors
+    /// If the volume cannot be written.
+    pub fn add_machine(&self, machine: &MachineSpec) -> Result<()> {
+        let folder = self.machine_folder(&machine.name);
+        let link = folder.join(format!("{}-{}", machine.name, layout::PROTOCOL));
+        let subvolume = folder.join(machine.subvolume());
+        self.inside().run(|| std::fs::create_dir_all(&folder))??;
+        self.create_subvolume(&subvolume)?;
+        self.inside().run(|| {
+            write_disk(&machine.disk, &subvolume.join("disk.img"))?;
+            std::fs::write(subvolume.join("manifest"), &machine.manifest)?;
+            let fresh = folder.join(".link");
+            symlink(machine.subvolume(), &fresh)?;
+            std::fs::rename(&fresh, &link)?;
+            anyhow::Ok(())
+        })?
+    }
+
+    /// Makes a subvolume, with the operator's tool rather than with the library under test.
+    ///
+    /// # Errors
+    /// If the tool fails.
+    pub fn create_subvolume(&self, path: &Path) -> Result<()> {
+        let mut command = self.inside().command("btrfs");
+        let output = self.inside().output(command.args(["subvolume", "create"]).arg(path))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(output.status.success(), "btrfs: {}", said.trim_end());
+        Ok(())
+    }
+
+    /// Makes `folder` the toolchain `name`: its files are copied below the TFTP root.
+    ///
+    /// # Errors
+    /// If the files cannot be copied.
+    pub fn add_toolchain(&self, name: &str, folder: &Path) -> Result<()> {
+        let target = self.tftp().join("toolchains").join(name);
+        std::fs::create_dir(&target)?;
+        for entry in std::fs::read_dir(folder)? {
+            let file = entry?;
+            std::fs::copy(file.path(), target.join(file.file_name()))
+                .with_context(|| format!("cannot copy {}", file.path().display()))?;
+        }
+        Ok(())
+    }
+}
+
+fn write_disk(disk: &Disk, target: &Path) -> Result<()> {
+    match disk {
+        Disk::Bytes(bytes) => Ok(std::fs::write(target, bytes)?),
+        Disk::File(source) => copy_sparse(source, target)
+            .with_context(|| format!("cannot copy the disk image {}", source.display())),
+    }
+}
+
+/// Copies a file, but not its holes.
+fn copy_sparse(source: &Path, target: &Path) -> Result<()> {
+    let mut input = File::open(source)?;
+    let mut output = File::create_new(target)?;
+    let length = i64::try_from(input.metadata()?.len())?;
+    output.set_len(length.unsigned_abs())?;
+    let mut position = 0;
+    while position < length {
+        let data = match lseek(&input, position, Whence::SeekData) {
+            Ok(data) => data,
+            // Nothing but a hole until the end.
+            Err(nix::Error::ENXIO) => break,
+            Err(errno) => return Err(errno.into()),
+        };
+        let end = lseek(&input, data, Whence::SeekHole)?;
+        lseek(&input, data, Whence::SeekSet)?;
+        lseek(&output, data, Whence::SeekSet)?;
+        std::io::copy(&mut (&mut input).take((end - data).unsigned_abs()), &mut output)?;
+        position = end;
+    }
+    Ok(output.flush()?)
+}

@@ -1,0 +1,41 @@
+//! Where the workspace's own programs lie.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+
+/// The folder of the workspace's built programs: that of the running executable, or its parent
+/// when the executable is a test, which cargo puts into `deps/`.
+fn folder() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("cannot tell the path of this program")?;
+    let folder = own.parent().context("this program lies in no folder")?;
+    let is_test = folder.file_name().is_some_and(|name| name == "deps");
+    let folder = if is_test { folder.parent().unwrap_or(folder) } else { folder };
+    Ok(folder.to_owned())
+}
+
+/// The path of the program `name`, built by cargo into the same profile as the running one.
+///
+/// # Errors
+/// If it is not there: with the command that builds it.
+pub fn find(name: &str) -> Result<PathBuf> {
+    let path = folder()?.join(name);
+    if !path.is_file() {
+        bail!("{} is not there: `cargo build --workspace` makes it", path.display());
+    }
+    Ok(path)
+}
+
+/// Where scratch folders go: `$TMPDIR`, or else `tmp` in cargo's target folder.
+///
+/// # Errors
+/// If the folder cannot be made.
+pub fn scratch_base() -> Result<PathBuf> {
+    let base = match std::env::var_os("TMPDIR").filter(|value| !value.is_empty()) {
+        Some(folder) => PathBuf::from(folder),
+        None => folder()?.with_file_name("tmp"),
+    };
+    std::fs::create_dir_all(&base)
+        .with_context(|| format!("cannot make the folder {}", base.display()))?;
+    base.canonicalize().with_context(|| format!("cannot resolve {}", base.display()))
+}

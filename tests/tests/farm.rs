@@ -1,0 +1,115 @@
+//! The farm itself: what it makes, and that nothing of it stays.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use bbot_tests::farm::{Farm, MachineSpec};
+use bbot_tests::programs;
+
+/// A farm has a volume, a network and machines as a build host has.
+#[test]
+fn a_farm_is_a_build_host() {
+    let farm = Farm::start().unwrap();
+    farm.add_machine(&MachineSpec::small("linux-gcc", "disk")).unwrap();
+    let inventory = farm.inventory().unwrap();
+    assert_eq!(inventory.of_kind("subvolume"), ["subvolume default/linux-gcc/linux-gcc-1.1"]);
+    assert_eq!(inventory.of_kind("symlink"), ["symlink default/linux-gcc/linux-gcc-1"]);
+    assert_eq!(inventory.of_kind("link"), ["link br1", "link lo"]);
+    assert_eq!(inventory.of_kind("rules"), [""; 0]);
+    let disk = farm.machine_folder("linux-gcc").join("linux-gcc-1/disk.img");
+    assert_eq!(farm.inside().run(|| std::fs::read(&disk)).unwrap().unwrap(), b"disk");
+    assert!(std::fs::read(&disk).is_err(), "the volume is seen outside");
+    farm.end().unwrap();
+}
+
+/// An upgrade of a machine is a second subvolume, and the link names it.
+#[test]
+fn a_later_revision_takes_the_link() {
+    let farm = Farm::start().unwrap();
+    let mut machine = MachineSpec::small("linux-gcc", "old");
+    farm.add_machine(&machine).unwrap();
+    machine.revision = 2;
+    farm.add_machine(&machine).unwrap();
+    let link = farm.machine_folder("linux-gcc").join("linux-gcc-1");
+    let target = farm.inside().run(|| std::fs::read_link(&link)).unwrap().unwrap();
+    assert_eq!(target.to_str(), Some("linux-gcc-1.2"));
+    assert_eq!(farm.inventory().unwrap().of_kind("subvolume").len(), 2);
+}
+
+/// What was started in a farm ends with it, and nothing is left on the host: no folder, mount,
+/// loop device, namespace or process.
+#[test]
+fn nothing_is_left_when_a_farm_ends() {
+    let farm = Farm::start().unwrap();
+    farm.add_machine(&MachineSpec::small("linux-gcc", "disk")).unwrap();
+    let sleeper = farm.inside().spawn(farm.inside().command("sleep").arg("1000")).unwrap();
+    let traces = farm.traces().unwrap();
+    assert!(traces.remaining().unwrap().len() >= 4, "a living farm has traces");
+    farm.end().unwrap();
+    assert!(!sleeper.wait(Duration::ZERO).unwrap().unwrap().success());
+    assert_eq!(traces.remaining().unwrap(), [""; 0]);
+}
+
+/// Two farms at once do not see each other, and the end of one leaves the other as it was.
+#[test]
+fn two_farms_do_not_disturb_each_other() {
+    let (first, second) = (Farm::start().unwrap(), Farm::start().unwrap());
+    first.add_machine(&MachineSpec::small("one", "1")).unwrap();
+    second.add_machine(&MachineSpec::small("two", "2")).unwrap();
+    let sleeper = second.inside().spawn(second.inside().command("sleep").arg("1000")).unwrap();
+    let before = second.inventory().unwrap();
+    assert_eq!(before.of_kind("subvolume"), ["subvolume default/two/two-1.1"]);
+    assert_eq!(first.inventory().unwrap().of_kind("process").len(), 1, "its init alone");
+    first.end().unwrap();
+    assert_eq!(second.inventory().unwrap(), before);
+    assert!(sleeper.wait(Duration::ZERO).unwrap().is_none());
+}
+
+/// A farm whose owner is killed is put away all the same, by its holder.
+#[test]
+fn nothing_is_left_when_the_owner_is_killed() {
+    let program = programs::find("bbot-farm").unwrap();
+    let mut owner = Command::new(program)
+        .arg("example")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(owner.stdout.take().unwrap()).lines();
+    let mut next = || lines.next().unwrap().unwrap();
+    let (holder, scratch, init) = (next(), next(), next());
+    assert!(std::fs::metadata(&scratch).is_ok());
+    let namespaces: BTreeSet<_> = ["mnt", "net", "pid"]
+        .map(|kind| std::fs::read_link(format!("/proc/{init}/ns/{kind}")).unwrap())
+        .into();
+    let holder = rustix::process::Pid::from_raw(holder.parse().unwrap()).unwrap();
+    let holder = rustix::process::pidfd_open(holder, rustix::process::PidfdFlags::empty()).unwrap();
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    let mut ended = [rustix::event::PollFd::new(&holder, rustix::event::PollFlags::IN)];
+    let limit = rustix::time::Timespec { tv_sec: 20, tv_nsec: 0 };
+    assert_eq!(rustix::event::poll(&mut ended, Some(&limit)).unwrap(), 1, "the holder lives on");
+    let traces = bbot_tests::farm::Traces::new(scratch.into(), namespaces);
+    assert_eq!(traces.remaining().unwrap(), [""; 0]);
+}
+
+/// If the holder is killed together with the owner, the processes, mounts and namespaces go with
+/// it, and the next farm removes the folder.
+#[test]
+fn the_next_farm_sweeps_what_a_killed_holder_left() {
+    let program = programs::find("bbot-farm").unwrap();
+    let mut owner = Command::new(program);
+    owner.arg("example").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut owner = owner.spawn().unwrap();
+    let mut lines = BufReader::new(owner.stdout.take().unwrap()).lines();
+    let holder = lines.next().unwrap().unwrap().parse().unwrap();
+    let scratch = lines.next().unwrap().unwrap();
+    let holder = rustix::process::Pid::from_raw(holder).unwrap();
+    rustix::process::kill_process(holder, rustix::process::Signal::KILL).unwrap();
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    Farm::start().unwrap().end().unwrap();
+    assert!(std::fs::metadata(&scratch).is_err(), "{scratch} is still there");
+}
