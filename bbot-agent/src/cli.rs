@@ -1,6 +1,8 @@
 //! The command line: syntax only. What the values mean is decided in `config`.
 
 use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -250,13 +252,38 @@ pub(crate) struct Cli {
     pub(crate) urls: Vec<String>,
 }
 
+/// Why a command line is refused: one line, without the page that clap makes of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refused(String);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Parses this process's command line; prints help or version if asked, and returns `None` then.
+pub(crate) fn parse() -> Result<Option<Cli>, Refused> {
+    match Cli::read(std::env::args_os()) {
+        Ok(cli) => Ok(Some(cli)),
+        Err(Stop::Refuse(refused)) => Err(refused),
+        Err(Stop::Print(text)) => {
+            // Who closed standard output did not want to read it.
+            drop(io::stdout().write_all(text.as_bytes()));
+            Ok(None)
+        }
+    }
+}
+
 /// Why there is nothing to run.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// Help or version was asked for: this text goes to stdout, and all is well.
+    /// Help or version was asked for.
     Print(String),
-    /// The command line is refused for this reason, one line.
-    Refuse(String),
+    /// The command line is refused.
+    Refuse(Refused),
 }
 
 impl Cli {
@@ -291,7 +318,7 @@ fn stop(error: &clap::Error) -> Stop {
     let argument = text(ContextKind::InvalidArg).map(|text| text.trim_end_matches("..."));
     let value = text(ContextKind::InvalidValue).unwrap_or_default();
     let cause = std::error::Error::source(error).map(ToString::to_string);
-    Stop::Refuse(match (error.kind(), argument, cause) {
+    Stop::Refuse(Refused(match (error.kind(), argument, cause) {
         (ErrorKind::UnknownArgument, Some(argument), _) => {
             format!("unknown option {}", quoted(argument))
         }
@@ -306,7 +333,7 @@ fn stop(error: &clap::Error) -> Stop {
             let line = page.lines().next().unwrap_or_default();
             line.trim_start_matches("error: ").to_owned()
         }
-    })
+    }))
 }
 
 /// Quotes an argument for a message: control characters escaped, cut to 80 characters.
@@ -329,7 +356,7 @@ mod tests {
 
     #[track_caller]
     fn check_refused(args: &[&str], line: &str) {
-        assert_eq!(read(args).unwrap_err(), Stop::Refuse(line.to_owned()), "{args:?}");
+        assert_eq!(read(args).unwrap_err(), Stop::Refuse(Refused(line.to_owned())), "{args:?}");
     }
 
     #[test]

@@ -291,6 +291,11 @@ impl Config {
         })
     }
 
+    /// Returns whether it uses nothing of the host: no root, btrfs, locks or hypervisor (W42).
+    pub(crate) fn is_fake(&self) -> bool {
+        self.fake_machine.is_some()
+    }
+
     /// Returns the name that everything of this instance outside its process bears.
     pub(crate) fn instance_name(&self) -> String {
         format!("{}-{}", self.toolchain.name, self.instance)

@@ -1,0 +1,299 @@
+//! The agent's key: its fingerprint, and answers to a controller's challenge (W37).
+//!
+//! The openssl program does both (decisions.md 13), so that engines and hardware keys work; the
+//! agent itself never reads the key.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::spawn::{self, Output, SpawnError};
+
+/// The longest that openssl may take. Hardware keys are slow, but not that slow.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// The most that openssl may say: keys and signatures are some hundred bytes.
+const OUTPUT_MAX: usize = 64 << 10;
+
+/// Signs challenges with a private RSA key.
+#[derive(Debug)]
+pub(crate) struct Signer {
+    openssl: PathBuf,
+    options: Vec<String>,
+    key: PathBuf,
+    command: &'static str,
+    fingerprint: String,
+}
+
+/// Why there is no fingerprint or no signature.
+#[derive(Debug)]
+pub(crate) enum AuthError {
+    /// The key file cannot be opened.
+    Key { path: PathBuf, source: io::Error },
+    /// The openssl program could not be run.
+    Run { command: &'static str, source: SpawnError },
+    /// It ended with an error.
+    Failed { command: &'static str, key: PathBuf, message: String },
+    /// It gave nothing, or what cannot be a public key.
+    Output { command: &'static str, key: PathBuf },
+}
+
+impl fmt::Display for AuthError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key { path, .. } => write!(f, "cannot open --auth-key {}", path.display()),
+            Self::Run { command, .. } => write!(f, "cannot run openssl {command}"),
+            Self::Failed { command, key, message } => {
+                write!(f, "openssl {command} with key {} failed: {message}", key.display())
+            }
+            Self::Output { command, key } => {
+                write!(f, "openssl {command} with key {} gave no result", key.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for AuthError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Key { source, .. } => Some(source),
+            Self::Run { source, .. } => Some(source),
+            Self::Failed { .. } | Self::Output { .. } => None,
+        }
+    }
+}
+
+impl Signer {
+    /// Finds out the key's fingerprint and how this openssl signs.
+    pub(crate) fn new(
+        openssl: PathBuf,
+        options: Vec<String>,
+        key: PathBuf,
+    ) -> Result<Self, AuthError> {
+        File::open(&key).map_err(|source| AuthError::Key { path: key.clone(), source })?;
+        let mut signer =
+            Self { openssl, options, key, command: "rsautl", fingerprint: String::new() };
+        let version = signer.run("version", &[], b"")?;
+        signer.command = sign_command(&String::from_utf8_lossy(&version));
+        let key = signer.key.clone();
+        let arguments = ["-in".as_ref(), key.as_path(), "-pubout".as_ref()];
+        let der = signer.run(
+            "rsa",
+            &[&arguments[..], &["-outform".as_ref(), "DER".as_ref()]].concat(),
+            b"",
+        )?;
+        signer.fingerprint = fingerprint(&der).ok_or(AuthError::Output { command: "rsa", key })?;
+        Ok(signer)
+    }
+
+    /// Returns the SHA-256 of the public key, as controllers know the agent by.
+    pub(crate) fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Signs a challenge: its bytes as they are, neither hashed nor prefixed.
+    pub(crate) fn sign(&self, challenge: &str) -> Result<Vec<u8>, AuthError> {
+        let arguments = ["-sign".as_ref(), "-inkey".as_ref(), self.key.as_path()];
+        let signature = self.run(self.command, &arguments, challenge.as_bytes())?;
+        if signature.is_empty() {
+            return Err(AuthError::Output { command: self.command, key: self.key.clone() });
+        }
+        Ok(signature)
+    }
+
+    /// Runs a command of openssl, the operator's options first.
+    fn run(
+        &self,
+        command: &'static str,
+        arguments: &[&Path],
+        input: &[u8],
+    ) -> Result<Vec<u8>, AuthError> {
+        let mut process = spawn::command(&self.openssl);
+        process.arg(command);
+        if command != "version" {
+            process.args(&self.options);
+        }
+        process.args(arguments);
+        let Output { status, stdout, stderr } = spawn::run(process, input, LIMIT, OUTPUT_MAX)
+            .map_err(|source| AuthError::Run { command, source })?;
+        if status.success() {
+            return Ok(stdout);
+        }
+        let message = first_line(&stderr).unwrap_or_else(|| status.to_string());
+        Err(AuthError::Failed { command, key: self.key.clone(), message })
+    }
+}
+
+/// What a program complains about first; the rest is its call stack.
+fn first_line(stderr: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(stderr);
+    let line = text.lines().find(|line| !line.trim().is_empty())?;
+    Some(line.chars().take(200).collect())
+}
+
+/// Returns the fingerprint of a public key, if these bytes can be one: the DER form of
+/// `SubjectPublicKeyInfo`, which is a SEQUENCE.
+fn fingerprint(der: &[u8]) -> Option<String> {
+    const SEQUENCE: u8 = 0x30;
+    let is_key = der.first() == Some(&SEQUENCE);
+    is_key.then(|| Sha256::digest(der).iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Chooses the command that signs by what `openssl version` says: `pkeyutl` since OpenSSL 3.0.0,
+/// which deprecates `rsautl`. Both give the same bytes.
+fn sign_command(version: &str) -> &'static str {
+    let mut words = version.split_whitespace();
+    let name = words.next();
+    let major = words.next().and_then(|number| number.split('.').next()?.parse::<u32>().ok());
+    match (name, major) {
+        (Some("OpenSSL"), Some(3..)) => "pkeyutl",
+        _ => "rsautl",
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const CHALLENGE: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    pub(crate) fn openssl(arguments: &[&str], input: &[u8]) -> Vec<u8> {
+        let mut command = spawn::command(Path::new("openssl"));
+        command.args(arguments);
+        let output = spawn::run(command, input, LIMIT, OUTPUT_MAX).unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    }
+
+    /// A folder with a fresh key in `key.pem` and its public part in `public.pem`.
+    pub(crate) fn key_pair() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        openssl(&["genrsa", "-out", &path("key.pem"), "2048"], b"");
+        openssl(&["rsa", "-in", &path("key.pem"), "-pubout", "-out", &path("public.pem")], b"");
+        folder
+    }
+
+    pub(crate) fn signer(folder: &Path, options: &[&str]) -> Result<Signer, AuthError> {
+        let options = options.iter().map(|&option| option.into()).collect();
+        Signer::new("openssl".into(), options, folder.join("key.pem"))
+    }
+
+    /// W37: the controller recovers the challenge as it checks it, whichever command signed.
+    #[test]
+    fn controller_recovers_the_challenge() {
+        let folder = key_pair();
+        let public = folder.path().join("public.pem").to_str().unwrap().to_owned();
+        let mut signer = signer(folder.path(), &[]).unwrap();
+        assert_eq!(signer.command, "pkeyutl");
+        for command in ["pkeyutl", "rsautl"] {
+            signer.command = command;
+            let signature = signer.sign(CHALLENGE).unwrap();
+            assert_eq!(signature.len(), 256);
+            let verify = ["pkeyutl", "-verifyrecover", "-pubin", "-inkey", &public];
+            assert_eq!(openssl(&verify, &signature), CHALLENGE.as_bytes());
+        }
+    }
+
+    /// W37: the same digest that the controller finds in its folder of public keys.
+    #[test]
+    fn fingerprint_is_the_controllers() {
+        let folder = key_pair();
+        let public = folder.path().join("public.pem").to_str().unwrap().to_owned();
+        let der = openssl(&["pkey", "-pubin", "-in", &public, "-outform", "DER"], b"");
+        let digest = String::from_utf8(openssl(&["dgst", "-sha256", "-r"], &der)).unwrap();
+        let signer = signer(folder.path(), &[]).unwrap();
+        assert_eq!(Some(signer.fingerprint()), digest.split_whitespace().next());
+        assert_eq!(signer.fingerprint().len(), 64);
+    }
+
+    /// W37: `--openssl-option` reaches each command, before the command's own options.
+    #[test]
+    fn options_precede_the_commands_own() {
+        let folder = key_pair();
+        let log = folder.path().join("log");
+        let wrapper = folder.path().join("wrapper");
+        let script = format!("#!/bin/sh\necho \"$*\" >>{}\nexec openssl \"$@\"\n", log.display());
+        fs::write(&wrapper, script).unwrap();
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        fs::set_permissions(&wrapper, executable).unwrap();
+        let options = vec!["-provider".into(), "default".into()];
+        let key = folder.path().join("key.pem");
+        let signer = Signer::new(wrapper, options, key.clone()).unwrap();
+        signer.sign(CHALLENGE).unwrap();
+        let key = key.display();
+        let expected = format!(
+            "version\nrsa -provider default -in {key} -pubout -outform DER\n\
+             pkeyutl -provider default -sign -inkey {key}\n"
+        );
+        assert_eq!(fs::read_to_string(log).unwrap(), expected);
+    }
+
+    /// W37: a failure is said with its cause, and nothing is signed.
+    #[test]
+    fn what_cannot_sign_is_told() {
+        let folder = key_pair();
+        let path = folder.path().join("key.pem");
+        let signer = signer(folder.path(), &[]).unwrap();
+        let too_long = "x".repeat(256 - 10);
+        let error = signer.sign(&too_long).unwrap_err();
+        assert!(matches!(error, AuthError::Failed { command: "pkeyutl", .. }), "{error:?}");
+        fs::write(&path, "no key").unwrap();
+        let error = signer.sign(CHALLENGE).unwrap_err().to_string();
+        let start = format!("openssl pkeyutl with key {} failed: ", path.display());
+        assert!(error.starts_with(&start), "{error}");
+    }
+
+    /// W1: a bad key is refused at the start.
+    #[test]
+    fn what_is_no_rsa_key_is_refused() {
+        let folder = key_pair();
+        let path = folder.path().join("key.pem");
+        let text = path.to_str().unwrap();
+        openssl(&["genpkey", "-algorithm", "ED25519", "-out", text], b"");
+        let error = signer(folder.path(), &[]).unwrap_err();
+        assert!(matches!(error, AuthError::Failed { command: "rsa", .. }), "{error:?}");
+        fs::remove_file(&path).unwrap();
+        let error = signer(folder.path(), &[]).unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot open --auth-key {text}"));
+    }
+
+    #[test]
+    fn a_missing_openssl_is_told() {
+        let folder = key_pair();
+        let key = folder.path().join("key.pem");
+        let error = Signer::new("/no/openssl".into(), Vec::new(), key).unwrap_err();
+        assert_eq!(error.to_string(), "cannot run openssl version");
+    }
+
+    /// W37
+    #[test]
+    fn command_follows_the_version() {
+        let table = [
+            ("OpenSSL 3.0.0 7 Sep 2021 (Library: ...)", "pkeyutl"),
+            ("OpenSSL 3.0.17 1 Jul 2025", "pkeyutl"),
+            ("OpenSSL 10.1.0", "pkeyutl"),
+            ("OpenSSL 3.2.0-dev", "pkeyutl"),
+            ("OpenSSL 1.1.1w  11 Sep 2023", "rsautl"),
+            ("OpenSSL 1.0.2k-fips  26 Jan 2017", "rsautl"),
+            ("LibreSSL 3.8.2", "rsautl"),
+            ("OpenSSL", "rsautl"),
+            ("", "rsautl"),
+        ];
+        for (version, command) in table {
+            assert_eq!(sign_command(version), command, "{version}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_public_key_has_no_fingerprint() {
+        assert_eq!(fingerprint(b""), None);
+        assert_eq!(fingerprint(b"-----BEGIN"), None);
+    }
+}

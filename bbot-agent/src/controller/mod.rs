@@ -1,0 +1,10 @@
+//! Controllers: how they are asked, answered, and what is accepted from them.
+
+pub(crate) mod auth;
+pub(crate) mod client;
+mod proxy;
+mod redirect;
+mod retry_after;
+pub(crate) mod verdict;
+
+pub(crate) use verdict::AcceptedTask;

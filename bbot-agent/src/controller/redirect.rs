@@ -1,0 +1,168 @@
+//! Where a redirected POST goes (decisions.md 14). Pure.
+
+use ureq::http::Uri;
+
+/// The most redirections that one request follows.
+const FOLLOWED_MAX: u32 = 5;
+
+/// What to do with an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// It is not a redirection.
+    Answer,
+    /// The same request goes to this URL.
+    Follow(Uri),
+    /// The redirection is not followed, for this reason.
+    Refuse(String),
+}
+
+/// Decides what to do with an answer to a POST to `from`, after `followed` redirections.
+///
+/// 307 and 308 keep the method and the body. 301, 302 and 303 make a GET of it for many clients:
+/// the request would be lost, so the target is named for the operator to use.
+pub(super) fn next(status: u16, from: &Uri, location: Option<&str>, followed: u32) -> Next {
+    if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+        return Next::Answer;
+    }
+    let Some(location) = location else {
+        return Next::Refuse("redirection without a target".to_owned());
+    };
+    let shown = location.escape_debug().take(200).collect::<String>();
+    let refuse = |reason: &str| Next::Refuse(format!("redirection to {shown} {reason}"));
+    let Some(target) = resolve(from, location) else {
+        return refuse("is not a URL");
+    };
+    if matches!(status, 301..=303) {
+        return refuse("would lose the request: if it is right, use that URL");
+    }
+    match (from.scheme_str(), target.scheme_str()) {
+        (Some("https"), Some("http")) => refuse("leaves https"),
+        (_, Some("http" | "https")) if followed >= FOLLOWED_MAX => refuse("is one too many"),
+        (_, Some("http" | "https")) => Next::Follow(target),
+        _ => refuse("is neither http nor https"),
+    }
+}
+
+/// Resolves a reference against the URL that it was found at (RFC 3986, section 5.2).
+fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
+    let reference = reference.split('#').next()?;
+    let (scheme, authority) = (base.scheme_str()?, base.authority()?);
+    let base_path = if base.path().is_empty() { "/" } else { base.path() };
+    let (path, query) = match reference.split_once('?') {
+        Some((path, query)) => (path, format!("?{query}")),
+        None => (reference, String::new()),
+    };
+    if path.split('/').next().is_some_and(|start| start.contains(':')) {
+        return reference.parse().ok();
+    }
+    if path.starts_with("//") {
+        return format!("{scheme}:{reference}").parse().ok();
+    }
+    let path = if path.is_empty() {
+        base_path.to_owned()
+    } else if path.starts_with('/') {
+        without_dots(path)
+    } else {
+        let folder = base_path.rfind('/').map_or("/", |end| &base_path[..=end]);
+        without_dots(&format!("{folder}{path}"))
+    };
+    let query = match base.query() {
+        Some(query_of_base) if reference.is_empty() => format!("?{query_of_base}"),
+        _ => query,
+    };
+    format!("{scheme}://{authority}{path}{query}").parse().ok()
+}
+
+/// Takes `.` and `..` out of an absolute path.
+fn without_dots(path: &str) -> String {
+    let mut segments = Vec::new();
+    for segment in path.split('/').skip(1) {
+        match segment {
+            "." => {}
+            ".." => drop(segments.pop()),
+            segment => segments.push(segment),
+        }
+    }
+    if path.ends_with("/.") || path.ends_with("/..") {
+        segments.push("");
+    }
+    format!("/{}", segments.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(text: &str) -> Uri {
+        text.parse().unwrap()
+    }
+
+    /// decisions.md 14
+    #[test]
+    fn only_307_and_308_are_followed() {
+        let from = uri("http://a/x?build-task");
+        let to = Some("https://b/y");
+        for status in [307, 308] {
+            assert_eq!(next(status, &from, to, 4), Next::Follow(uri("https://b/y")));
+        }
+        for status in [301, 302, 303] {
+            let reason = "redirection to https://b/y would lose the request: \
+                          if it is right, use that URL";
+            assert_eq!(next(status, &from, to, 0), Next::Refuse(reason.to_owned()));
+        }
+        for status in [200, 204, 300, 304, 400, 503] {
+            assert_eq!(next(status, &from, to, 0), Next::Answer);
+        }
+    }
+
+    /// decisions.md 14
+    #[test]
+    fn what_must_not_be_followed_is_refused() {
+        let https = uri("https://a/");
+        let table = [
+            (Some("http://a/"), 0, "redirection to http://a/ leaves https"),
+            (Some("https://b/"), 5, "redirection to https://b/ is one too many"),
+            (Some("ftp://b/"), 0, "redirection to ftp://b/ is neither http nor https"),
+            (Some("https://b b/"), 0, "redirection to https://b b/ is not a URL"),
+            (Some("mailto:a"), 0, "redirection to mailto:a is neither http nor https"),
+            (Some("\x1b"), 0, "redirection to \\u{1b} is not a URL"),
+            (None, 0, "redirection without a target"),
+        ];
+        for (location, followed, reason) in table {
+            let expected = Next::Refuse(reason.to_owned());
+            assert_eq!(next(307, &https, location, followed), expected);
+        }
+    }
+
+    /// The examples of RFC 3986, section 5.4, as far as they are http.
+    #[test]
+    fn references_are_resolved() {
+        let base = uri("http://a/b/c/d;p?q");
+        let table = [
+            ("g", "http://a/b/c/g"),
+            ("./g", "http://a/b/c/g"),
+            ("g/", "http://a/b/c/g/"),
+            ("/g", "http://a/g"),
+            ("//g", "http://g/"),
+            ("?y", "http://a/b/c/d;p?y"),
+            ("g?y", "http://a/b/c/g?y"),
+            ("#s", "http://a/b/c/d;p?q"),
+            ("g?y#s", "http://a/b/c/g?y"),
+            (";x", "http://a/b/c/;x"),
+            ("", "http://a/b/c/d;p?q"),
+            (".", "http://a/b/c/"),
+            ("..", "http://a/b/"),
+            ("../g", "http://a/b/g"),
+            ("../..", "http://a/"),
+            ("../../../g", "http://a/g"),
+            ("/./g", "http://a/g"),
+            ("g.", "http://a/b/c/g."),
+            ("./g/.", "http://a/b/c/g/"),
+            ("g?y/../x", "http://a/b/c/g?y/../x"),
+            ("g?to=http://x", "http://a/b/c/g?to=http://x"),
+        ];
+        for (reference, expected) in table {
+            assert_eq!(resolve(&base, reference), Some(uri(expected)), "{reference}");
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! Whether what a controller answers is taken (W22, W23). Pure.
+
+use bbot_manifest::{
+    Event, InteractiveMode, PackageName, PackageVersion, Parser, ResultStatus, TaskManifest,
+    TaskResponse,
+};
+use ureq::http::Uri;
+
+use crate::cli::quoted;
+
+/// What this agent takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms<'a> {
+    /// Whether it can answer a challenge.
+    pub(crate) can_sign: bool,
+    /// Which tasks it takes.
+    pub(crate) interactive: InteractiveMode,
+    /// The names of the machines that it has offered.
+    pub(crate) machines: &'a [&'a str],
+}
+
+/// What to make of a response.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// The controller has nothing to do.
+    NoTask,
+    /// The task is taken.
+    Accept(Box<AcceptedTask>),
+    /// The task is not taken.
+    Refuse(Box<Refusal>),
+}
+
+/// A task that fits.
+#[derive(Debug)]
+pub(crate) struct AcceptedTask {
+    /// What the result refers to.
+    pub(crate) session: String,
+    /// What is to be signed.
+    pub(crate) challenge: Option<String>,
+    /// Where the result goes; http or https.
+    pub(crate) result_url: String,
+    /// Whether that is on another host than the controller (W23: used, with a warning).
+    pub(crate) is_elsewhere: bool,
+    /// The agent checksum of the last result.
+    pub(crate) agent_checksum: Option<String>,
+    /// The task.
+    pub(crate) task: TaskManifest,
+    /// The task as the controller wrote it.
+    pub(crate) task_text: String,
+}
+
+/// Why a task is not taken.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// For the log.
+    pub(crate) reason: String,
+    /// What the controller is told, if it can be.
+    pub(crate) answer: Option<Answer>,
+}
+
+/// What a controller is told about a task that is not taken, so that it need not wait for it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// What the answer refers to.
+    pub(crate) session: String,
+    /// Where it goes; http or https.
+    pub(crate) result_url: String,
+    /// What is to be signed.
+    pub(crate) challenge: Option<String>,
+    /// The package.
+    pub(crate) name: PackageName,
+    /// Its version.
+    pub(crate) version: PackageVersion,
+    /// `interrupt` if another agent may do it, `abort` if none can.
+    pub(crate) status: ResultStatus,
+}
+
+/// Judges the response of the controller `url`.
+pub(crate) fn verdict(response: TaskResponse, url: &str, terms: &Terms<'_>) -> Verdict {
+    if response.session.is_empty() {
+        return Verdict::NoTask;
+    }
+    let refuse = |reason, answer| Verdict::Refuse(Box::new(Refusal { reason, answer }));
+    if let Some(challenge) = response.challenge.as_deref().filter(|_| !terms.can_sign) {
+        return refuse(format!("unexpected challenge {}", quoted(challenge)), None);
+    }
+    let (Some(task), Some(task_text)) = (response.task, response.task_text) else {
+        return refuse("there is a session but no task".to_owned(), None);
+    };
+    let Some(result_url) = response.result_url else {
+        return refuse("there is a session but no result-url".to_owned(), None);
+    };
+    if host(&result_url).is_none() {
+        return refuse(format!("result-url {} is not an http URL", quoted(&result_url)), None);
+    }
+    if let Some((reason, status)) = misfit(&task, terms) {
+        let answer = Answer {
+            session: response.session,
+            result_url,
+            challenge: response.challenge,
+            name: task.name,
+            version: task.version,
+            status,
+        };
+        return refuse(reason, Some(answer));
+    }
+    Verdict::Accept(Box::new(AcceptedTask {
+        session: response.session,
+        challenge: response.challenge,
+        is_elsewhere: host(&result_url) != host(url),
+        result_url,
+        agent_checksum: response.agent_checksum,
+        task,
+        task_text,
+    }))
+}
+
+/// Why the task is not for this agent, and the status that says so.
+fn misfit(task: &TaskManifest, terms: &Terms<'_>) -> Option<(String, ResultStatus)> {
+    if task.repository.is_local() {
+        let location = quoted(&task.repository.to_string());
+        return Some((format!("local repository {location}"), ResultStatus::Abort));
+    }
+    match (&task.interactive, terms.interactive) {
+        (Some(breakpoint), InteractiveMode::False) => {
+            let reason = format!("interactive task (breakpoint {})", quoted(breakpoint));
+            return Some((reason, ResultStatus::Interrupt));
+        }
+        (None, InteractiveMode::True) => {
+            return Some(("non-interactive task".to_owned(), ResultStatus::Interrupt));
+        }
+        _ => {}
+    }
+    let machine = task.machine.as_str();
+    if !terms.machines.contains(&machine) {
+        let reason = format!("machine {} was not offered", quoted(machine));
+        return Some((reason, ResultStatus::Interrupt));
+    }
+    None
+}
+
+/// The host that an http URL is about.
+fn host(url: &str) -> Option<String> {
+    let url: Uri = url.parse().ok()?;
+    let host = url.host().filter(|host| !host.is_empty())?;
+    matches!(url.scheme_str(), Some("http" | "https")).then(|| host.to_ascii_lowercase())
+}
+
+/// Finds in a malformed response what it takes to tell the controller: `abort`.
+///
+/// Pairs count up to the first place that is no manifest at all.
+pub(super) fn salvage(response: &[u8], can_sign: bool) -> Option<Answer> {
+    let [mut session, mut result_url, mut challenge, mut name, mut version] = [const { None }; 5];
+    let mut manifest = 0;
+    for event in Parser::new(response).map_while(Result::ok) {
+        match event {
+            Event::Start { .. } => manifest += 1,
+            Event::Pair(pair) => {
+                let place = match (manifest, pair.name) {
+                    (1, "session") => &mut session,
+                    (1, "result-url") => &mut result_url,
+                    (1, "challenge") => &mut challenge,
+                    (2, "name") => &mut name,
+                    (2, "version") => &mut version,
+                    _ => continue,
+                };
+                place.get_or_insert_with(|| pair.value.into_owned());
+            }
+            _ => {}
+        }
+    }
+    if challenge.is_some() && !can_sign {
+        return None;
+    }
+    Some(Answer {
+        session: session.filter(|session| !session.is_empty())?,
+        result_url: result_url.filter(|url| host(url).is_some())?,
+        challenge,
+        name: name?.parse().ok()?,
+        version: version?.parse().ok()?,
+        status: ResultStatus::Abort,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use bbot_manifest::Manifest;
+
+    use super::*;
+
+    const URL: &str = "https://ci.example.org/?build-task";
+    const HEAD: &str = ": 1\nsession: a/b\nresult-url: https://ci.example.org/?build-result\n";
+    const TASK: &str = ":\nname: foo\nversion: 1.2.3\n\
+                        repository-url: https://pkg.example.org/1\nrepository-type: pkg\n\
+                        machine: linux\ntarget: x86_64-linux-gnu\n";
+
+    const TERMS: Terms<'_> =
+        Terms { can_sign: false, interactive: InteractiveMode::False, machines: &["linux", "bsd"] };
+
+    fn judge(text: &str, terms: &Terms<'_>) -> Verdict {
+        verdict(TaskResponse::parse(text.as_bytes(), "response").unwrap(), URL, terms)
+    }
+
+    #[track_caller]
+    fn check_refused(text: &str, terms: &Terms<'_>, reason: &str, status: Option<ResultStatus>) {
+        let Verdict::Refuse(refusal) = judge(text, terms) else { panic!("not refused: {text}") };
+        assert_eq!(refusal.reason, reason);
+        assert_eq!(refusal.answer.as_ref().map(|answer| answer.status), status);
+        if let Some(answer) = refusal.answer {
+            assert_eq!(answer.session, "a/b");
+            assert_eq!(answer.result_url, "https://ci.example.org/?build-result");
+            assert_eq!((answer.name.to_string(), answer.version.to_string()), package());
+        }
+    }
+
+    fn package() -> (String, String) {
+        ("foo".to_owned(), "1.2.3".to_owned())
+    }
+
+    #[test]
+    fn empty_session_is_no_task() {
+        assert!(matches!(judge(": 1\nsession:\n", &TERMS), Verdict::NoTask));
+    }
+
+    #[test]
+    fn a_fitting_task_is_taken_as_it_came() {
+        let head = format!("{HEAD}agent-checksum: 2\n");
+        let task = format!("{TASK}worker-checksum: 1\nfuture-value: x\n");
+        let Verdict::Accept(task_taken) = judge(&format!("{head}{task}"), &TERMS) else {
+            panic!("not taken")
+        };
+        assert_eq!(task_taken.session, "a/b");
+        assert_eq!(task_taken.challenge, None);
+        assert_eq!(task_taken.agent_checksum.as_deref(), Some("2"));
+        assert_eq!(task_taken.task.machine.as_str(), "linux");
+        assert_eq!(task_taken.task_text, task);
+        assert!(!task_taken.is_elsewhere);
+    }
+
+    /// W22: nothing is sent for a challenge that we have not asked for.
+    #[test]
+    fn challenge_without_a_key_is_refused() {
+        let text = format!("{HEAD}challenge: c\n{TASK}");
+        check_refused(&text, &TERMS, "unexpected challenge 'c'", None);
+        let can_sign = Terms { can_sign: true, ..TERMS };
+        let Verdict::Accept(task) = judge(&text, &can_sign) else { panic!("not taken") };
+        assert_eq!(task.challenge.as_deref(), Some("c"));
+    }
+
+    /// W22
+    #[test]
+    fn a_local_repository_is_refused() {
+        let task = TASK.replace("https://pkg.example.org/1", "/var/pkg/1");
+        let reason = "local repository '/var/pkg/1'";
+        check_refused(&format!("{HEAD}{task}"), &TERMS, reason, Some(ResultStatus::Abort));
+    }
+
+    /// W22: the mode that was asked for decides; `both` takes everything.
+    #[test]
+    fn interactivity_must_fit() {
+        let plain = format!("{HEAD}{TASK}");
+        let interactive = format!("{HEAD}{TASK}interactive: error\n");
+        let terms = |interactive| Terms { interactive, ..TERMS };
+        let interrupt = Some(ResultStatus::Interrupt);
+        let reason = "interactive task (breakpoint 'error')";
+        check_refused(&interactive, &terms(InteractiveMode::False), reason, interrupt);
+        check_refused(&plain, &terms(InteractiveMode::True), "non-interactive task", interrupt);
+        for (text, mode) in [
+            (&plain, InteractiveMode::False),
+            (&interactive, InteractiveMode::True),
+            (&plain, InteractiveMode::Both),
+            (&interactive, InteractiveMode::Both),
+        ] {
+            assert!(matches!(judge(text, &terms(mode)), Verdict::Accept(_)), "{mode}");
+        }
+    }
+
+    /// W22
+    #[test]
+    fn a_machine_that_was_not_offered_is_refused() {
+        let terms = Terms { machines: &["bsd", "linux-2"], ..TERMS };
+        let reason = "machine 'linux' was not offered";
+        check_refused(&format!("{HEAD}{TASK}"), &terms, reason, Some(ResultStatus::Interrupt));
+    }
+
+    /// W23
+    #[test]
+    fn result_url_must_be_http() {
+        let text = |url: &str| format!(": 1\nsession: a/b\nresult-url: {url}\n{TASK}");
+        for url in ["ftp://ci.example.org/", "ci.example.org", "file:///etc/passwd", "http:///x"] {
+            // The manifest's own parser may refuse some of them.
+            let Ok(response) = TaskResponse::parse(text(url).as_bytes(), "r") else { continue };
+            let Verdict::Refuse(refusal) = verdict(response, URL, &TERMS) else { panic!("{url}") };
+            assert_eq!(refusal.reason, format!("result-url '{url}' is not an http URL"));
+            assert_eq!(refusal.answer, None);
+        }
+        for (url, elsewhere) in [
+            ("http://ci.example.org:8080/", false),
+            ("https://CI.example.org/", false),
+            ("https://example.org/", true),
+        ] {
+            let Verdict::Accept(task) = judge(&text(url), &TERMS) else { panic!("{url}") };
+            assert_eq!(task.is_elsewhere, elsewhere, "{url}");
+        }
+    }
+
+    /// W22: `abort` for a malformed task whose name and version parse.
+    #[test]
+    fn a_malformed_task_is_answered_if_it_can_be() {
+        let broken = TASK.replace("machine: linux\n", "");
+        let answer = salvage(format!("{HEAD}{broken}").as_bytes(), false).unwrap();
+        assert_eq!(answer.status, ResultStatus::Abort);
+        assert_eq!(answer.session, "a/b");
+        assert_eq!((answer.name.to_string(), answer.version.to_string()), package());
+        let cut = b"\xff\n";
+        assert!(salvage(&[HEAD.as_bytes(), TASK.as_bytes(), cut].concat(), false).is_some());
+
+        for text in [
+            format!("{HEAD}challenge: c\n{broken}"),
+            format!("{HEAD}{}", broken.replace("name: foo\n", "")),
+            format!("{HEAD}{}", broken.replace("1.2.3", "one")),
+            broken.replacen(':', ": 1", 1),
+            format!("{}{broken}", HEAD.replace("https:", "ftp:")),
+            format!("{}{broken}", HEAD.replace("a/b", "")),
+            HEAD.to_owned(),
+            String::new(),
+        ] {
+            assert_eq!(salvage(text.as_bytes(), false), None, "{text}");
+        }
+        let challenged = format!("{HEAD}challenge: c\n{broken}");
+        let answer = salvage(challenged.as_bytes(), true).unwrap();
+        assert_eq!(answer.challenge.as_deref(), Some("c"));
+    }
+}

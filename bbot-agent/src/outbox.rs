@@ -1,0 +1,315 @@
+//! Results on disk until their controller has them (design.md, rule 5).
+//!
+//! Below the state directory:
+//!
+//! | path | what it is |
+//! |---|---|
+//! | `outbox/<id>.manifest` | a result that waits; ids sort by age |
+//! | `task-at-hand.manifest` | the answer to the task at hand should this process die (W41) |
+//! | `dead-letters/<id>.manifest`, `.reason` | what no controller takes, and why |
+//!
+//! Each file appears whole: it is written beside, synchronised, and renamed. Only the process that
+//! holds the instance lock writes here.
+
+mod entry;
+mod request;
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+pub(crate) use entry::Entry;
+pub(crate) use request::{AGENT_CHECKSUM, RequestError, result_request};
+
+/// The most that an entry may have: a request may have 10 MiB, the rest is some hundred bytes.
+const ENTRY_MAX: u64 = 16 << 20;
+
+const SUFFIX: &str = ".manifest";
+
+/// The outbox of one instance.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    waiting: PathBuf,
+    dead: PathBuf,
+    record: PathBuf,
+    /// The newest id's time, so that ids are unique and in order even if the clock is set back.
+    newest: AtomicU64,
+}
+
+/// Names an entry.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct EntryId(String);
+
+impl EntryId {
+    /// `<nanoseconds since 1970>-<pid>`, with leading zeros.
+    fn new(time: u64) -> Self {
+        Self(format!("{time:020}-{}", std::process::id()))
+    }
+
+    fn from_file_name(name: &str) -> Option<Self> {
+        let id = name.strip_suffix(SUFFIX)?;
+        let (time, pid) = id.split_once('-')?;
+        let is_number =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        (time.len() == 20 && is_number(time) && is_number(pid)).then(|| Self(id.to_owned()))
+    }
+
+    fn file_name(&self) -> String {
+        format!("{}{SUFFIX}", self.0)
+    }
+}
+
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What went wrong with the outbox.
+#[derive(Debug)]
+pub(crate) enum OutboxError {
+    /// The file system does not do its part.
+    Io { operation: &'static str, path: PathBuf, source: io::Error },
+    /// The file is not what was written.
+    Damaged { path: PathBuf, problem: String },
+    /// The entry cannot be written as a manifest.
+    Unwritable { source: bbot_manifest::Error },
+}
+
+impl fmt::Display for OutboxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { operation, path, .. } => write!(f, "cannot {operation} {}", path.display()),
+            Self::Damaged { path, problem } => {
+                write!(f, "{} is damaged: {problem}", path.display())
+            }
+            Self::Unwritable { .. } => f.write_str("cannot write the result as a manifest"),
+        }
+    }
+}
+
+impl std::error::Error for OutboxError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            Self::Unwritable { source } => Some(source),
+            Self::Damaged { .. } => None,
+        }
+    }
+}
+
+/// Turns an I/O error into ours.
+fn io_error<'a>(
+    operation: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(io::Error) -> OutboxError + 'a {
+    move |source| OutboxError::Io { operation, path: path.to_owned(), source }
+}
+
+impl Outbox {
+    /// Opens the outbox below a state directory, making what is missing, and removes what a dead
+    /// process did not finish.
+    pub(crate) fn open(state_dir: &Path) -> Result<Self, OutboxError> {
+        let outbox = Self {
+            waiting: state_dir.join("outbox"),
+            dead: state_dir.join("dead-letters"),
+            record: state_dir.join("task-at-hand.manifest"),
+            newest: AtomicU64::new(0),
+        };
+        for folder in [state_dir, &outbox.waiting, &outbox.dead] {
+            let mut builder = DirBuilder::new();
+            builder.recursive(true).mode(0o700);
+            builder.create(folder).map_err(io_error("create", folder))?;
+            sweep(folder)?;
+        }
+        sync_folder(state_dir)?;
+        Ok(outbox)
+    }
+
+    /// Makes an entry durable: when this returns, a crash does not lose it.
+    pub(crate) fn store(&self, entry: &Entry) -> Result<EntryId, OutboxError> {
+        let text = entry.to_text()?;
+        loop {
+            let id = self.next_id();
+            if write_new(&self.path(&id), &text)? {
+                return Ok(id);
+            }
+        }
+    }
+
+    /// Returns the entries that wait, the oldest first.
+    pub(crate) fn entries(&self) -> Result<Vec<EntryId>, OutboxError> {
+        let names = file_names(&self.waiting)?;
+        let mut ids: Vec<_> =
+            names.iter().filter_map(|name| EntryId::from_file_name(name)).collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    /// Reads an entry.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Damaged`] if it is not what was written: such an entry is a dead letter.
+    pub(crate) fn load(&self, id: &EntryId) -> Result<Entry, OutboxError> {
+        load(&self.path(id))
+    }
+
+    /// Removes an entry, which the controller has.
+    pub(crate) fn remove(&self, id: &EntryId) -> Result<(), OutboxError> {
+        let path = self.path(id);
+        fs::remove_file(&path).map_err(io_error("remove", &path))?;
+        sync_folder(&self.waiting)
+    }
+
+    /// Moves an entry, which no controller will ever take, to the dead letters.
+    pub(crate) fn dead_letter(&self, id: &EntryId, reason: &str) -> Result<(), OutboxError> {
+        self.bury(&self.path(id), id, reason)
+    }
+
+    /// Returns where an entry is.
+    pub(crate) fn path(&self, id: &EntryId) -> PathBuf {
+        self.waiting.join(id.file_name())
+    }
+
+    /// Makes the answer durable that the task at hand gets if this process dies (W41).
+    pub(crate) fn record(&self, entry: &Entry) -> Result<(), OutboxError> {
+        replace(&self.record, &entry.to_text()?)
+    }
+
+    /// Removes the record: the task's result is durable.
+    pub(crate) fn forget_record(&self) -> Result<(), OutboxError> {
+        match fs::remove_file(&self.record) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(io_error("remove", &self.record)(error))
+            }
+            // Should the removal itself be lost in a crash, the record is found to be answered.
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts the record of a task that a dead process had at hand into the outbox, unless the
+    /// task's result is there (W3). Returns whether it was put there.
+    ///
+    /// A damaged record goes to the dead letters: it cannot be answered.
+    pub(crate) fn recover_record(&self) -> Result<bool, OutboxError> {
+        let entry = match load(&self.record) {
+            Ok(entry) => entry,
+            Err(OutboxError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(false);
+            }
+            Err(error @ OutboxError::Damaged { .. }) => {
+                self.bury(&self.record, &self.next_id(), &error.to_string())?;
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
+        let is_answered = self.entries()?.iter().any(|id| {
+            self.load(id).is_ok_and(|stored| {
+                (&stored.session, &stored.result_url) == (&entry.session, &entry.result_url)
+            })
+        });
+        if !is_answered {
+            self.store(&entry)?;
+        }
+        self.forget_record()?;
+        Ok(!is_answered)
+    }
+
+    fn bury(&self, path: &Path, id: &EntryId, reason: &str) -> Result<(), OutboxError> {
+        replace(&self.dead.join(format!("{id}.reason")), format!("{reason}\n").as_bytes())?;
+        fs::rename(path, self.dead.join(id.file_name())).map_err(io_error("move", path))?;
+        sync_folder(&self.dead)?;
+        sync_folder(path.parent().unwrap_or(&self.waiting))
+    }
+
+    fn next_id(&self) -> EntryId {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        let next = |newest: u64| now.max(newest.saturating_add(1));
+        let update = |newest| Some(next(newest));
+        let previous = self.newest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update);
+        EntryId::new(next(previous.unwrap_or_default()))
+    }
+}
+
+fn load(path: &Path) -> Result<Entry, OutboxError> {
+    let mut text = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(ENTRY_MAX + 1).read_to_end(&mut text))
+        .map_err(io_error("read", path))?;
+    let damaged = |problem| OutboxError::Damaged { path: path.to_owned(), problem };
+    if text.len() as u64 > ENTRY_MAX {
+        return Err(damaged(format!("more than {ENTRY_MAX} bytes")));
+    }
+    Entry::parse(&text, &path.display().to_string()).map_err(damaged)
+}
+
+/// Names of what is being written, which no reader looks at.
+const NEW_SUFFIX: &str = ".new";
+
+/// Writes a file that is not there yet; returns false if it is.
+fn write_new(path: &Path, text: &[u8]) -> Result<bool, OutboxError> {
+    let new = write_beside(path, text)?;
+    match renameat_with(CWD, &new, CWD, path, RenameFlags::NOREPLACE) {
+        Ok(()) => sync_parent(path).map(|()| true),
+        Err(rustix::io::Errno::EXIST) => Ok(false),
+        Err(error) => Err(io_error("create", path)(error.into())),
+    }
+}
+
+/// Writes a file in place of the one that may be there.
+fn replace(path: &Path, text: &[u8]) -> Result<(), OutboxError> {
+    let new = write_beside(path, text)?;
+    fs::rename(&new, path).map_err(io_error("replace", path))?;
+    sync_parent(path)
+}
+
+fn write_beside(path: &Path, text: &[u8]) -> Result<PathBuf, OutboxError> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(NEW_SUFFIX);
+    let new = PathBuf::from(new);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let write = |mut file: File| file.write_all(text).and_then(|()| file.sync_all());
+    options.open(&new).and_then(write).map_err(io_error("write", &new))?;
+    Ok(new)
+}
+
+fn sync_parent(path: &Path) -> Result<(), OutboxError> {
+    path.parent().map_or(Ok(()), sync_folder)
+}
+
+fn sync_folder(folder: &Path) -> Result<(), OutboxError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error("synchronise", folder))
+}
+
+/// Removes what was not finished.
+fn sweep(folder: &Path) -> Result<(), OutboxError> {
+    for name in file_names(folder)? {
+        if name.ends_with(NEW_SUFFIX) {
+            let path = folder.join(name);
+            fs::remove_file(&path).map_err(io_error("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// The names of the entries of a folder; ours are all readable, others do not concern us.
+fn file_names(folder: &Path) -> Result<Vec<String>, OutboxError> {
+    fs::read_dir(folder)
+        .and_then(|entries| {
+            let names = entries.map(|entry| Ok(entry?.file_name().into_string().ok()));
+            names.filter_map(Result::transpose).collect()
+        })
+        .map_err(io_error("list", folder))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! An entry of the outbox and its form on disk.
+//!
+//! The form is a stream of two manifests, the entry's own and the result, behind a comment line
+//! that holds the SHA-256 of all that follows it:
+//!
+//! ```text
+//! # sha256 <64 hexadecimal digits>
+//! : 1
+//! entry-version: 1
+//! session: ...
+//! result-url: ...
+//! challenge: ...
+//! fingerprint: ...
+//! : 1
+//! name: ...
+//! ```
+
+use bbot_manifest::{Event, Lines, Manifest, Parser, ResultManifest, Serializer};
+use sha2::{Digest, Sha256};
+
+use super::OutboxError;
+
+/// A result that its controller is to get.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Entry {
+    /// What the result refers to.
+    pub(crate) session: String,
+    /// Where it is posted.
+    pub(crate) result_url: String,
+    /// What is to be signed when it is posted.
+    pub(crate) challenge: Option<String>,
+    /// The key that the challenge was made for.
+    pub(crate) fingerprint: Option<String>,
+    /// The result.
+    pub(crate) result: ResultManifest,
+}
+
+const VERSION: &str = "1";
+
+const DIGEST_PREFIX: &str = "# sha256 ";
+
+impl Entry {
+    /// Returns the form on disk.
+    pub(super) fn to_text(&self) -> Result<Vec<u8>, OutboxError> {
+        let body = self.body().map_err(|source| OutboxError::Unwritable { source })?;
+        let mut text = format!("{DIGEST_PREFIX}{}\n", digest(&body)).into_bytes();
+        text.extend_from_slice(&body);
+        Ok(text)
+    }
+
+    fn body(&self) -> Result<Vec<u8>, bbot_manifest::Error> {
+        let mut serializer = Serializer::new(Vec::new(), Lines::Long);
+        serializer.start()?;
+        serializer.pair("entry-version", VERSION)?;
+        serializer.pair("session", &self.session)?;
+        serializer.pair("result-url", &self.result_url)?;
+        if let Some(challenge) = &self.challenge {
+            serializer.pair("challenge", challenge)?;
+        }
+        if let Some(fingerprint) = &self.fingerprint {
+            serializer.pair("fingerprint", fingerprint)?;
+        }
+        let mut body = serializer.finish()?;
+        body.extend_from_slice(self.result.to_text(Lines::Long)?.as_bytes());
+        Ok(body)
+    }
+
+    /// Reads the form on disk; the error says what is wrong with it.
+    pub(super) fn parse(text: &[u8], name: &str) -> Result<Self, String> {
+        let body = verified(text).ok_or("its digest is not that of its content")?;
+        let (head, result) = Head::parse(body, name).map_err(|error| error.to_string())?;
+        if head.version.as_deref() != Some(VERSION) {
+            return Err("its version is not known".to_owned());
+        }
+        Ok(Self {
+            session: head.session.ok_or("it has no session")?,
+            result_url: head.result_url.ok_or("it has no result-url")?,
+            challenge: head.challenge,
+            fingerprint: head.fingerprint,
+            result: ResultManifest::parse(result, name).map_err(|error| error.to_string())?,
+        })
+    }
+}
+
+/// The values of the entry's own manifest.
+#[derive(Default)]
+struct Head {
+    version: Option<String>,
+    session: Option<String>,
+    result_url: Option<String>,
+    challenge: Option<String>,
+    fingerprint: Option<String>,
+}
+
+impl Head {
+    /// Reads the first manifest; also returns what follows it.
+    fn parse<'a>(body: &'a [u8], name: &str) -> Result<(Self, &'a [u8]), bbot_manifest::Error> {
+        let mut head = Self::default();
+        let mut end = None;
+        for event in Parser::new(body).with_name(name) {
+            match event? {
+                Event::Pair(pair) => {
+                    let place = match pair.name {
+                        "entry-version" => &mut head.version,
+                        "session" => &mut head.session,
+                        "result-url" => &mut head.result_url,
+                        "challenge" => &mut head.challenge,
+                        "fingerprint" => &mut head.fingerprint,
+                        _ => continue,
+                    };
+                    *place = Some(pair.value.into_owned());
+                }
+                Event::End { at } => {
+                    end = Some(at.line);
+                    break;
+                }
+                Event::Start { .. } | Event::EndOfStream { .. } => {}
+            }
+        }
+        Ok((head, end.map_or(&[], |line| from_line(body, line))))
+    }
+}
+
+/// What begins with this line, counted from 1.
+fn from_line(text: &[u8], line: u64) -> &[u8] {
+    let mut rest = text;
+    for _ in 1..line {
+        let newline = rest.iter().position(|&byte| byte == b'\n');
+        rest = newline.map_or(&[], |newline| &rest[newline + 1..]);
+    }
+    rest
+}
+
+fn digest(body: &[u8]) -> String {
+    Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Returns what follows the first line, if that holds its digest.
+fn verified(text: &[u8]) -> Option<&[u8]> {
+    let newline = text.iter().position(|&byte| byte == b'\n')?;
+    let (line, body) = (&text[..newline], &text[newline + 1..]);
+    let expected = line.strip_prefix(DIGEST_PREFIX.as_bytes())?;
+    (expected == digest(body).as_bytes()).then_some(body)
+}
