@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod check;
 mod command;
 mod demo;
 mod failure;
@@ -13,6 +14,7 @@ mod house;
 mod image;
 mod setup;
 mod test;
+mod tidy;
 mod vectors;
 
 use std::env;
@@ -53,6 +55,7 @@ fn run(arguments: &[&str]) -> Outcome<ExitCode> {
         ["image", options @ ..] => image::run(options),
         ["demo", options @ ..] => demo::run(options),
         ["test", selection @ ..] => test::run(selection),
+        ["check"] => check::run(),
         ["bench", name, options @ ..] => bench::run(name, options),
         ["vectors", folder] => vectors::run(folder),
         [] | ["help" | "--help" | "-h"] => {
