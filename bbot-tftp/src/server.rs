@@ -1,0 +1,416 @@
+//! The event loop around an [`Engine`]: sockets, epoll, and the threads.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::{EventfdFlags, Timespec, eventfd};
+use rustix::process::{Resource, getrlimit};
+
+use crate::config::{Route, ServerConfig};
+use crate::directory::{DirStore, Namespace};
+use crate::engine::{Arrival, Engine, Host, LISTENER, Sent};
+use crate::error::{Operation, ServerError};
+use crate::event::Event;
+use crate::storage_thread::StorageThread;
+use crate::store::{Sink, Store, StoreError};
+use crate::udp::{Inbox, Port, Report};
+
+/// The epoll token of the wake-up descriptor; transfers count upwards from the listener's 0.
+const WAKE: u64 = u64::MAX;
+/// Events that one wait returns.
+const EVENTS: usize = 64;
+/// Reads of one port before the others have their turn.
+const READS_IN_TURN: u32 = 8;
+/// Descriptors that are left to the rest of the process.
+const SPARE_DESCRIPTORS: usize = 64;
+/// Spins in vain before the loop gives up spinning.
+const VAIN_SPINS: u32 = 4;
+
+/// A bound server that does not serve yet.
+pub struct Server {
+    listener: Port,
+    address: SocketAddr,
+    store: Box<dyn Store>,
+    config: ServerConfig,
+}
+
+impl Server {
+    /// Binds a server of the namespace's folders. Port 0 means any free one.
+    ///
+    /// # Errors
+    /// The address cannot be bound, or a folder cannot be opened.
+    pub fn bind(
+        address: SocketAddr,
+        namespace: Namespace,
+        config: ServerConfig,
+    ) -> Result<Self, ServerError> {
+        Self::with_store(address, DirStore::new(namespace)?, config)
+    }
+
+    /// Binds a server of any store.
+    ///
+    /// # Errors
+    /// The address cannot be bound.
+    pub fn with_store(
+        address: SocketAddr,
+        store: impl Store + 'static,
+        config: ServerConfig,
+    ) -> Result<Self, ServerError> {
+        let cannot = |source| ServerError::new(Operation::Bind(address), source);
+        let mut listener = Port::listener(address, config.offload).map_err(cannot)?;
+        if config.single_port && config.offload.coalescing {
+            listener.coalesce();
+        }
+        let address = listener.local_addr().map_err(cannot)?;
+        Ok(Self { listener, address, store: Box::new(store), config })
+    }
+
+    /// The address that it is bound to.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves, on a thread of its own, until the handle is stopped or dropped.
+    ///
+    /// `events` is called on that thread, and should not take long.
+    ///
+    /// # Errors
+    /// There are no threads or descriptors left.
+    pub fn spawn(
+        self,
+        events: impl FnMut(Event) + Send + 'static,
+    ) -> Result<ServerHandle, ServerError> {
+        let (commands, received) = channel();
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(|e| ServerError::new(Operation::EventLoop, e.into()))?;
+        let waker = Waker { commands, wake: Arc::new(wake) };
+        let (address, name) = (self.address, format!("tftp-{}", self.address.port()));
+        let running = Loop::new(self, events, received, &waker)?;
+        let thread = std::thread::Builder::new()
+            .name(name)
+            .spawn(move || running.run())
+            .map_err(|e| ServerError::new(Operation::StartThread, e))?;
+        Ok(ServerHandle { address, waker, thread: Some(thread) })
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// A running server. It stops when it is dropped.
+#[derive(Debug)]
+pub struct ServerHandle {
+    address: SocketAddr,
+    waker: Waker,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl ServerHandle {
+    /// The address that it serves.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends all transfers and waits for the threads.
+    pub fn stop(mut self) {
+        self.end(Command::Stop);
+    }
+
+    /// Lets those uploads finish whose data is all here, but no longer than `limit`; ends all
+    /// other transfers, and waits for the threads.
+    pub fn drain(mut self, limit: Duration) {
+        self.end(Command::Drain(limit));
+    }
+
+    fn end(&mut self, command: Command) {
+        if let Some(thread) = self.thread.take() {
+            self.waker.send(command);
+            // A panic in the embedder's event callback was reported on its own thread.
+            drop(thread.join());
+        }
+    }
+}
+
+impl Drop for ServerHandle {
+    fn drop(&mut self) {
+        self.end(Command::Stop);
+    }
+}
+
+#[derive(Debug)]
+enum Command {
+    Stop,
+    Drain(Duration),
+    Committed(u64, Result<(), StoreError>),
+}
+
+/// Reaches the loop from other threads.
+#[derive(Clone, Debug)]
+struct Waker {
+    commands: Sender<Command>,
+    wake: Arc<OwnedFd>,
+}
+
+impl Waker {
+    fn send(&self, command: Command) {
+        // Neither fails as long as the loop runs; later there is nobody to tell.
+        drop(self.commands.send(command));
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+}
+
+struct Loop<F> {
+    engine: Engine,
+    shell: Shell<F>,
+    inbox: Inbox,
+    /// Token and flags of each port that has something.
+    ready: Vec<(u64, EventFlags)>,
+    commands: Receiver<Command>,
+    wake: Arc<OwnedFd>,
+    vain_spins: u32,
+    /// When the loop ends although transfers are left.
+    end_by: Option<Instant>,
+}
+
+impl<F: FnMut(Event) + Send + 'static> Loop<F> {
+    fn new(
+        server: Server,
+        events: F,
+        commands: Receiver<Command>,
+        waker: &Waker,
+    ) -> Result<Self, ServerError> {
+        let Server { listener, address, store, config } = server;
+        let cannot = |source| ServerError::new(Operation::EventLoop, source);
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|e| cannot(e.into()))?;
+        let flags = EventFlags::IN;
+        let add = |fd, token| epoll::add(&epoll, fd, EventData::new_u64(token), flags);
+        add(listener.as_fd(), LISTENER).map_err(|e| cannot(e.into()))?;
+        add(waker.wake.as_fd(), WAKE).map_err(|e| cannot(e.into()))?;
+        let done = {
+            let waker = waker.clone();
+            move |id, result| waker.send(Command::Committed(id, result))
+        };
+        let storage = StorageThread::start(format!("tftp-disk-{}", address.port()), done)
+            .map_err(|e| ServerError::new(Operation::StartThread, e))?;
+        let buffer = listener.receive_buffer(config.receive_buffer);
+        let ports = HashMap::new();
+        Ok(Self {
+            engine: Engine::new(config, store, buffer, slots(&config), Instant::now()),
+            shell: Shell { listener, ports, epoll, config, storage, events, refused: Vec::new() },
+            inbox: Inbox::new(config.offload),
+            ready: Vec::with_capacity(EVENTS),
+            commands,
+            wake: Arc::clone(&waker.wake),
+            vain_spins: 0,
+            end_by: None,
+        })
+    }
+
+    fn run(mut self) {
+        while !self.is_over() {
+            self.wait();
+            self.handle_ready();
+            self.engine.handle_timeout(Instant::now(), &mut self.shell);
+        }
+        self.shell.storage.stop();
+        self.handle_commands();
+        self.engine.drain(Instant::now(), &mut self.shell);
+    }
+
+    fn is_over(&self) -> bool {
+        self.end_by.is_some_and(|end| self.engine.is_idle() || Instant::now() >= end)
+    }
+
+    /// Waits for packets, commands or the next deadline.
+    fn wait(&mut self) {
+        let deadline = self.engine.poll_timeout().into_iter().chain(self.end_by).min();
+        let spin = self.shell.config.spin;
+        if !spin.is_zero() && self.vain_spins < VAIN_SPINS && self.engine.is_lockstep() {
+            let until = Instant::now() + spin;
+            while Instant::now() < until {
+                if self.poll(Some(Duration::ZERO)) {
+                    self.vain_spins = 0;
+                    return;
+                }
+            }
+            self.vain_spins += 1;
+        }
+        let before = Instant::now();
+        self.poll(deadline.map(|at| at.saturating_duration_since(before)));
+        // What came so soon would have been found by spinning.
+        if before.elapsed() < spin {
+            self.vain_spins = 0;
+        }
+    }
+
+    fn poll(&mut self, timeout: Option<Duration>) -> bool {
+        let timeout = timeout.map(|t| Timespec {
+            tv_sec: t.as_secs().try_into().unwrap_or(i64::MAX),
+            tv_nsec: t.subsec_nanos().into(),
+        });
+        let nothing = epoll::Event { flags: EventFlags::empty(), data: EventData::new_u64(0) };
+        let mut events = [nothing; EVENTS];
+        // A signal is no event; the loop comes back here.
+        let count = epoll::wait(&self.shell.epoll, &mut events, timeout.as_ref()).unwrap_or(0);
+        self.ready.clear();
+        self.ready.extend(events[..count].iter().map(|event| (event.data.u64(), event.flags)));
+        count > 0
+    }
+
+    fn handle_ready(&mut self) {
+        for index in 0..self.ready.len() {
+            let (token, flags) = self.ready[index];
+            if token == WAKE {
+                let mut count = [0; 8];
+                // Only empties the counter.
+                let _ = rustix::io::read(&self.wake, &mut count);
+                self.handle_commands();
+                continue;
+            }
+            if flags.contains(EventFlags::ERR) {
+                self.shell.collect_errors(token);
+            }
+            self.read_port(token);
+        }
+        while let Some((port, peer)) = self.shell.refused.pop() {
+            self.engine.handle_unreachable(port, peer, Instant::now(), &mut self.shell);
+        }
+    }
+
+    /// Takes what a port has received.
+    fn read_port(&mut self, token: u64) {
+        for _ in 0..READS_IN_TURN {
+            let Some(port) = self.shell.port(token) else { return };
+            if port.receive(&mut self.inbox).is_err() {
+                return;
+            }
+            let now = Instant::now();
+            for (mut route, bytes, segment) in self.inbox.datagrams() {
+                if token != LISTENER {
+                    route.local = None;
+                }
+                let arrival = Arrival { port: token, route, bytes, segment };
+                self.engine.handle_datagrams(&arrival, now, &mut self.shell);
+            }
+            if self.engine.is_lockstep() {
+                // The next packet comes only after our answer.
+                return;
+            }
+        }
+    }
+
+    fn handle_commands(&mut self) {
+        while let Ok(command) = self.commands.try_recv() {
+            let now = Instant::now();
+            match command {
+                Command::Committed(id, result) => {
+                    self.engine.handle_committed(id, result, now, &mut self.shell);
+                }
+                Command::Stop => self.end_by = Some(now),
+                Command::Drain(limit) => {
+                    self.end_by = Some(now + limit);
+                    self.read_all();
+                    self.engine.drain(now, &mut self.shell);
+                }
+            }
+        }
+    }
+
+    /// Reads until nothing is left: data that is already here counts as arrived.
+    fn read_all(&mut self) {
+        while self.poll(Some(Duration::ZERO)) {
+            let tokens: Vec<u64> = self.ready.iter().map(|(token, _)| *token).collect();
+            if tokens.iter().all(|token| *token == WAKE) {
+                break;
+            }
+            for token in tokens.into_iter().filter(|token| *token != WAKE) {
+                self.shell.collect_errors(token);
+                self.read_port(token);
+            }
+        }
+        self.ready.clear();
+    }
+}
+
+/// The world as the engine sees it.
+struct Shell<F> {
+    listener: Port,
+    ports: HashMap<u64, Port>,
+    epoll: OwnedFd,
+    config: ServerConfig,
+    storage: StorageThread,
+    events: F,
+    /// Peers whose ports are closed, and the port that found out.
+    refused: Vec<(u64, SocketAddr)>,
+}
+
+impl<F> Shell<F> {
+    fn port(&self, token: u64) -> Option<&Port> {
+        if token == LISTENER { Some(&self.listener) } else { self.ports.get(&token) }
+    }
+
+    fn collect_errors(&mut self, token: u64) {
+        let port = if token == LISTENER { Some(&self.listener) } else { self.ports.get(&token) };
+        let Some(port) = port else { return };
+        while let Some(report) = port.next_error() {
+            if let Report::ClosedPort(peer) = report {
+                self.refused.push((token, peer));
+            }
+        }
+    }
+}
+
+impl<F: FnMut(Event)> Host for Shell<F> {
+    fn open_port(&mut self, id: u64, route: &Route, buffer: usize) -> io::Result<usize> {
+        let any: IpAddr = match route.peer {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let address = SocketAddr::new(route.local.unwrap_or(any), 0);
+        let mut port = Port::bind(address, self.config.offload)?;
+        let room = port.receive_buffer(buffer);
+        if buffer > 0 && self.config.offload.coalescing {
+            port.coalesce();
+        }
+        epoll::add(&self.epoll, &port, EventData::new_u64(id), EventFlags::IN)?;
+        self.ports.insert(id, port);
+        Ok(room)
+    }
+
+    fn close_port(&mut self, id: u64) {
+        self.ports.remove(&id);
+    }
+
+    fn send(&mut self, id: u64, route: &Route, datagrams: &[u8], segment: usize) -> Sent {
+        let port = self.ports.get_mut(&id).unwrap_or(&mut self.listener);
+        port.send(route, datagrams, segment)
+    }
+
+    fn commit(&mut self, id: u64, sink: Box<dyn Sink>) {
+        self.storage.commit(id, sink);
+    }
+
+    fn event(&mut self, event: Event) {
+        (self.events)(event);
+    }
+}
+
+/// How many sessions there are descriptors for: one for the file, one for the port, and one
+/// for the folder of an upload.
+fn slots(config: &ServerConfig) -> usize {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let each = if config.single_port { 2 } else { 3 };
+    (limit.saturating_sub(SPARE_DESCRIPTORS) / each).max(1)
+}

@@ -1,0 +1,323 @@
+//! One transfer of a server: the state machine with its file.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::time::Instant;
+
+use crate::config::Route;
+use crate::engine::{Host, Sent};
+use crate::event::Event;
+use crate::options::Options;
+use crate::packet::{Direction, ErrorCode, HEADER, Packet, data_header};
+use crate::receive::{ReceiveStep, ReceiveTransfer};
+use crate::send::{SendStep, SendTransfer};
+use crate::store::{Sink, Source, StoreError, read_all};
+use crate::transfer::{Failure, Status};
+
+/// Blocks that one step sends, and payloads that one call writes: both well under `IOV_MAX`.
+const BLOCKS_AT_ONCE: usize = 512;
+
+/// A transfer between its request and its end.
+pub(crate) struct Session {
+    pub(crate) id: u64,
+    pub(crate) route: Route,
+    pub(crate) file: String,
+    pub(crate) transfer: Transfer,
+    pub(crate) granted: Options,
+    /// The request, to know it again.
+    pub(crate) request: Vec<u8>,
+    pub(crate) started: Instant,
+    /// When a client that never answered is given up.
+    pub(crate) answer_by: Instant,
+    /// When the transfer is given up, whatever it does.
+    pub(crate) end_by: Instant,
+    /// The entry in the engine's queue.
+    pub(crate) scheduled: Option<Instant>,
+    /// Bytes of the listener's receive buffer that this transfer may fill.
+    pub(crate) reserved: usize,
+    pub(crate) announced: bool,
+}
+
+/// The state machine and its file.
+pub(crate) enum Transfer {
+    Send { core: SendTransfer, source: Box<dyn Source> },
+    Receive { core: ReceiveTransfer, sink: Option<Box<dyn Sink>> },
+}
+
+impl Session {
+    pub(crate) fn direction(&self) -> Direction {
+        match self.transfer {
+            Transfer::Send { .. } => Direction::Get,
+            Transfer::Receive { .. } => Direction::Put,
+        }
+    }
+
+    pub(crate) fn status(&self) -> &Status {
+        match &self.transfer {
+            Transfer::Send { core, .. } => core.status(),
+            Transfer::Receive { core, .. } => core.status(),
+        }
+    }
+
+    pub(crate) fn is_established(&self) -> bool {
+        match &self.transfer {
+            Transfer::Send { core, .. } => core.is_established(),
+            Transfer::Receive { core, .. } => core.is_established(),
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        match &self.transfer {
+            Transfer::Send { core, .. } => core.acknowledged(),
+            Transfer::Receive { core, .. } => core.received(),
+        }
+    }
+
+    /// Ends the transfer early. One whose data is all here ends by its commit only.
+    pub(crate) fn fail(&mut self, failure: Failure) {
+        match &mut self.transfer {
+            Transfer::Receive { core, .. } if core.status() == &Status::Committing => {}
+            Transfer::Receive { core, .. } => core.fail(failure),
+            Transfer::Send { core, .. } => core.fail(failure),
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let core = match &self.transfer {
+            Transfer::Send { core, .. } => core.poll_timeout(),
+            Transfer::Receive { core, .. } => core.poll_timeout(),
+        };
+        let bound = match self.status() {
+            Status::Active if !self.is_established() => Some(self.answer_by.min(self.end_by)),
+            Status::Active => Some(self.end_by),
+            _ => None,
+        };
+        core.into_iter().chain(bound).min()
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        let late = now >= self.end_by || (!self.is_established() && now >= self.answer_by);
+        if late && self.status() == &Status::Active {
+            self.fail(Failure::TimedOut);
+        }
+        match &mut self.transfer {
+            Transfer::Send { core, .. } => core.handle_timeout(now),
+            Transfer::Receive { core, .. } => core.handle_timeout(now),
+        }
+    }
+
+    /// Feeds datagrams of `segment` bytes each, the last may be shorter.
+    pub(crate) fn handle(&mut self, bytes: &[u8], segment: usize, now: Instant) {
+        let mut write = Write::default();
+        for datagram in bytes.chunks(segment.max(1)) {
+            match (&mut self.transfer, Packet::decode(datagram)) {
+                (Transfer::Send { core, .. }, Ok(Packet::Ack { block })) => {
+                    core.handle_ack(block, now);
+                }
+                (Transfer::Receive { core, sink }, Ok(Packet::Data { block, payload })) => {
+                    if let Some(offset) = core.handle_data(block, payload.len(), now) {
+                        write.push(payload, offset, sink, core);
+                    }
+                }
+                (_, Ok(Packet::Error { code, message })) => self.fail(Failure::peer(code, message)),
+                // Anything else belongs to no transfer, and is no reason to end this one.
+                _ => {}
+            }
+        }
+        if let Transfer::Receive { core, sink } = &mut self.transfer {
+            write.flush(sink, core);
+        }
+    }
+
+    /// Sends all that is due, and hands over the file when it is complete.
+    pub(crate) fn pump(&mut self, buffer: &mut [u8], now: Instant, host: &mut dyn Host) {
+        let own_port = self.id;
+        while let Some(step) = self.next_packets(buffer, now) {
+            let (length, segment) = step;
+            match host.send(own_port, &self.route, &buffer[..length], segment) {
+                Sent::All => self.confirm(length.div_ceil(segment), now),
+                Sent::Some(count) => {
+                    self.confirm(count, now);
+                    self.postpone(now);
+                    break;
+                }
+            }
+        }
+        if let Transfer::Receive { core, sink } = &mut self.transfer
+            && core.status() == &Status::Committing
+            && let Some(sink) = sink.take()
+        {
+            host.commit(self.id, sink);
+        }
+    }
+
+    /// Gives up an unfinished upload.
+    pub(crate) fn discard(&mut self) {
+        if let Transfer::Receive { sink, .. } = &mut self.transfer {
+            *sink = None;
+        }
+    }
+
+    pub(crate) fn committed(&mut self, result: Result<(), StoreError>, now: Instant) {
+        if let Transfer::Receive { core, .. } = &mut self.transfer {
+            match result {
+                Ok(()) => core.committed(now),
+                Err(error) => refuse_write(core, &error),
+            }
+        }
+    }
+
+    /// The first packet again, because the client asked again.
+    pub(crate) fn repeat_opening(&mut self) {
+        match &mut self.transfer {
+            Transfer::Send { core, .. } => core.repeat_opening(),
+            Transfer::Receive { core, .. } => core.repeat_opening(),
+        }
+    }
+
+    pub(crate) fn started_event(&self) -> Event {
+        Event::Started {
+            id: self.id,
+            direction: self.direction(),
+            file: self.file.clone(),
+            peer: self.route.peer,
+        }
+    }
+
+    /// One line for the log, whatever the end was.
+    pub(crate) fn log(&self, result: &dyn std::fmt::Display, now: Instant) {
+        let (parameters, retransmits) = match &self.transfer {
+            Transfer::Send { core, .. } => (core.parameters(), core.retransmits()),
+            Transfer::Receive { core, .. } => (core.parameters(), core.retransmits()),
+        };
+        log::debug!(
+            "transfer {}: peer={} direction={} file={:?} bytes={} blksize={} window={} \
+             seconds={:.6} retransmits={retransmits} result={result}",
+            self.id,
+            self.route.peer,
+            self.direction(),
+            self.file,
+            self.bytes(),
+            parameters.block_size,
+            parameters.window,
+            now.saturating_duration_since(self.started).as_secs_f64(),
+        );
+    }
+
+    /// Puts the next packets into `buffer`; returns their length and that of each.
+    fn next_packets(&mut self, buffer: &mut [u8], now: Instant) -> Option<(usize, usize)> {
+        match &mut self.transfer {
+            Transfer::Send { core, source } => match core.poll_transmit(now)? {
+                SendStep::OptionAck => Some(put(buffer, &option_ack(&self.granted))),
+                SendStep::Blocks { first, count } => {
+                    let filled = fill_blocks(buffer, core, source.as_ref(), first, count);
+                    if filled.is_none() {
+                        core.unreadable();
+                    }
+                    filled
+                }
+            },
+            Transfer::Receive { core, .. } => Some(match core.poll_transmit(now)? {
+                ReceiveStep::OptionAck => put(buffer, &option_ack(&self.granted)),
+                ReceiveStep::Ack(block) => {
+                    let mut bytes = Vec::with_capacity(HEADER);
+                    Packet::Ack { block }.encode(&mut bytes);
+                    put(buffer, &bytes)
+                }
+            }),
+        }
+    }
+
+    fn confirm(&mut self, count: usize, now: Instant) {
+        if let Transfer::Send { core, .. } = &mut self.transfer {
+            core.transmitted(u16::try_from(count).unwrap_or(u16::MAX), now);
+        }
+    }
+
+    fn postpone(&mut self, now: Instant) {
+        if let Transfer::Send { core, .. } = &mut self.transfer {
+            core.postpone(now);
+        }
+    }
+}
+
+/// Encodes an OACK.
+pub(crate) fn option_ack(granted: &Options) -> Vec<u8> {
+    let pairs = granted.to_pairs();
+    let pairs = pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+    let mut bytes = Vec::new();
+    Packet::OptionAck(pairs).encode(&mut bytes);
+    bytes
+}
+
+fn put(buffer: &mut [u8], packet: &[u8]) -> (usize, usize) {
+    buffer[..packet.len()].copy_from_slice(packet);
+    (packet.len(), packet.len())
+}
+
+/// Reads as many of the blocks as `buffer` holds, each behind its header.
+pub(crate) fn fill_blocks(
+    buffer: &mut [u8],
+    core: &SendTransfer,
+    source: &dyn Source,
+    first: u64,
+    count: u16,
+) -> Option<(usize, usize)> {
+    let segment = usize::from(core.parameters().block_size) + HEADER;
+    let count = usize::from(count).min(buffer.len() / segment).min(BLOCKS_AT_ONCE);
+    let mut payloads = Vec::with_capacity(count);
+    let mut length = 0;
+    for (block, packet) in (first..).zip(buffer.chunks_mut(segment).take(count)) {
+        let (header, payload) = packet.split_at_mut(HEADER);
+        header.copy_from_slice(&data_header(core.wire(block)));
+        let (_, bytes) = core.payload(block);
+        payloads.push(IoSliceMut::new(&mut payload[..bytes]));
+        length += HEADER + bytes;
+    }
+    read_all(source, &mut payloads, core.payload(first).0).ok()?;
+    Some((length, segment))
+}
+
+/// Payloads that follow each other, to be written by one call.
+#[derive(Default)]
+struct Write<'a> {
+    payloads: Vec<IoSlice<'a>>,
+    offset: u64,
+}
+
+impl<'a> Write<'a> {
+    fn push(
+        &mut self,
+        payload: &'a [u8],
+        offset: u64,
+        sink: &mut Option<Box<dyn Sink>>,
+        core: &mut ReceiveTransfer,
+    ) {
+        if self.payloads.len() >= BLOCKS_AT_ONCE {
+            self.flush(sink, core);
+        }
+        if self.payloads.is_empty() {
+            self.offset = offset;
+        }
+        self.payloads.push(IoSlice::new(payload));
+    }
+
+    fn flush(&mut self, sink: &mut Option<Box<dyn Sink>>, core: &mut ReceiveTransfer) {
+        if self.payloads.is_empty() {
+            return;
+        }
+        if let Some(sink) = sink
+            && let Err(error) = sink.write_at(&mut self.payloads, self.offset)
+        {
+            refuse_write(core, &error);
+        }
+        self.payloads.clear();
+    }
+}
+
+/// A file that could not be stored ends with an ERROR instead of an ACK.
+fn refuse_write(transfer: &mut ReceiveTransfer, error: &StoreError) {
+    let (code, message) = error.reply();
+    // RFC 1350 has no number for a failed disk: to the client it is as good as full.
+    let failed = code == ErrorCode::UNDEFINED;
+    transfer.fail(Failure::local(if failed { ErrorCode::DISK_FULL } else { code }, message));
+}

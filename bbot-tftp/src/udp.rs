@@ -1,0 +1,328 @@
+//! One UDP socket: many packets by one call where the kernel can, one by one where not.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage,
+    recvmmsg, recvmsg, sendmmsg, sendmsg, setsockopt, sockopt,
+};
+
+use crate::config::{Offload, Route};
+use crate::engine::Sent;
+
+/// One receive buffer holds the greatest datagram, or as much as the kernel coalesces.
+const SLOT: usize = 1 << 16;
+/// Datagrams that one `recvmmsg` takes.
+const BATCH: usize = 16;
+/// The most segments and bytes of one `UDP_SEGMENT` send (the kernel's limits for IPv4).
+const SEGMENTS: usize = 64;
+const SEGMENTED_BYTES: usize = 65507;
+
+/// A bound socket that does not block.
+#[derive(Debug)]
+pub(crate) struct Port {
+    socket: UdpSocket,
+    offload: Offload,
+    /// Packets name the local address that they came to, and leave from it.
+    multihomed: bool,
+}
+
+/// What the kernel tells of a packet that did not arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// Nobody listens there.
+    ClosedPort(SocketAddr),
+    /// A trouble that may pass.
+    Passing,
+}
+
+/// Buffers for what one call receives.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    slots: Vec<Vec<u8>>,
+    filled: Vec<Filled>,
+}
+
+/// What a slot holds.
+#[derive(Clone, Copy, Debug)]
+struct Filled {
+    slot: usize,
+    length: usize,
+    segment: usize,
+    route: Route,
+}
+
+impl Inbox {
+    pub(crate) fn new(offload: Offload) -> Self {
+        let count = if offload.batches { BATCH } else { 1 };
+        Self { slots: vec![vec![0; SLOT]; count], filled: Vec::with_capacity(count) }
+    }
+
+    /// Where each group of datagrams came from, its bytes, and the length of each but the last.
+    pub(crate) fn datagrams(&self) -> impl Iterator<Item = (Route, &[u8], usize)> {
+        self.filled.iter().map(|f| (f.route, &self.slots[f.slot][..f.length], f.segment))
+    }
+}
+
+impl Port {
+    /// Binds a listener; packets tell which local address they came to.
+    pub(crate) fn listener(address: SocketAddr, offload: Offload) -> io::Result<Self> {
+        let mut port = Self::bind(address, offload)?;
+        match address {
+            SocketAddr::V4(_) => setsockopt(&port.socket, sockopt::Ipv4PacketInfo, &true)?,
+            SocketAddr::V6(_) => setsockopt(&port.socket, sockopt::Ipv6RecvPacketInfo, &true)?,
+        }
+        port.multihomed = true;
+        Ok(port)
+    }
+
+    /// Binds a port for one transfer.
+    pub(crate) fn bind(address: SocketAddr, offload: Offload) -> io::Result<Self> {
+        let socket = UdpSocket::bind(address)?;
+        socket.set_nonblocking(true)?;
+        // Without this, a socket that is not connected never hears of a closed port.
+        match address {
+            SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?,
+            SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?,
+        }
+        let offload = Offload { coalescing: false, ..offload };
+        Ok(Self { socket, offload, multihomed: false })
+    }
+
+    /// Lets the kernel hand over many datagrams of one sender as one, if it can.
+    pub(crate) fn coalesce(&mut self) {
+        let on = setsockopt(&self.socket, sockopt::UdpGroSegment, &true);
+        self.offload.coalescing = on.is_ok();
+    }
+
+    /// Asks for a receive buffer; returns what the kernel counts by.
+    pub(crate) fn receive_buffer(&self, wished: usize) -> usize {
+        use rustix::net::sockopt as so;
+        if wished > 0 && so::set_socket_recv_buffer_size_force(&self.socket, wished / 2).is_err() {
+            // Without the privilege the system's limit holds; what it gives is read below.
+            let _ = so::set_socket_recv_buffer_size(&self.socket, wished / 2);
+        }
+        so::socket_recv_buffer_size(&self.socket).unwrap_or(0)
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Receives what is there, up to a bound; an error means that nothing was received.
+    pub(crate) fn receive(&self, inbox: &mut Inbox) -> io::Result<()> {
+        inbox.filled.clear();
+        if self.multihomed && self.offload.batches {
+            self.receive_many(inbox)
+        } else if self.multihomed || self.offload.coalescing {
+            self.receive_described(inbox)
+        } else {
+            let (length, peer) = self.socket.recv_from(&mut inbox.slots[0])?;
+            let route = Route { peer, local: None };
+            inbox.filled.push(Filled { slot: 0, length, segment: length, route });
+            Ok(())
+        }
+    }
+
+    fn receive_described(&self, inbox: &mut Inbox) -> io::Result<()> {
+        let mut control = nix::cmsg_space!(libc::in6_pktinfo, i32);
+        let mut slices = [IoSliceMut::new(&mut inbox.slots[0])];
+        let fd = self.socket.as_raw_fd();
+        let message = recvmsg(fd, &mut slices, Some(&mut control), MsgFlags::empty())?;
+        inbox.filled.extend(describe(&message, 0));
+        Ok(())
+    }
+
+    fn receive_many(&self, inbox: &mut Inbox) -> io::Result<()> {
+        let Inbox { slots, filled } = inbox;
+        // The kernel shortens the control lengths, so that headers serve only once.
+        let control = nix::cmsg_space!(libc::in6_pktinfo, i32);
+        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(slots.len(), Some(control));
+        let mut slices: Vec<_> = slots.iter_mut().map(|slot| [IoSliceMut::new(slot)]).collect();
+        let fd = self.socket.as_raw_fd();
+        let flags = MsgFlags::MSG_DONTWAIT;
+        let messages = recvmmsg(fd, &mut headers, slices.iter_mut(), flags, None)?;
+        filled.extend(messages.enumerate().filter_map(|(slot, message)| describe(&message, slot)));
+        Ok(())
+    }
+
+    /// Sends datagrams of `segment` bytes each, the last may be shorter.
+    pub(crate) fn send(&mut self, route: &Route, mut datagrams: &[u8], segment: usize) -> Sent {
+        let mut done = 0;
+        while !datagrams.is_empty() {
+            let count = datagrams.len().div_ceil(segment);
+            match self.send_some(route, datagrams, segment) {
+                Ok(sent) => {
+                    done += sent;
+                    let bytes = if sent >= count { datagrams.len() } else { sent * segment };
+                    datagrams = &datagrams[bytes..];
+                }
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN | Errno::ENOBUFS) => return Sent::Some(done),
+                Err(Errno::EINVAL | Errno::EIO | Errno::EMSGSIZE | Errno::EOPNOTSUPP)
+                    if self.offload.segmentation && count > 1 =>
+                {
+                    // A block beyond the route's MTU, or a device that cannot.
+                    self.offload.segmentation = false;
+                }
+                // Lost, as on any network: the transfer's timer deals with it. A closed port
+                // is told by the error queue.
+                Err(_) => break,
+            }
+        }
+        Sent::All
+    }
+
+    /// One call; returns how many datagrams it sent.
+    fn send_some(&self, route: &Route, datagrams: &[u8], segment: usize) -> nix::Result<usize> {
+        let count = datagrams.len().div_ceil(segment);
+        let together = SEGMENTS.min(SEGMENTED_BYTES / segment).min(count);
+        if count == 1 {
+            return self.send_message(route, datagrams, None);
+        }
+        if self.offload.segmentation && together > 1 {
+            let bytes = datagrams.len().min(together * segment);
+            let size = u16::try_from(segment).map_err(|_| Errno::EINVAL)?;
+            return self.send_message(route, &datagrams[..bytes], Some(size)).map(|_| together);
+        }
+        if self.offload.batches {
+            return self.send_many(route, datagrams, segment);
+        }
+        self.send_message(route, &datagrams[..segment.min(datagrams.len())], None)
+    }
+
+    fn send_message(
+        &self,
+        route: &Route,
+        bytes: &[u8],
+        segment: Option<u16>,
+    ) -> nix::Result<usize> {
+        let source = Source::new(route.local.filter(|_| self.multihomed));
+        let mut control: Vec<ControlMessage<'_>> = source.control().into_iter().collect();
+        if control.is_empty() && segment.is_none() {
+            let sent = self.socket.send_to(bytes, route.peer);
+            return sent.map(|_| 1).map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(0)));
+        }
+        control.extend(segment.as_ref().map(ControlMessage::UdpGsoSegments));
+        let address = SockaddrStorage::from(route.peer);
+        let (fd, slices) = (self.socket.as_raw_fd(), [IoSlice::new(bytes)]);
+        sendmsg(fd, &slices, &control, MsgFlags::empty(), Some(&address)).map(|_| 1)
+    }
+
+    fn send_many(&self, route: &Route, datagrams: &[u8], segment: usize) -> nix::Result<usize> {
+        let source = Source::new(route.local.filter(|_| self.multihomed));
+        let control: Vec<ControlMessage<'_>> = source.control().into_iter().collect();
+        let slices: Vec<_> = datagrams.chunks(segment).map(|d| [IoSlice::new(d)]).collect();
+        let addresses = vec![Some(SockaddrStorage::from(route.peer)); slices.len()];
+        let space = (!control.is_empty()).then(|| nix::cmsg_space!(libc::in6_pktinfo));
+        let mut headers = MultiHeaders::preallocate(slices.len(), space);
+        let fd = self.socket.as_raw_fd();
+        let flags = MsgFlags::empty();
+        let sent = sendmmsg(fd, &mut headers, &slices, &addresses, &control, flags)?;
+        Ok(sent.count())
+    }
+
+    /// Takes the next report of a packet that did not arrive.
+    pub(crate) fn next_error(&self) -> Option<Report> {
+        let mut control = nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
+        let mut nothing = [0; 1];
+        let mut slices = [IoSliceMut::new(&mut nothing)];
+        let (fd, flags) = (self.socket.as_raw_fd(), MsgFlags::MSG_ERRQUEUE);
+        let message =
+            recvmsg::<SockaddrStorage>(fd, &mut slices, Some(&mut control), flags).ok()?;
+        let refused = message.cmsgs().ok()?.any(|message| match message {
+            ControlMessageOwned::Ipv4RecvErr(error, _)
+            | ControlMessageOwned::Ipv6RecvErr(error, _) => {
+                error.ee_errno.cast_signed() == libc::ECONNREFUSED
+            }
+            _ => false,
+        });
+        let peer = message.address.as_ref().and_then(socket_addr).filter(|_| refused);
+        Some(peer.map_or(Report::Passing, Report::ClosedPort))
+    }
+}
+
+impl AsFd for Port {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// The local address that a packet leaves from, as the kernel wants it.
+enum Source {
+    Any,
+    V4(libc::in_pktinfo),
+    V6(libc::in6_pktinfo),
+}
+
+impl Source {
+    fn new(address: Option<IpAddr>) -> Self {
+        match address {
+            None => Self::Any,
+            Some(IpAddr::V4(address)) => Self::V4(libc::in_pktinfo {
+                ipi_ifindex: 0,
+                ipi_spec_dst: libc::in_addr { s_addr: u32::from(address).to_be() },
+                ipi_addr: libc::in_addr { s_addr: 0 },
+            }),
+            Some(IpAddr::V6(address)) => Self::V6(libc::in6_pktinfo {
+                ipi6_addr: libc::in6_addr { s6_addr: address.octets() },
+                ipi6_ifindex: 0,
+            }),
+        }
+    }
+
+    fn control(&self) -> Option<ControlMessage<'_>> {
+        match self {
+            Self::Any => None,
+            Self::V4(info) => Some(ControlMessage::Ipv4PacketInfo(info)),
+            Self::V6(info) => Some(ControlMessage::Ipv6PacketInfo(info)),
+        }
+    }
+}
+
+/// Reads what came with a message; `None` for one that must be dropped: it was sent to a
+/// broadcast or multicast address, or lost a part.
+fn describe(message: &RecvMsg<'_, '_, SockaddrStorage>, slot: usize) -> Option<Filled> {
+    let peer = socket_addr(message.address.as_ref()?)?;
+    let mut filled = Filled {
+        slot,
+        length: message.bytes,
+        segment: message.bytes,
+        route: Route { peer, local: None },
+    };
+    for control in message.cmsgs().ok()? {
+        match control {
+            ControlMessageOwned::Ipv4PacketInfo(info) => {
+                if info.ipi_addr.s_addr != info.ipi_spec_dst.s_addr {
+                    return None;
+                }
+                let local = Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr));
+                filled.route.local = Some(local.into());
+            }
+            ControlMessageOwned::Ipv6PacketInfo(info) => {
+                let local = Ipv6Addr::from(info.ipi6_addr.s6_addr);
+                let mapped = local.to_ipv4_mapped();
+                if local.is_multicast()
+                    || mapped.is_some_and(|v4| v4.is_broadcast() || v4.is_multicast())
+                {
+                    return None;
+                }
+                filled.route.local = Some(local.into());
+            }
+            ControlMessageOwned::UdpGroSegments(size) => {
+                filled.segment = usize::try_from(size).ok()?.max(1);
+            }
+            _ => {}
+        }
+    }
+    Some(filled)
+}
+
+fn socket_addr(address: &SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = address.as_sockaddr_in().map(|a| SocketAddr::V4((*a).into()));
+    v4.or_else(|| address.as_sockaddr_in6().map(|a| SocketAddr::V6((*a).into())))
+}

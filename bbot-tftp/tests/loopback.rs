@@ -1,0 +1,237 @@
+//! Server and client over real sockets on the loopback interface.
+
+#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use bbot_tftp::{
+    Client, ClientError, Direction, ErrorCode, Event, Failure, Namespace, Offload, Server,
+    ServerConfig, ServerHandle, WritePolicy,
+};
+use tempfile::TempDir;
+
+struct Fixture {
+    folder: TempDir,
+    server: ServerHandle,
+    events: Receiver<Event>,
+}
+
+impl Fixture {
+    fn new(config: ServerConfig) -> Self {
+        Self::with(config, |namespace| namespace)
+    }
+
+    fn with(config: ServerConfig, adjust: impl FnOnce(Namespace) -> Namespace) -> Self {
+        let folder = TempDir::with_prefix("bbot-").unwrap();
+        fs::create_dir(folder.path().join("get")).unwrap();
+        fs::create_dir(folder.path().join("put")).unwrap();
+        let namespace =
+            Namespace::new().read(folder.path().join("get")).write(folder.path().join("put"));
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let server = Server::bind(any, adjust(namespace), config).unwrap();
+        let (sender, events) = channel();
+        let server = server.spawn(move |event| sender.send(event).unwrap()).unwrap();
+        Self { folder, server, events }
+    }
+
+    fn client(&self) -> Client {
+        Client::new(self.server.local_addr())
+    }
+
+    fn offer(&self, name: &str, content: &[u8]) {
+        fs::write(self.folder.path().join("get").join(name), content).unwrap();
+    }
+
+    fn put_folder(&self) -> std::path::PathBuf {
+        self.folder.path().join("put")
+    }
+
+    fn event(&self) -> Event {
+        self.events.recv_timeout(Duration::from_secs(10)).unwrap()
+    }
+}
+
+fn modes() -> Vec<ServerConfig> {
+    let mut configs = Vec::new();
+    for single_port in [false, true] {
+        for offload in [Offload::ALL, Offload::NONE] {
+            configs.push(ServerConfig { single_port, offload, ..ServerConfig::default() });
+        }
+    }
+    configs
+}
+
+fn content(length: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[0]
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// T1, T7, T8, T13, T20: all shapes of transfers, in both modes, with offloads and without.
+#[test]
+fn gets_and_puts() {
+    for config in modes() {
+        let fixture = Fixture::new(config);
+        let plain = fixture.client().offload(config.offload);
+        let windowed = plain.clone().block_size(1428).window_size(16).transfer_size();
+        let clients =
+            [plain.clone(), plain.block_size(1000), windowed.clone().block_size(65464), windowed];
+        for length in [0, 1, 511, 512, 513, 1428 * 16, 100_000, 1_000_000] {
+            let data = content(length);
+            fixture.offer("file", &data);
+            for client in &clients {
+                let mut got = Vec::new();
+                let done = client.get("/file", &mut got).unwrap();
+                assert!(got == data, "{config:?} {client:?} {length}");
+                assert_eq!(done.bytes, length as u64);
+                let done = client.put("up", &data).unwrap();
+                assert_eq!(done.bytes, length as u64);
+                assert!(fs::read(fixture.put_folder().join("up")).unwrap() == data);
+            }
+        }
+        assert_eq!(names(&fixture.put_folder()), ["up"]);
+    }
+}
+
+#[test]
+fn events_tell_the_story() {
+    let fixture = Fixture::new(ServerConfig { single_port: true, ..ServerConfig::default() });
+    fixture.client().put("result", &b"content".to_vec()).unwrap();
+    let Event::FirstRequest { peer } = fixture.event() else { panic!("no first request") };
+    let Event::Started { id, direction, file, peer: starter } = fixture.event() else {
+        panic!("not started")
+    };
+    assert_eq!((direction, file.as_str(), starter), (Direction::Put, "result", peer));
+    let Event::Finished { id: finished, direction, file, bytes, .. } = fixture.event() else {
+        panic!("not finished")
+    };
+    assert_eq!((finished, direction, file.as_str(), bytes), (id, Direction::Put, "result", 7));
+    let missing = fixture.client().get("nothing", &mut Vec::new()).unwrap_err();
+    assert!(matches!(
+        missing,
+        ClientError::Transfer(Failure::Peer { code: ErrorCode::NOT_FOUND, .. })
+    ));
+    let Event::Refused { code, file, .. } = fixture.event() else { panic!("not refused") };
+    assert_eq!((code, file.as_str()), (ErrorCode::NOT_FOUND, "nothing"));
+}
+
+#[track_caller]
+fn check_get(fixture: &Fixture, name: &str, expected: ErrorCode) {
+    match fixture.client().get(name, &mut Vec::new()) {
+        Err(ClientError::Transfer(Failure::Peer { code, message })) => {
+            assert_eq!(code, expected, "{name}");
+            assert!(!message.contains('/'), "a path of the host: {message}");
+        }
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+/// Confinement: links stay beneath the root, which may be a link itself; only regular files.
+#[test]
+fn serves_regular_files_beneath_the_root_only() {
+    let folder = TempDir::with_prefix("bbot-").unwrap();
+    let path = folder.path();
+    fs::create_dir_all(path.join("real/sub")).unwrap();
+    symlink("real", path.join("link")).unwrap();
+    fs::write(path.join("outside"), "secret").unwrap();
+    fs::write(path.join("real/sub/file"), "public").unwrap();
+    symlink("sub/file", path.join("real/inside")).unwrap();
+    symlink("../outside", path.join("real/leads-out")).unwrap();
+    symlink(path.join("real/sub/file"), path.join("real/absolute")).unwrap();
+    symlink("/proc/self/fd/0", path.join("real/magic")).unwrap();
+    rustix::fs::mkfifoat(
+        rustix::fs::CWD,
+        path.join("real/fifo"),
+        rustix::fs::Mode::from_raw_mode(0o666),
+    )
+    .unwrap();
+    let fixture = Fixture::with(ServerConfig::default(), |namespace| {
+        namespace.read(path.join("link")).write(path.join("link"))
+    });
+    for name in ["sub/file", "inside", "/sub//./file"] {
+        let mut got = Vec::new();
+        fixture.client().get(name, &mut got).unwrap();
+        assert_eq!(got, b"public", "{name}");
+    }
+    for name in ["leads-out", "absolute", "magic", "../outside", "sub/../sub/file", "sub", "fifo"] {
+        check_get(&fixture, name, ErrorCode::ACCESS);
+    }
+    for name in ["missing", "missing/file", "inside/file"] {
+        check_get(&fixture, name, ErrorCode::NOT_FOUND);
+    }
+    for name in ["sub", "inside", "leads-out", "fifo", "../up", ".bbot-tftp-1"] {
+        let refused = fixture.client().put(name, &b"x".to_vec()).unwrap_err();
+        assert!(
+            matches!(refused, ClientError::Transfer(Failure::Peer { code: ErrorCode::ACCESS, .. })),
+            "{name}: {refused:?}"
+        );
+    }
+    fixture.client().put("sub/file", &b"new".to_vec()).unwrap();
+    assert_eq!(fs::read(path.join("real/sub/file")).unwrap(), b"new");
+}
+
+#[track_caller]
+fn check_put(fixture: &Fixture, client: &Client, name: &str, length: usize, expected: ErrorCode) {
+    match client.put(name, &content(length)) {
+        Err(ClientError::Transfer(Failure::Peer { code, .. })) => assert_eq!(code, expected),
+        other => panic!("{name}: {other:?}"),
+    }
+    assert!(names(&fixture.put_folder()).iter().all(|n| !n.starts_with(".bbot")));
+}
+
+/// T10, T25: limits become ERROR 3, before any data where the size was announced; the old file
+/// stays.
+#[test]
+fn limits_keep_the_old_file() {
+    let fixture = Fixture::with(ServerConfig::default(), |namespace| {
+        namespace.upload_limit(10_000).file_limit(6_000).count_limit(2)
+    });
+    let plain = fixture.client();
+    let announced = fixture.client().transfer_size();
+    plain.put("a", &content(5_000)).unwrap();
+    check_put(&fixture, &plain, "a", 6_001, ErrorCode::DISK_FULL);
+    check_put(&fixture, &announced, "a", 6_001, ErrorCode::DISK_FULL);
+    assert_eq!(fs::read(fixture.put_folder().join("a")).unwrap(), content(5_000));
+    check_put(&fixture, &plain, "b", 5_001, ErrorCode::DISK_FULL);
+    plain.put("b", &content(5_000)).unwrap();
+    check_put(&fixture, &plain, "c", 0, ErrorCode::DISK_FULL);
+}
+
+#[test]
+fn policies() {
+    let config = ServerConfig::default();
+    let create = Fixture::with(config, |n| n.policy(WritePolicy::Create));
+    create.client().put("a", &content(5)).unwrap();
+    check_put(&create, &create.client(), "a", 7, ErrorCode::EXISTS);
+    assert_eq!(fs::read(create.put_folder().join("a")).unwrap(), content(5));
+    let refuse = Fixture::with(config, |n| n.policy(WritePolicy::Refuse));
+    check_put(&refuse, &refuse.client(), "a", 7, ErrorCode::ACCESS);
+    let nothing = Fixture::with(config, |_| Namespace::new());
+    check_put(&nothing, &nothing.client(), "a", 7, ErrorCode::ACCESS);
+    check_get(&nothing, "a", ErrorCode::ACCESS);
+}
+
+/// T6: a server that is gone is known at once, by its closed port.
+#[test]
+fn closed_port_ends_the_client() {
+    let fixture = Fixture::new(ServerConfig::default());
+    let client = fixture.client();
+    fixture.server.stop();
+    let gone = client.get("file", &mut Vec::new()).unwrap_err();
+    assert!(matches!(gone, ClientError::Transfer(Failure::Unreachable)), "{gone:?}");
+}
