@@ -291,9 +291,16 @@ impl Config {
         })
     }
 
-    /// Returns whether it uses nothing of the host: no root, btrfs, locks or hypervisor (W42).
+    /// Returns whether no guest can be started: such an instance is not locked, recovers nothing
+    /// and needs no root (W42).
     pub(crate) fn is_fake(&self) -> bool {
-        self.fake_machine.is_some()
+        let looks_only = self.dump_task || self.fake_build;
+        self.fake_machine.is_some() || (self.fake_request.is_some() && looks_only)
+    }
+
+    /// Returns the hypervisor to run (decisions.md 5).
+    pub(crate) fn hypervisor(&self) -> PathBuf {
+        self.hypervisor.clone().unwrap_or_else(|| host::default_hypervisor().into())
     }
 
     /// Returns the name that everything of this instance outside its process bears.

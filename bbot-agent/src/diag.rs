@@ -14,7 +14,7 @@
 use std::fmt::{self, Display, Write as _};
 use std::io::Write as _;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 
@@ -85,9 +85,15 @@ pub(crate) fn trace(verbose: u8, message: impl Display) {
 
 /// Says that a phase of the work ended just now, from verbosity 2 on.
 pub(crate) fn phase(name: &str, duration: Duration, keys: &[(&str, &str)]) {
+    phase_at(name, duration, Instant::now(), keys);
+}
+
+/// Says that a phase of the work ended at `end`, from verbosity 2 on.
+pub(crate) fn phase_at(name: &str, duration: Duration, end: Instant, keys: &[(&str, &str)]) {
     let settings = Settings::get();
     if settings.verbose >= 2 {
-        let line = phase_line(name, duration, monotonic(), keys);
+        let at = monotonic().saturating_sub(end.elapsed().as_nanos());
+        let line = phase_line(name, duration, at, keys);
         write(&prefixed(settings, Level::Info, &line));
     }
 }

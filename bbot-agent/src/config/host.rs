@@ -44,6 +44,16 @@ fn first_public(
     addresses.into_iter().find(|(flags, _)| is_public(*flags)).map(|(_, address)| address)
 }
 
+/// `qemu-system-x86_64`, or the original's `kvm` if only that is in the PATH (decisions.md 5).
+pub(super) fn default_hypervisor() -> &'static str {
+    const QEMU: &str = "qemu-system-x86_64";
+    const KVM: &str = "kvm";
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there =
+        |program: &str| std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
+    if !is_there(QEMU) && is_there(KVM) { KVM } else { QEMU }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

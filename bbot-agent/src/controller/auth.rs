@@ -140,7 +140,14 @@ fn first_line(stderr: &[u8]) -> Option<String> {
 fn fingerprint(der: &[u8]) -> Option<String> {
     const SEQUENCE: u8 = 0x30;
     let is_key = der.first() == Some(&SEQUENCE);
-    is_key.then(|| Sha256::digest(der).iter().map(|byte| format!("{byte:02x}")).collect())
+    is_key.then(|| sha256_hex(der))
+}
+
+/// Returns the SHA-256 as hexadecimal digits.
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
+    let digits = |byte: &u8| [digit(byte >> 4), digit(byte & 15)];
+    Sha256::digest(bytes).iter().flat_map(digits).collect()
 }
 
 /// Chooses the command that signs by what `openssl version` says: `pkeyutl` since OpenSSL 3.0.0,

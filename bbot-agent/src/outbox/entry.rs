@@ -16,9 +16,9 @@
 //! ```
 
 use bbot_manifest::{Event, Lines, Manifest, Parser, ResultManifest, Serializer};
-use sha2::{Digest, Sha256};
 
 use super::OutboxError;
+use crate::controller::auth::sha256_hex;
 
 /// A result that its controller is to get.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +43,7 @@ impl Entry {
     /// Returns the form on disk.
     pub(super) fn to_text(&self) -> Result<Vec<u8>, OutboxError> {
         let body = self.body().map_err(|source| OutboxError::Unwritable { source })?;
-        let mut text = format!("{DIGEST_PREFIX}{}\n", digest(&body)).into_bytes();
+        let mut text = format!("{DIGEST_PREFIX}{}\n", sha256_hex(&body)).into_bytes();
         text.extend_from_slice(&body);
         Ok(text)
     }
@@ -131,14 +131,10 @@ fn from_line(text: &[u8], line: u64) -> &[u8] {
     rest
 }
 
-fn digest(body: &[u8]) -> String {
-    Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Returns what follows the first line, if that holds its digest.
 fn verified(text: &[u8]) -> Option<&[u8]> {
     let newline = text.iter().position(|&byte| byte == b'\n')?;
     let (line, body) = (&text[..newline], &text[newline + 1..]);
     let expected = line.strip_prefix(DIGEST_PREFIX.as_bytes())?;
-    (expected == digest(body).as_bytes()).then_some(body)
+    (expected == sha256_hex(body).as_bytes()).then_some(body)
 }

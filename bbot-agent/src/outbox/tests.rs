@@ -1,1 +1,258 @@
+//! The outbox on a real file system.
 
+use std::os::unix::fs::PermissionsExt;
+
+use bbot_manifest::Manifest;
+use tempfile::TempDir;
+
+use super::*;
+use crate::controller::auth::sha256_hex;
+use crate::controller::auth::tests::{key_pair, openssl, signer};
+
+fn outbox() -> (TempDir, Outbox) {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = Outbox::open(folder.path()).unwrap();
+    (folder, outbox)
+}
+
+const RESULT: &str = ": 1\nname: foo\nversion: 1.2.3\nstatus: error\nupdate-status: error\n\
+                      update-log:\n\\\nline 1\n: 1\nline 3\n\\\n";
+
+/// An entry whose values look like the form on disk.
+fn entry(session: &str) -> Entry {
+    Entry {
+        session: session.to_owned(),
+        result_url: "https://ci.example.org/?build-result".to_owned(),
+        challenge: Some("a\n: 1\nb".to_owned()),
+        fingerprint: Some("f00".to_owned()),
+        result: bbot_manifest::ResultManifest::parse(RESULT.as_bytes(), "result").unwrap(),
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names = file_names(folder).unwrap();
+    names.sort_unstable();
+    names
+}
+
+/// design.md, rule 5: what is stored is there for the next process.
+#[test]
+fn entries_survive_their_process() {
+    let (folder, outbox) = outbox();
+    let ids: Vec<_> = ["c", "b", "a"].map(|s| outbox.store(&entry(s)).unwrap()).into();
+    drop(outbox);
+    let outbox = Outbox::open(folder.path()).unwrap();
+    assert_eq!(outbox.entries().unwrap(), ids);
+    for (id, session) in ids.iter().zip(["c", "b", "a"]) {
+        assert_eq!(outbox.load(id).unwrap(), entry(session));
+    }
+    outbox.remove(&ids[1]).unwrap();
+    assert_eq!(outbox.entries().unwrap(), [ids[0].clone(), ids[2].clone()]);
+}
+
+#[test]
+fn entry_without_challenge_is_kept_as_it_is() {
+    let (_folder, outbox) = outbox();
+    let entry = Entry { challenge: None, fingerprint: None, ..entry("s") };
+    let id = outbox.store(&entry).unwrap();
+    assert_eq!(outbox.load(&id).unwrap(), entry);
+}
+
+/// The form is a contract with later versions of ours.
+#[test]
+fn form_on_disk_is_fixed() {
+    let text = String::from_utf8(entry("s").to_text().unwrap()).unwrap();
+    let (digest, body) = text.split_once('\n').unwrap();
+    assert_eq!(digest.len(), "# sha256 ".len() + 64);
+    let head = ": 1\nentry-version: 1\nsession: s\n\
+                result-url: https://ci.example.org/?build-result\n\
+                challenge:\n\\\na\n: 1\nb\n\\\nfingerprint: f00\n";
+    assert_eq!(body, format!("{head}{RESULT}"));
+}
+
+/// W41: whatever is cut off or changed in an entry is seen, and the entry is set aside.
+#[test]
+fn a_damaged_entry_becomes_a_dead_letter() {
+    let (folder, outbox) = outbox();
+    let good = entry("s").to_text().unwrap();
+    let mut flipped = good.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    let cut = good[..good.len() - 1].to_vec();
+    for bad in [Vec::new(), flipped, cut, b"# sha256 \n".to_vec()] {
+        let id = outbox.store(&entry("s")).unwrap();
+        fs::write(outbox.path(&id), &bad).unwrap();
+        let error = outbox.load(&id).unwrap_err();
+        let path = outbox.path(&id).display().to_string();
+        let text = format!("{path} is damaged: its digest is not that of its content");
+        assert_eq!(error.to_string(), text);
+        outbox.dead_letter(&id, &error.to_string()).unwrap();
+        assert_eq!(outbox.entries().unwrap(), []);
+        let dead = folder.path().join("dead-letters");
+        assert_eq!(names(&dead), [format!("{id}.manifest"), format!("{id}.reason")]);
+        assert_eq!(fs::read(dead.join(format!("{id}.manifest"))).unwrap(), bad);
+        let reason = fs::read_to_string(dead.join(format!("{id}.reason"))).unwrap();
+        assert_eq!(reason, format!("{text}\n"));
+        fs::remove_dir_all(&dead).unwrap();
+        fs::create_dir(&dead).unwrap();
+    }
+}
+
+#[test]
+fn an_unknown_form_is_damaged() {
+    let text = |head: &str| {
+        let body = format!(": 1\n{head}{RESULT}");
+        format!("# sha256 {}\n{body}", sha256_hex(body.as_bytes())).into_bytes()
+    };
+    let parse = |head: &str| Entry::parse(&text(head), "entry").map(|entry| entry.session);
+    let known = "entry-version: 1\nsession: s\nresult-url: u\n";
+    assert_eq!(parse(known).unwrap(), "s");
+    assert_eq!(parse(&format!("{known}later: x\n")).unwrap(), "s");
+    let version = known.replace("version: 1", "version: 2");
+    assert_eq!(parse(&version).unwrap_err(), "its version is not known");
+    let session = known.replace("session: s\n", "");
+    assert_eq!(parse(&session).unwrap_err(), "it has no session");
+}
+
+/// What a crash leaves half-written is not seen and goes at the next start.
+#[test]
+fn unfinished_files_are_swept() {
+    let (folder, outbox) = outbox();
+    let id = outbox.store(&entry("s")).unwrap();
+    let unfinished = folder.path().join("outbox/00000000000000000001-1.manifest.new");
+    fs::write(&unfinished, "# sha256").unwrap();
+    fs::write(folder.path().join("task-at-hand.manifest.new"), "").unwrap();
+    assert_eq!(outbox.entries().unwrap(), std::slice::from_ref(&id));
+    let outbox = Outbox::open(folder.path()).unwrap();
+    assert_eq!(names(folder.path()), ["dead-letters", "outbox"]);
+    assert_eq!(names(&folder.path().join("outbox")), [id.file_name()]);
+    assert!(!outbox.recover_record().unwrap());
+}
+
+#[test]
+fn other_files_are_left_alone() {
+    let (folder, outbox) = outbox();
+    for name in ["README", "1-1.manifest", "x-1.manifest", "00000000000000000001.manifest"] {
+        fs::write(folder.path().join("outbox").join(name), "").unwrap();
+    }
+    assert_eq!(outbox.entries().unwrap(), []);
+}
+
+/// The session is a secret of sorts: who has it can answer for us.
+#[test]
+fn only_the_owner_can_read() {
+    let (folder, outbox) = outbox();
+    let id = outbox.store(&entry("s")).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&outbox.path(&id)), 0o600);
+    assert_eq!(mode(&folder.path().join("outbox")), 0o700);
+}
+
+#[test]
+fn ids_are_unique_and_in_order() {
+    let (_folder, outbox) = outbox();
+    // The clock is behind what was given out: as after it was set back.
+    outbox.newest.store(u64::MAX / 2, Ordering::Relaxed);
+    let ids: Vec<_> = (0..100).map(|_| outbox.next_id()).collect();
+    assert!(ids.is_sorted_by(|a, b| a < b));
+    assert!(ids.iter().all(|id| EntryId::from_file_name(&id.file_name()).as_ref() == Some(id)));
+}
+
+/// Another process's entry of the same name is not written over.
+#[test]
+fn a_taken_name_is_not_reused() {
+    let (_folder, outbox) = outbox();
+    let path = outbox.path(&outbox.next_id());
+    assert!(write_new(&path, b"1").unwrap());
+    assert!(!write_new(&path, b"2").unwrap());
+    assert_eq!(fs::read(&path).unwrap(), b"1");
+}
+
+/// W3, W41: the task that a dead process had at hand is answered, once.
+#[test]
+fn the_task_at_hand_is_answered_after_a_crash() {
+    let (folder, outbox) = outbox();
+    assert!(!outbox.recover_record().unwrap());
+    outbox.record(&entry("old")).unwrap();
+    outbox.record(&entry("s")).unwrap();
+    drop(outbox);
+    let outbox = Outbox::open(folder.path()).unwrap();
+    assert!(outbox.recover_record().unwrap());
+    let ids = outbox.entries().unwrap();
+    assert_eq!(ids.len(), 1);
+    assert_eq!(outbox.load(&ids[0]).unwrap(), entry("s"));
+    assert!(!outbox.recover_record().unwrap());
+    assert_eq!(outbox.entries().unwrap(), ids);
+}
+
+/// W41: a result that was durable before the crash is the answer.
+#[test]
+fn a_task_with_a_result_is_not_answered_again() {
+    let (_folder, outbox) = outbox();
+    outbox.record(&entry("s")).unwrap();
+    let id = outbox.store(&entry("s")).unwrap();
+    assert!(!outbox.recover_record().unwrap());
+    assert_eq!(outbox.entries().unwrap(), [id]);
+    outbox.record(&entry("s")).unwrap();
+    outbox.forget_record().unwrap();
+    outbox.forget_record().unwrap();
+    assert!(!outbox.recover_record().unwrap());
+}
+
+#[test]
+fn a_damaged_record_becomes_a_dead_letter() {
+    let (folder, outbox) = outbox();
+    fs::write(&outbox.record, "# sha256 0\n").unwrap();
+    assert!(!outbox.recover_record().unwrap());
+    assert_eq!(outbox.entries().unwrap(), []);
+    assert_eq!(names(&folder.path().join("dead-letters")).len(), 2);
+    assert_eq!(names(folder.path()), ["dead-letters", "outbox"]);
+}
+
+/// W37, W38: signed when it is posted, in long lines.
+#[test]
+fn a_request_is_signed_and_has_long_lines() {
+    let folder = key_pair();
+    let signer = signer(folder.path(), &[]).unwrap();
+    let mut entry = entry("s");
+    entry.challenge = Some("0123abcd".to_owned());
+    entry.fingerprint = Some(signer.fingerprint().to_owned());
+    entry.result.results[0].log = "word ".repeat(100) + "end";
+    let text = String::from_utf8(result_request(&entry, Some(&signer)).unwrap()).unwrap();
+    assert!(text.starts_with(": 1\nsession: s\nchallenge:\n\\\n"), "{text}");
+    assert!(text.contains("\nagent-checksum: 2\n:\nname: foo\n"), "{text}");
+    assert!(text.contains(&format!("\nupdate-log: {}\n", entry.result.results[0].log)), "{text}");
+
+    let request = bbot_manifest::ResultRequest::parse(text.as_bytes(), "request").unwrap();
+    let public = folder.path().join("public.pem").to_str().unwrap().to_owned();
+    let verify = ["pkeyutl", "-verifyrecover", "-pubin", "-inkey", &public];
+    assert_eq!(openssl(&verify, &request.challenge.unwrap()), b"0123abcd");
+}
+
+/// W37: a signature by another key would cost the result.
+#[test]
+fn only_the_challenged_key_signs() {
+    let folder = key_pair();
+    let signer = signer(folder.path(), &[]).unwrap();
+    let entry = entry("s");
+    for signer in [None, Some(&signer)] {
+        let error = result_request(&entry, signer).unwrap_err();
+        assert!(matches!(error, RequestError::Key { wanted: Some(_) }), "{error:?}");
+    }
+    let plain = Entry { challenge: None, ..entry };
+    let text = String::from_utf8(result_request(&plain, None).unwrap()).unwrap();
+    assert!(text.starts_with(": 1\nsession: s\nagent-checksum: 2\n:\n"), "{text}");
+}
+
+/// F.5: the controller's limit.
+#[test]
+fn a_request_over_10_mib_is_refused() {
+    let mut entry = Entry { challenge: None, ..entry("s") };
+    entry.result.results[0].log = String::new();
+    let rest = result_request(&entry, None).unwrap().len() + 1;
+    entry.result.results[0].log = "x".repeat((10 << 20) - rest);
+    assert_eq!(result_request(&entry, None).unwrap().len(), 10 << 20);
+    entry.result.results[0].log.push('x');
+    let error = result_request(&entry, None).unwrap_err();
+    let text = "the result request has 10485761 bytes, more than 10485760";
+    assert_eq!(error.to_string(), text);
+}

@@ -1,1 +1,372 @@
+//! The client against a small HTTP server.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+
+use super::*;
+
+/// What the server does with a connection after it has read the request.
+enum Reply {
+    /// Sends this and closes.
+    Text(String),
+    /// Sends this, then `x` as long as anybody takes it.
+    Endless(&'static str),
+    /// Sends this, then `x` every few milliseconds.
+    Slow(&'static str),
+    /// Sends nothing.
+    Silent,
+}
+
+/// A server on the loopback that gives each connection the next of its replies.
+struct Server {
+    port: u16,
+    /// The requests as they came.
+    requests: Receiver<String>,
+}
+
+impl Server {
+    fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (sender, requests) = channel();
+        let replies: Vec<Reply> = replies.into_iter().collect();
+        thread::spawn(move || {
+            for reply in replies {
+                let (stream, _) = listener.accept().unwrap();
+                serve(stream, &reply, &sender);
+            }
+        });
+        Self { port, requests }
+    }
+
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/?build-task", self.port)
+    }
+}
+
+fn serve(stream: TcpStream, reply: &Reply, requests: &Sender<String>) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    // The test may have seen enough, and the client too: what it sees is what counts.
+    drop(requests.send(read_request(&mut reader)));
+    let mut writer = stream;
+    let (head, mut pace) = match reply {
+        Reply::Text(text) => return drop(writer.write_all(text.as_bytes())),
+        Reply::Endless(head) => (head, None),
+        Reply::Slow(head) => (head, Some(channel::<()>())),
+        Reply::Silent => return drop(reader.read_line(&mut String::new())),
+    };
+    let mut sent = writer.write_all(head.as_bytes());
+    while sent.is_ok() {
+        if let Some((_, clock)) = &mut pace {
+            // Nobody ever sends here: it is a pause.
+            clock.recv_timeout(Duration::from_millis(5)).unwrap_err();
+        }
+        sent = writer.write_all(if pace.is_some() { b"x" } else { &[b'x'; 1000] });
+    }
+}
+
+fn read_request(reader: &mut impl BufRead) -> String {
+    let mut request = String::new();
+    while !request.ends_with("\r\n\r\n") && reader.read_line(&mut request).unwrap() > 0 {}
+    let length = request.to_ascii_lowercase().lines().find_map(|line| {
+        let value = line.strip_prefix("content-length:")?;
+        value.trim().parse().ok()
+    });
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body).unwrap();
+    request + &String::from_utf8(body).unwrap()
+}
+
+fn reply(status: &str, body: &str) -> Reply {
+    let length = body.len();
+    Reply::Text(format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}"))
+}
+
+fn redirection(status: u16, location: &str) -> Reply {
+    reply(&format!("{status} Redirect\r\nLocation: {location}"), "")
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn client() -> Client {
+    Client { agent: Mutex::new(agent()), connect: LONG, request: LONG, env: |_| None }
+}
+
+fn soon() -> Instant {
+    Instant::now() + LONG
+}
+
+fn request() -> TaskRequest {
+    TaskRequest {
+        agent: "host".into(),
+        toolchain_name: "default".into(),
+        toolchain_version: "0.16.0".parse().unwrap(),
+        interactive_mode: None,
+        interactive_login: None,
+        fingerprint: None,
+        auxiliary_ram: None,
+        machines: vec![bbot_manifest::MachineHeader {
+            id: "linux-1.0".into(),
+            name: "linux".parse().unwrap(),
+            summary: "Linux".into(),
+            role: None,
+            ram_minimum: None,
+            ram_maximum: None,
+        }],
+    }
+}
+
+/// The error of a request that the server replies to in this way.
+fn error_for(reply: Reply, limit: Duration) -> ClientError {
+    let server = Server::start([reply]);
+    let result = client().request_task(&server.url(), &request(), Instant::now() + limit);
+    result.expect_err("the reply is bad")
+}
+
+#[test]
+fn a_task_request_is_a_posted_manifest() {
+    let server = Server::start([reply("200 OK", ": 1\nsession:\n")]);
+    let response = client().request_task(&server.url(), &request(), soon()).unwrap();
+    assert_eq!(response.session, "");
+    let request = server.requests.recv().unwrap();
+    assert!(request.starts_with("POST /?build-task HTTP/1.1\r\n"), "{request}");
+    assert!(request.to_ascii_lowercase().contains("\r\ncontent-type: text/manifest\r\n"));
+    assert!(request.contains("\r\n\r\n: 1\nagent: host\n"), "{request}");
+    assert!(server.requests.recv().is_err(), "one attempt");
+}
+
+/// W21: a refused request is not sent again.
+#[test]
+fn a_failed_request_is_one_attempt() {
+    let server = Server::start([reply("503 Busy", ""), reply("200 OK", ": 1\nsession:\n")]);
+    let error = client().request_task(&server.url(), &request(), soon()).unwrap_err();
+    assert_eq!(error.to_string(), "HTTP 503");
+    assert!(server.requests.recv().is_ok() && server.requests.try_recv().is_err());
+}
+
+#[test]
+fn an_error_page_is_told_in_its_first_line() {
+    let page = "\n  no such\x1b tenant \nmore\n";
+    let error = error_for(reply("404 Not Found", page), LONG);
+    assert_eq!(error.to_string(), "HTTP 404: no such tenant");
+    let error = error_for(Reply::Endless("HTTP/1.1 500 Oops\r\n\r\n"), LONG);
+    assert_eq!(error.to_string(), format!("HTTP 500: {}", "x".repeat(200)));
+}
+
+/// design.md, rule 6: bounded before it is looked at.
+#[test]
+fn an_endless_response_is_cut_off() {
+    let error = error_for(Reply::Endless("HTTP/1.1 200 OK\r\n\r\n: 1\nsession: "), LONG);
+    let ClientError::NoAnswer { source } = error else { panic!("{error:?}") };
+    assert!(matches!(source, ureq::Error::BodyExceedsLimit(RESPONSE_MAX)), "{source:?}");
+    let error = error_for(Reply::Endless("HTTP/1.1 200 OK\r\nX: "), LONG);
+    assert!(matches!(error, ClientError::NoAnswer { .. }), "{error:?}");
+}
+
+/// W21: the deadline holds whatever the controller does meanwhile.
+#[test]
+fn a_slow_response_ends_at_the_deadline() {
+    let limit = Duration::from_millis(100);
+    for reply in [
+        Reply::Silent,
+        Reply::Slow("HTTP/1.1 200 OK\r\n"),
+        Reply::Slow("HTTP/1.1 200 OK\r\n\r\n"),
+        Reply::Slow("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"),
+    ] {
+        let start = Instant::now();
+        let error = error_for(reply, limit);
+        assert!(matches!(error, ClientError::NoAnswer { source: ureq::Error::Timeout(_) }));
+        assert!((limit..LONG / 2).contains(&start.elapsed()), "{:?}", start.elapsed());
+    }
+    let url = "http://127.0.0.1:9/";
+    let error = client().request_task(url, &request(), Instant::now()).unwrap_err();
+    assert!(matches!(error, ClientError::Late));
+}
+
+#[test]
+fn a_malformed_response_names_its_place() {
+    let error = error_for(reply("200 OK", ": 1\nsession\n"), LONG);
+    let ClientError::Malformed { source, answer: None } = &error else { panic!("{error:?}") };
+    assert_eq!(error.to_string(), "invalid task response");
+    assert!(source.to_string().contains(":2:"), "{source}");
+}
+
+/// W22: there is an answer to a malformed task, unless a challenge cannot be met.
+#[test]
+fn a_malformed_task_comes_with_its_answer() {
+    let text = |challenge: &str| {
+        format!(": 1\nsession: s\n{challenge}result-url: http://a/\n:\nname: foo\nversion: 1\n")
+    };
+    let answer_for = |text: &str| match error_for(reply("200 OK", text), LONG) {
+        ClientError::Malformed { answer, .. } => answer,
+        error => panic!("{error:?}"),
+    };
+    assert_eq!(answer_for(&text("")).unwrap().session, "s");
+    assert_eq!(answer_for(&text("challenge: c\n")), None);
+}
+
+#[test]
+fn what_is_no_http_answer_is_none() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let server = Server::start([reply("200 OK", "")]);
+    let broken = Server::start([Reply::Text("SMTP\r\n\r\n".to_owned())]);
+    let cut = Server::start([Reply::Text("HTTP/1.1 200 OK\r\nContent-Le".to_owned())]);
+    let short = Server::start([Reply::Text(
+        "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n: 1\nsession:\n".to_owned(),
+    )]);
+    for url in [
+        format!("http://127.0.0.1:{nobody}/"),
+        // It does not speak TLS.
+        format!("https://127.0.0.1:{}/", server.port),
+        broken.url(),
+        cut.url(),
+        short.url(),
+    ] {
+        let error = client().request_task(&url, &request(), soon()).unwrap_err();
+        assert!(matches!(error, ClientError::NoAnswer { .. }), "{url}: {error:?}");
+    }
+}
+
+/// decisions.md 14: method and body are kept.
+#[test]
+fn kept_redirections_are_followed() {
+    let target = Server::start([reply("200 OK", "")]);
+    let to_target = redirection(308, &format!("http://127.0.0.1:{}/x?y", target.port));
+    let server = Server::start([redirection(307, "/there?z"), to_target]);
+    let taken = client().post_result(&server.url(), b"body", soon()).unwrap();
+    assert_eq!(taken, Delivery::Taken);
+    let requests = [&server, &server, &target].map(|server| server.requests.recv().unwrap());
+    let starts = ["POST /?build-task HTTP", "POST /there?z HTTP", "POST /x?y HTTP"];
+    for (request, start) in requests.iter().zip(starts) {
+        assert!(request.starts_with(start) && request.ends_with("\r\n\r\nbody"), "{request}");
+    }
+}
+
+/// decisions.md 14
+#[test]
+fn other_redirections_are_refused() {
+    for status in [301, 302, 303] {
+        let server = Server::start([redirection(status, "http://elsewhere/")]);
+        let refused = client().post_result(&server.url(), b"body", soon()).unwrap();
+        let reason = "redirection to http://elsewhere/ would lose the request: \
+                      if it is right, use that URL";
+        assert_eq!(refused, Delivery::Refused { status, reason: reason.to_owned() });
+        assert_eq!(server.requests.iter().count(), 1);
+    }
+    let server = Server::start((0..7).map(|_| redirection(307, "/again")));
+    let error = client().request_task(&server.url(), &request(), soon()).unwrap_err();
+    assert_eq!(error.to_string(), "HTTP 307: redirection to /again is one too many");
+    assert_eq!(server.requests.try_iter().count(), 6);
+}
+
+/// W38: the classes of answers to a result.
+#[test]
+fn answers_to_a_result_are_classified() {
+    for (status, expected) in [
+        ("200 OK", "taken"),
+        ("204 No Content", "taken"),
+        ("300 Multiple Choices", "refused"),
+        ("304 Not Modified", "refused"),
+        ("400 Bad Request", "refused"),
+        ("401 Unauthorized", "refused"),
+        ("404 Not Found", "refused"),
+        ("408 Request Timeout", "transient"),
+        ("413 Content Too Large", "refused"),
+        ("429 Too Many Requests", "transient"),
+        ("500 Internal Server Error", "transient"),
+        ("501 Not Implemented", "transient"),
+        ("503 Service Unavailable", "transient"),
+        ("599 Whatever", "transient"),
+    ] {
+        let server = Server::start([reply(status, "")]);
+        let class = match client().post_result(&server.url(), b"", soon()).unwrap() {
+            Delivery::Taken => "taken",
+            Delivery::Transient { retry_after: None, .. } => "transient",
+            Delivery::Transient { .. } => "transient with a time",
+            Delivery::Refused { .. } => "refused",
+        };
+        assert_eq!(class, expected, "{status}");
+    }
+}
+
+/// W38
+#[test]
+fn no_answer_to_a_result_is_transient() {
+    let server = Server::start([Reply::Silent]);
+    let deadline = Instant::now() + Duration::from_millis(50);
+    let late = client().post_result(&server.url(), b"", deadline).unwrap();
+    assert!(matches!(late, Delivery::Transient { retry_after: None, .. }), "{late:?}");
+    let later = client().post_result(&server.url(), b"", Instant::now()).unwrap();
+    assert!(matches!(later, Delivery::Transient { retry_after: None, .. }), "{later:?}");
+}
+
+/// W38: the result is taken when the controller says so; its page does not matter.
+#[test]
+fn the_page_of_a_taken_result_is_not_waited_for() {
+    let server = Server::start([Reply::Slow("HTTP/1.1 200 OK\r\n\r\n")]);
+    let taken = client().post_result(&server.url(), b"", soon()).unwrap();
+    assert_eq!(taken, Delivery::Taken);
+}
+
+/// W38
+#[test]
+fn retry_after_is_told() {
+    let server = Server::start([reply("503 Busy\r\nRetry-After: 120", "try later")]);
+    let transient = client().post_result(&server.url(), b"", soon()).unwrap();
+    let reason = "HTTP 503: try later".to_owned();
+    let retry_after = Some(Duration::from_secs(120));
+    assert_eq!(transient, Delivery::Transient { reason, retry_after });
+}
+
+#[test]
+fn a_request_takes_no_longer_than_a_request_may() {
+    let server = Server::start([Reply::Silent]);
+    let hasty = Client { request: Duration::from_millis(50), ..client() };
+    let error = hasty.request_task(&server.url(), &request(), soon()).unwrap_err();
+    assert!(matches!(error, ClientError::NoAnswer { .. }), "{error:?}");
+}
+
+/// W40: a request under way ends at once, and a later one works.
+#[test]
+fn abort_breaks_what_is_under_way() {
+    let server = Server::start([Reply::Silent, reply("200 OK", ": 1\nsession:\n")]);
+    let (client, url) = (Arc::new(client()), server.url());
+    let asking = {
+        let (client, url) = (Arc::clone(&client), url.clone());
+        thread::spawn(move || client.request_task(&url, &request(), soon()))
+    };
+    server.requests.recv().unwrap();
+    let start = Instant::now();
+    client.abort();
+    let error = asking.join().unwrap().unwrap_err();
+    assert!(matches!(error, ClientError::NoAnswer { .. }), "{error:?}");
+    assert!(start.elapsed() < LONG / 2);
+    assert!(client.request_task(&url, &request(), soon()).is_ok());
+}
+
+/// decisions.md 14: the environment's proxy is used.
+#[test]
+fn requests_go_through_the_proxy() {
+    static PROXY: OnceLock<String> = OnceLock::new();
+    let server = Server::start([reply("403 Forbidden", "")]);
+    PROXY.set(format!("http://127.0.0.1:{}", server.port)).unwrap();
+    let env = |name: &str| PROXY.get().filter(|_| name == "http_proxy").cloned();
+    let client = Client { env, ..client() };
+    let error = client.request_task("http://ci.invalid/", &request(), soon()).unwrap_err();
+    assert!(matches!(error, ClientError::NoAnswer { .. }), "{error:?}");
+    assert!(server.requests.recv().unwrap().starts_with("CONNECT ci.invalid:80 HTTP/1.1\r\n"));
+}
+
+#[test]
+fn bad_urls_and_proxies_are_told() {
+    for url in ["", "ftp://a/", "a b", "/x"] {
+        let error = client().post_result(url, b"", soon()).unwrap_err();
+        assert_eq!(error.to_string(), format!("'{url}' is not an http URL"));
+    }
+    let client = Client { env: |_| Some("no proxy".to_owned()), ..client() };
+    let error = client.post_result("http://a/", b"", soon()).unwrap_err();
+    assert_eq!(error.to_string(), "'no proxy' is not a proxy's URL");
+}
