@@ -1,0 +1,103 @@
+//! A TFTP server for one folder.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)] // A program speaks to its user.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use bbot_tftp::{Namespace, Offload, Server, ServerConfig, WritePolicy};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+const USAGE: &str = "\
+usage: tftpd --listen ADDR:PORT --root DIR [--write refuse|create|overwrite] [--single-port]
+             [--max-blksize N] [--max-window N] [--no-offload] [--no-spin] [--verbose]";
+
+struct Settings {
+    listen: SocketAddr,
+    root: PathBuf,
+    policy: WritePolicy,
+    config: ServerConfig,
+    verbose: bool,
+}
+
+fn main() -> ExitCode {
+    let result = parse(std::env::args_os().skip(1)).and_then(serve);
+    if let Err(message) = result {
+        eprintln!("tftpd: {message}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn serve(settings: Settings) -> Result<(), String> {
+    raise_descriptor_limit();
+    let Settings { listen, root, policy, config, verbose } = settings;
+    let namespace = Namespace::new().read(&root).write(&root).policy(policy);
+    let describe = |error: &dyn std::error::Error| match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    let server = Server::bind(listen, namespace, config).map_err(|e| describe(&e))?;
+    let address = server.local_addr();
+    let report = move |event| {
+        if verbose {
+            eprintln!("tftpd: {event:?}");
+        }
+    };
+    let _running = server.spawn(report).map_err(|e| describe(&e))?;
+    println!("listening on {address}");
+    loop {
+        // Signals end the process; until then the server's own thread does the work.
+        std::thread::park();
+    }
+}
+
+/// Each transfer needs up to three descriptors.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // The old limit is enough for a few hundred transfers.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
+fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Settings, String> {
+    let mut listen = None;
+    let mut root = None;
+    let mut policy = WritePolicy::Refuse;
+    let mut config = ServerConfig::default();
+    let mut verbose = false;
+    while let Some(argument) = arguments.next() {
+        let name = argument.to_string_lossy().into_owned();
+        let mut value = || arguments.next().ok_or_else(|| format!("{name} wants a value\n{USAGE}"));
+        match name.as_str() {
+            "--listen" => listen = Some(number(&name, &value()?)?),
+            "--root" => root = Some(PathBuf::from(value()?)),
+            "--write" => policy = write_policy(&value()?)?,
+            "--single-port" => config.single_port = true,
+            "--max-blksize" => config.max_blksize = number(&name, &value()?)?,
+            "--max-window" => config.max_windowsize = number(&name, &value()?)?,
+            "--no-offload" => config.offload = Offload::NONE,
+            "--no-spin" => config.spin = std::time::Duration::ZERO,
+            "--verbose" => verbose = true,
+            _ => return Err(format!("unknown argument {name}\n{USAGE}")),
+        }
+    }
+    let listen = listen.ok_or_else(|| format!("--listen is missing\n{USAGE}"))?;
+    let root = root.ok_or_else(|| format!("--root is missing\n{USAGE}"))?;
+    Ok(Settings { listen, root, policy, config, verbose })
+}
+
+fn number<T: std::str::FromStr>(name: &str, value: &OsString) -> Result<T, String> {
+    let parsed = value.to_str().and_then(|text| text.parse().ok());
+    parsed.ok_or_else(|| format!("{name}: invalid value {}", value.display()))
+}
+
+fn write_policy(value: &OsString) -> Result<WritePolicy, String> {
+    match value.to_str() {
+        Some("refuse") => Ok(WritePolicy::Refuse),
+        Some("create") => Ok(WritePolicy::Create),
+        Some("overwrite") => Ok(WritePolicy::Overwrite),
+        _ => Err(format!("--write: invalid value {}", value.display())),
+    }
+}
