@@ -28,7 +28,7 @@ pub(crate) struct Volume {
 /// The body runs in a thread with a mount namespace of its own. It ends with the thread, so that
 /// nothing stays mounted, nor any loop device bound, however the body or the process ends.
 pub(crate) fn with<T: Send>(body: impl FnOnce(&Volume) -> T + Send) -> T {
-    assert!(geteuid().is_root(), "a btrfs volume can only be mounted by root");
+    assert!(geteuid().is_root(), "only root may mount a btrfs volume: run this as root");
     thread::scope(|scope| {
         let thread = thread::Builder::new().name("bbot-volume".to_owned());
         let thread = thread.spawn_scoped(scope, || {

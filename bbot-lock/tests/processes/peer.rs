@@ -123,14 +123,16 @@ fn add_one(counter: &Path) {
     fs::write(counter, (count + 1).to_string()).unwrap();
 }
 
-/// What a busy agent does to its lock file, over and over.
-fn write(toolchain: &Path, machine: &Path) {
-    for priority in 0..u64::from(ROUNDS) {
+/// What a busy agent does to its lock file, over and over, until it is killed.
+fn write(toolchain: &Path, machine: &Path) -> ! {
+    loop {
         let host = HostLock::lock(toolchain).unwrap();
         let mut lock = MachineLock::acquire(&host, machine).unwrap().expect("nobody else locks it");
         drop(host);
-        lock.write(&HostLock::lock(toolchain).unwrap(), Some(priority << 32)).unwrap();
-        lock.write(&HostLock::lock(toolchain).unwrap(), Some(priority)).unwrap();
+        for priority in [Some(u64::MAX), Some(0), None, Some(100)] {
+            lock.write(&HostLock::lock(toolchain).unwrap(), priority).unwrap();
+            thread::yield_now();
+        }
         lock.suspend().unwrap();
         lock.release().unwrap();
     }
