@@ -230,3 +230,6 @@ fn unescaped(value: &[u8]) -> Vec<u8> {
     }
     result
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! A guest's way to the world: its tap on the host's bridge, and its way to our TFTP server.
 
 mod tables;
+mod tap;
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -8,10 +9,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::Error;
 use crate::mac;
-use crate::sys::{self, INTERFACE_NAME_MAX, InterfaceSocket, TapName};
+use crate::sys::{INTERFACE_NAME_MAX, InterfaceSocket};
 use tables::{Route, Tables};
 
 pub(crate) use tables::Table;
+pub(crate) use tap::remove_left as remove_left_tap;
 
 /// The marks of redirected packets: this, plus the instance's offset.
 const MARK_BASE: u32 = 0xbb00_0000;
@@ -63,7 +65,6 @@ impl NetworkConfig {
 pub struct Network {
     config: NetworkConfig,
     bridge_address: Ipv4Addr,
-    // Declared, and dropped, in this order: the rules name the tap.
     tables: Tables,
     tap: Option<OwnedFd>,
 }
@@ -80,7 +81,7 @@ impl Network {
         let socket = open_socket(&config.bridge)?;
         let bridge_address = address(&socket, &config.bridge)?;
         let bridge_mac = settle_mac(&socket, &config.bridge)?;
-        let tap = make_tap(&socket, config)?;
+        let tap = tap::make(&socket, config)?;
         let mut tables = config.tables()?;
         tables.make(&Route {
             interface: &config.tap(),
@@ -107,19 +108,26 @@ impl Network {
     ///
     /// If `nft` refuses to delete the tables, or if the tap is still there.
     pub fn tear_down(mut self) -> Result<(), Error> {
-        let deleted = self.tables.delete();
-        drop(self.tap.take());
-        deleted?;
-        let name = self.config.tap();
-        if !interface_is_there(&name) {
-            return Ok(());
-        }
-        let source = io::ErrorKind::ResourceBusy.into();
-        Err(Error::Interface { operation: "remove", interface: name, source })
+        self.undo()
     }
 
     pub(crate) fn tap(&self) -> BorrowedFd<'_> {
         self.tap.as_ref().expect("the tap is closed only when the network is torn down").as_fd()
+    }
+
+    fn undo(&mut self) -> Result<(), Error> {
+        let Some(tap) = self.tap.take() else { return Ok(()) };
+        let deleted = self.tables.delete();
+        let closed = tap::close(tap, &self.config.tap());
+        deleted.and(closed)
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        if let Err(error) = self.undo() {
+            log::debug!("{error}");
+        }
     }
 }
 
@@ -131,37 +139,6 @@ impl Network {
 pub fn bridge_address(bridge: &str) -> Result<Ipv4Addr, Error> {
     check_interface_name(bridge)?;
     address(&open_socket(bridge)?, bridge)
-}
-
-/// Removes a tap that outlived its process. Returns whether there was one.
-pub(crate) fn remove_left_tap(name: &str) -> Result<bool, Error> {
-    if !interface_is_there(name) {
-        return Ok(false);
-    }
-    let failed = interface_error("remove", name);
-    let tap = sys::open_tap(name, TapName::Left).map_err(&failed)?;
-    sys::make_tap_transient(&tap).map_err(&failed)?;
-    Ok(true)
-}
-
-fn make_tap(socket: &InterfaceSocket, config: &NetworkConfig) -> Result<OwnedFd, Error> {
-    let name = config.tap();
-    let tap = sys::open_tap(&name, TapName::New).map_err(interface_error("create", &name))?;
-    socket
-        .set_mac(&name, tap_mac(config.offset))
-        .map_err(interface_error("set the MAC address of", &name))?;
-    socket
-        .add_to_bridge(&config.bridge, &name)
-        .map_err(interface_error("add to its bridge", &name))?;
-    socket.set_up(&name).map_err(interface_error("bring up", &name))?;
-    Ok(tap)
-}
-
-/// The tap's own address, which no guest sees: high, so that a bridge that takes the lowest of its
-/// ports' addresses does not take this one.
-fn tap_mac(offset: u16) -> [u8; 6] {
-    let [high, low] = offset.to_be_bytes();
-    [0xfe, 0xbb, 0, 0, high, low]
 }
 
 /// Makes the MAC address that the bridge has its own, and returns it.
@@ -186,10 +163,6 @@ fn address(socket: &InterfaceSocket, bridge: &str) -> Result<Ipv4Addr, Error> {
     read.map(Ipv4Addr::from).map_err(interface_error("read the IPv4 address of", bridge))
 }
 
-fn interface_is_there(name: &str) -> bool {
-    nix::net::if_::if_nametoindex(name).is_ok()
-}
-
 /// The kernel's own rule for names, and no character that `nft` or a terminal would take amiss.
 fn check_interface_name(name: &str) -> Result<(), Error> {
     let good = |c: char| c.is_ascii_graphic() && !"/:\"".contains(c);
@@ -204,3 +177,6 @@ fn interface_error(operation: &'static str, name: &str) -> impl Fn(io::Error) ->
     let interface = name.to_owned();
     move |source| Error::Interface { operation, interface: interface.clone(), source }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,7 +51,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         signal(self.pidfd.as_fd(), Signal::KILL);
-        if wait_for_end(self.pidfd.as_fd(), KILL_LIMIT) {
+        if wait_readable(self.pidfd.as_fd(), KILL_LIMIT) {
             self.wait_status();
         }
     }
@@ -136,14 +136,14 @@ pub(crate) fn signal(pidfd: BorrowedFd<'_>, signal: Signal) {
     let _ = rustix::process::pidfd_send_signal(pidfd, signal);
 }
 
-/// Waits until the process is gone. Returns whether it is.
-pub(crate) fn wait_for_end(pidfd: BorrowedFd<'_>, limit: Duration) -> bool {
+/// Waits until `fd` can be read, which a pidfd can when its process is gone. Returns whether it can.
+pub(crate) fn wait_readable(fd: BorrowedFd<'_>, limit: Duration) -> bool {
     let deadline = Instant::now() + limit;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         // A limit of more seconds than the kernel counts is as good as the most that it does.
         let timeout = Timespec::try_from(left).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
-        match rustix::event::poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&timeout)) {
+        match rustix::event::poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timeout)) {
             Err(Errno::INTR) => {}
             Ok(0) | Err(_) => return false,
             Ok(_) => return true,

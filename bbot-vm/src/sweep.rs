@@ -100,7 +100,7 @@ fn kill_hypervisors(runtime_dir: &Path) -> Result<Vec<Pid>, Error> {
         }
     }
     for (pid, pidfd) in &killed {
-        if !process::wait_for_end(pidfd.as_fd(), KILL_LIMIT) {
+        if !process::wait_readable(pidfd.as_fd(), KILL_LIMIT) {
             return Err(Error::StillAlive { pid: pid.as_raw_nonzero().get(), limit: KILL_LIMIT });
         }
     }

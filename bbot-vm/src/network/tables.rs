@@ -188,7 +188,7 @@ fn output(mut command: Command, input: &str) -> io::Result<Output> {
 
 fn wait(mut child: Child) -> io::Result<ExitStatus> {
     let pidfd = rustix::process::pidfd_open(Pid::from_child(&child), PidfdFlags::empty());
-    let ended = pidfd.map(|pidfd| process::wait_for_end(pidfd.as_fd(), NFT_LIMIT));
+    let ended = pidfd.map(|pidfd| process::wait_readable(pidfd.as_fd(), NFT_LIMIT));
     if let Ok(true) = ended {
         return child.wait();
     }
@@ -203,3 +203,6 @@ fn text(memory: &mut File) -> io::Result<String> {
     memory.take(OUTPUT_MAX).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
+
+#[cfg(test)]
+mod tests;

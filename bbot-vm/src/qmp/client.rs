@@ -258,3 +258,6 @@ impl From<Refusal> for QmpError {
 fn malformed(line: &[u8]) -> QmpError {
     QmpError::Malformed { line: String::from_utf8_lossy(line).chars().take(80).collect() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! Starts, and why they fail.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, symlink};
+
+use bbot_vm::{Error, GuestExit, QmpError};
+
+use crate::host::{Host, LIMIT, last};
+
+/// Returns how the hypervisor ended, and what was missed.
+fn ended(error: Error) -> (GuestExit, QmpError) {
+    match error {
+        Error::Start { exit, source, .. } => (exit, source),
+        error => panic!("{error:?}"),
+    }
+}
+
+#[test]
+fn a_started_guest_shows_its_screen() {
+    let host = Host::new();
+    let (_network, guest, events) = host.start();
+    assert_eq!(guest.vnc().to_string(), "127.0.0.1:5901");
+    std::net::TcpStream::connect(guest.vnc().socket()).unwrap();
+    assert_eq!(
+        guest.pid().to_string(),
+        fs::read_to_string(format!("/proc/{}/stat", guest.pid()))
+            .unwrap()
+            .split(' ')
+            .next()
+            .unwrap()
+    );
+    guest.force_down(LIMIT).unwrap();
+    last(&events);
+}
+
+/// QEMU greets before it binds this port.
+#[test]
+fn a_vnc_port_in_use_is_told_in_qemus_words() {
+    let host = Host::new();
+    let in_use = TcpListener::bind("127.0.0.1:5901").unwrap();
+    let error = host.fail(&host.config());
+    let text = error.to_string();
+    assert!(text.contains("/qemu-system-x86_64 did not start a guest: exit code 1: "), "{text}");
+    assert!(text.contains("Address already in use"), "{text}");
+    assert!(matches!(ended(error).1, QmpError::Closed));
+    drop(in_use);
+    let (_network, guest, _events) = host.start();
+    drop(guest);
+}
+
+#[test]
+fn options_that_qemu_refuses_are_told_in_its_words() {
+    let host = Host::new();
+    let mut config = host.config();
+    config.options = Some(vec!["-device".into(), "no-such-device".into()]);
+    let (exit, _) = ended(host.fail(&config));
+    assert_eq!((exit.code, exit.signal), (Some(1), None));
+    assert!(exit.stderr.contains("no-such-device"), "{exit}");
+}
+
+#[test]
+fn a_program_that_is_no_hypervisor() {
+    let host = Host::new();
+    let mut config = host.config();
+    for (script, code, signal, stderr) in [
+        ("echo no >&2; exit 3", Some(3), None, "no\n"),
+        ("echo dead >&2; kill -TERM $$", None, Some(15), "dead\n"),
+        ("exit 0", Some(0), None, ""),
+    ] {
+        config.hypervisor = host.write_program("program", script);
+        let (exit, source) = ended(host.fail(&config));
+        let expected = GuestExit { code, signal, stderr: stderr.into() };
+        assert!(matches!(source, QmpError::Closed), "{source:?}");
+        assert_eq!(exit, expected, "{script}");
+    }
+}
+
+/// A pipe that nobody reads would stop it; one that all is kept of would fill our memory.
+#[test]
+fn of_much_standard_error_the_end_is_kept() {
+    let host = Host::new();
+    let mut config = host.config();
+    let script = "head -c 1000000 /dev/zero | tr '\\0' x >&2; echo end >&2; exit 1";
+    config.hypervisor = host.write_program("program", script);
+    let (exit, _) = ended(host.fail(&config));
+    assert_eq!(exit.code, Some(1), "{exit}");
+    assert_eq!(exit.stderr.len(), 16 * 1024);
+    assert!(exit.stderr.ends_with("xxend\n"));
+}
+
+#[test]
+fn a_program_that_cannot_be_executed() {
+    let host = Host::new();
+    let mut config = host.config();
+    host.write("data", b"");
+    for (program, text) in [
+        ("/nonexistent/qemu", "cannot execute /nonexistent/qemu as user \"nobody\""),
+        ("no-such-qemu", "cannot find no-such-qemu"),
+    ] {
+        config.hypervisor = program.into();
+        assert_eq!(host.fail(&config).to_string(), text);
+    }
+    config.hypervisor = host.path("data");
+    assert!(matches!(host.fail(&config), Error::Exec { source, .. }
+        if source.kind() == std::io::ErrorKind::PermissionDenied));
+}
+
+#[test]
+fn a_disk_image_is_a_file_of_the_machine() {
+    let host = Host::new();
+    let image = host.path("machine-1/disk.img");
+    fs::remove_file(&image).unwrap();
+    let text = |host: &Host| host.fail(&host.config()).to_string();
+    assert_eq!(text(&host), format!("cannot open disk image {}", image.display()));
+    // Nothing beside the machine is given away.
+    host.write("other", b"");
+    symlink(host.path("other"), &image).unwrap();
+    assert_eq!(text(&host), format!("cannot open disk image {}", image.display()));
+    assert_eq!(host.path("other").metadata().unwrap().uid(), 0);
+    fs::remove_file(&image).unwrap();
+    fs::create_dir(&image).unwrap();
+    assert_eq!(
+        text(&host),
+        format!("disk image {:?} is not a regular file", image.display().to_string())
+    );
+}
+
+#[test]
+fn a_runtime_folder_is_there_and_its_path_is_short() {
+    let host = Host::new();
+    let mut config = host.config();
+    config.runtime_dir = host.path("absent");
+    let text = format!("cannot find runtime folder {}", config.runtime_dir.display());
+    assert_eq!(host.fail(&config).to_string(), text);
+    config.runtime_dir = host.path(&"long".repeat(25));
+    fs::create_dir(&config.runtime_dir).unwrap();
+    let text = host.fail(&config).to_string();
+    assert!(text.ends_with("monitor.sock\" is longer than 107 bytes"), "{text}");
+}
