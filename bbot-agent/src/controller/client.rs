@@ -40,7 +40,7 @@ pub(crate) enum Delivery {
     Taken,
     /// It may be taken later, at the earliest after `retry_after`.
     Transient { reason: String, retry_after: Option<Duration> },
-    /// The controller never will take it.
+    /// The controller never will take it; the reason does not repeat the status.
     Refused { status: u16, reason: String },
 }
 
@@ -242,11 +242,13 @@ fn delivery(response: &mut Response<Body>) -> Delivery {
     let retry_after =
         retry_after.and_then(|value| retry_after::parse(value.to_str().ok()?, SystemTime::now()));
     let message = page_line(response);
-    let reason = ClientError::Status { status, message }.to_string();
-    match status {
-        408 | 429 | 500.. => Delivery::Transient { reason, retry_after },
-        _ => Delivery::Refused { status, reason },
+    if matches!(status, 408 | 429 | 500..) {
+        let reason = ClientError::Status { status, message }.to_string();
+        return Delivery::Transient { reason, retry_after };
     }
+    let name = || response.status().canonical_reason().unwrap_or("no reason given").to_owned();
+    let reason = Some(message).filter(|message| !message.is_empty()).unwrap_or_else(name);
+    Delivery::Refused { status, reason }
 }
 
 /// The first line of an error page, as far as it can be had: what controllers say is there.

@@ -318,7 +318,7 @@ mod tests {
         for text in [
             format!("{HEAD}challenge: c\n{broken}"),
             format!("{HEAD}{}", broken.replace("name: foo\n", "")),
-            format!("{HEAD}{}", broken.replace("1.2.3", "one")),
+            format!("{HEAD}{}", broken.replace("1.2.3", "1 2")),
             broken.replacen(':', ": 1", 1),
             format!("{}{broken}", HEAD.replace("https:", "ftp:")),
             format!("{}{broken}", HEAD.replace("a/b", "")),

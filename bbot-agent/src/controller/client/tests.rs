@@ -292,6 +292,15 @@ fn answers_to_a_result_are_classified() {
     }
 }
 
+#[test]
+fn a_refusal_has_a_reason() {
+    for (page, expected) in [("no such session\n", "no such session"), ("", "Bad Request")] {
+        let server = Server::start([reply("400 Bad", page)]);
+        let refused = client().post_result(&server.url(), b"", soon()).unwrap();
+        assert_eq!(refused, Delivery::Refused { status: 400, reason: expected.to_owned() });
+    }
+}
+
 /// W38
 #[test]
 fn no_answer_to_a_result_is_transient() {
