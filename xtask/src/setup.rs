@@ -17,7 +17,8 @@ struct Package {
     why: &'static str,
 }
 
-/// What is needed, sorted by name.
+/// What is needed, sorted by name. A C compiler for linking is not among it: without one, this
+/// program would not run.
 const PACKAGES: &[Package] = &[
     Package { name: "atftp", why: "a TFTP client that our server is tested with" },
     Package { name: "btrfs-progs", why: "mkfs.btrfs for the test volume; the bench's opponent" },
@@ -26,10 +27,8 @@ const PACKAGES: &[Package] = &[
     Package { name: "curl", why: "a TFTP client that our server is tested with" },
     Package { name: "dosfstools", why: "mkfs.fat for the boot partition of the test machine" },
     Package { name: "e2fsprogs", why: "mkfs.ext4 for the root partition of the test machine" },
-    Package { name: "gcc", why: "the linker of Rust programs, and liblz4" },
     Package { name: "iproute2", why: "ip: network namespaces, bridges and taps of the tests" },
     Package { name: "libbtrfsutil-dev", why: "the library that bbot-btrfs binds" },
-    Package { name: "libc6-dev", why: "headers and start files of C, for the same" },
     Package { name: "libclang-dev", why: "bindgen reads libbtrfsutil's header with it" },
     Package { name: "mtools", why: "copies kernel and boot loader into the boot partition" },
     Package { name: "nftables", why: "nft: the redirection of a guest's TFTP requests" },
@@ -76,13 +75,19 @@ pub(crate) fn refresh_package_lists() -> Outcome<()> {
 fn install(names: &[&str]) -> Outcome<()> {
     let mut install = apt_get();
     install.args(["install", "-qq", "--no-install-recommends"]).args(names);
-    // A fresh system has no package lists, and old lists name packages that are gone; fresh
-    // ones take seconds, so they are fetched only then.
-    if command::status(&mut install)?.success() {
+    // A fresh system has no package lists, and old lists name packages that are gone. To fetch
+    // them takes seconds, so it is done only then.
+    if has_package_lists() && command::status(&mut install)?.success() {
         return Ok(());
     }
     refresh_package_lists()?;
     command::succeed(&mut install)
+}
+
+/// Whether apt knows any packages; containers come without.
+fn has_package_lists() -> bool {
+    let Ok(lists) = fs::read_dir("/var/lib/apt/lists") else { return false };
+    lists.flatten().any(|list| list.file_name().to_string_lossy().contains("_Packages"))
 }
 
 fn apt_get() -> Command {
