@@ -1,0 +1,104 @@
+//! Writing the lines of a value: where they are broken, and what is escaped.
+
+use std::io::{self, Write};
+
+use memchr::{memchr2, memchr2_iter};
+
+use crate::serializer::Lines;
+
+/// A line is broken before this column, so that its backslash stands in it.
+const COLUMNS: usize = 77;
+
+/// From this column on a line is rather broken at a space.
+const SOFT_FROM: usize = 57;
+
+/// Writes a value as lines, without the newline after the last.
+pub(crate) fn write_lines(w: &mut impl Write, value: &str, lines: Lines) -> io::Result<()> {
+    match lines {
+        Lines::Long => write_long_lines(w, value),
+        Lines::Wrapped => write_wrapped_lines(w, value),
+    }
+}
+
+/// Writes a fragment: a value, or a line of it, that starts in column `start`.
+pub(crate) fn write(
+    w: &mut impl Write,
+    fragment: &str,
+    start: u64,
+    lines: Lines,
+) -> io::Result<()> {
+    let bytes = fragment.as_bytes();
+    let start = usize::try_from(start).unwrap_or(usize::MAX);
+    // A fragment that fits, counted generously, is never broken.
+    if lines == Lines::Long || start.saturating_add(bytes.len()) <= COLUMNS {
+        w.write_all(bytes)?;
+    } else {
+        write_wrapped(w, fragment, start)?;
+    }
+    if bytes.ends_with(b"\\") { w.write_all(b"\\") } else { Ok(()) }
+}
+
+/// Writes lines as they are: only CRs and backslashes at the end of a line need care.
+fn write_long_lines(w: &mut impl Write, value: &str) -> io::Result<()> {
+    let bytes = value.as_bytes();
+    let mut written = 0;
+    for mark in memchr2_iter(b'\\', b'\r', bytes) {
+        let next = bytes.get(mark + 1);
+        if bytes[mark] == b'\r' {
+            w.write_all(&bytes[written..mark])?;
+            w.write_all(b"\n")?;
+            written = mark + if next == Some(&b'\n') { 2 } else { 1 };
+        } else if matches!(next, None | Some(b'\n' | b'\r')) {
+            w.write_all(&bytes[written..=mark])?;
+            w.write_all(b"\\")?;
+            written = mark + 1;
+        }
+    }
+    w.write_all(&bytes[written..])
+}
+
+fn write_wrapped_lines(w: &mut impl Write, mut value: &str) -> io::Result<()> {
+    while let Some(end) = memchr2(b'\n', b'\r', value.as_bytes()) {
+        write(w, &value[..end], 0, Lines::Wrapped)?;
+        w.write_all(b"\n")?;
+        let newline = if value[end..].starts_with("\r\n") { 2 } else { 1 };
+        value = &value[end + newline..];
+    }
+    write(w, value, 0, Lines::Wrapped)
+}
+
+/// Writes a fragment in lines of the right length.
+fn write_wrapped(w: &mut impl Write, fragment: &str, start: usize) -> io::Result<()> {
+    let bytes = fragment.as_bytes();
+    let mut column = start;
+    let mut written = 0;
+    for (at, c) in fragment.char_indices() {
+        // A backslash before the break would be taken for part of it.
+        let may_break = at == 0 || bytes[at - 1] != b'\\';
+        if may_break && column > SOFT_FROM && breaks_before(bytes, at, c, column) {
+            w.write_all(&bytes[written..at])?;
+            w.write_all(b"\\\n")?;
+            written = at;
+            column = 0;
+        }
+        column += 1;
+    }
+    w.write_all(&bytes[written..])
+}
+
+fn breaks_before(bytes: &[u8], at: usize, c: char, column: usize) -> bool {
+    let is_last_byte = at + 1 == bytes.len();
+    if column >= COLUMNS + usize::from(is_last_byte) {
+        return true;
+    }
+    if !matches!(c, ' ' | '\t') {
+        return false;
+    }
+    // A word longer than a line is too long, however long it is.
+    let rest = &bytes[at + 1..bytes.len().min(at + 1 + COLUMNS + 1)];
+    let (word, is_end) = match memchr2(b' ', b'\t', rest) {
+        Some(length) => (length + 1, false),
+        None => (rest.len() + 1, at + 1 + rest.len() == bytes.len()),
+    };
+    column + word > COLUMNS + usize::from(is_end)
+}

@@ -1,0 +1,150 @@
+//! The result of a build.
+
+use crate::error::{Error, ErrorKind};
+use crate::event::Pair;
+use crate::manifest::Body;
+use crate::manifest::record::{PairExt, Record, Writer, required};
+use crate::value::package_name::PackageName;
+use crate::value::result_status::ResultStatus;
+use crate::version::package::PackageVersion;
+
+/// The result of a build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResultManifest {
+    /// The package; `unknown` if the worker could not read its task.
+    pub name: PackageName,
+    /// Its version; `0` if the worker could not read its task.
+    pub version: PackageVersion,
+    /// The status of the whole.
+    pub status: ResultStatus,
+    /// The operations, in the order that they ran in.
+    pub results: Vec<OperationResult>,
+    /// The checksum of what the worker does.
+    pub worker_checksum: Option<String>,
+    /// The checksum of the package's dependencies.
+    pub dependency_checksum: Option<String>,
+    /// The names of values that were there and are not known.
+    ///
+    /// They are not written again: a controller refuses what it does not know.
+    pub dropped: Vec<String>,
+}
+
+/// The result of an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationResult {
+    /// The operation: `configure`, `update`, `test` ...
+    pub operation: String,
+    /// How it went.
+    pub status: ResultStatus,
+    /// What it printed.
+    pub log: String,
+}
+
+impl ResultManifest {
+    /// Returns a result without operations.
+    pub fn new(name: PackageName, version: PackageVersion, status: ResultStatus) -> Self {
+        Self {
+            name,
+            version,
+            status,
+            results: Vec::new(),
+            worker_checksum: None,
+            dependency_checksum: None,
+            dropped: Vec::new(),
+        }
+    }
+}
+
+/// The values of a result, as far as they have been seen.
+#[derive(Default)]
+struct Values {
+    name: Option<PackageName>,
+    version: Option<PackageVersion>,
+    status: Option<ResultStatus>,
+    operations: Vec<(String, ResultStatus, Option<String>)>,
+    worker_checksum: Option<String>,
+    dependency_checksum: Option<String>,
+    dropped: Vec<String>,
+}
+
+impl Values {
+    fn take(&mut self, pair: Pair<'_>) -> Result<(), Error> {
+        match pair.name {
+            "name" => pair.put(&mut self.name, pair.parsed()?),
+            "version" => pair.put(&mut self.version, pair.parsed()?),
+            "status" => pair.put(&mut self.status, pair.parsed()?),
+            "worker-checksum" => pair.put(&mut self.worker_checksum, pair.filled()?),
+            "dependency-checksum" => pair.put(&mut self.dependency_checksum, pair.filled()?),
+            name => match name.rsplit_once('-') {
+                Some((operation, "status")) if !operation.is_empty() => {
+                    self.take_status(operation, &pair)
+                }
+                Some((operation, "log")) if !operation.is_empty() => self.take_log(operation, pair),
+                _ => {
+                    self.dropped.push(name.to_owned());
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    fn take_status(&mut self, operation: &str, pair: &Pair<'_>) -> Result<(), Error> {
+        if self.status.is_none() {
+            let kind = ErrorKind::Conflict("status of an operation before that of the whole");
+            return Err(Error::at(pair.name_at, kind));
+        }
+        if self.operations.iter().any(|(seen, ..)| seen == operation) {
+            let kind = ErrorKind::Redefinition { value: pair.name.to_owned() };
+            return Err(Error::at(pair.name_at, kind));
+        }
+        self.operations.push((operation.to_owned(), pair.parsed()?, None));
+        Ok(())
+    }
+
+    fn take_log(&mut self, operation: &str, pair: Pair<'_>) -> Result<(), Error> {
+        let Some((.., log)) = self.operations.iter_mut().find(|(seen, ..)| seen == operation)
+        else {
+            let kind = ErrorKind::Conflict("log of an operation without its status before");
+            return Err(Error::at(pair.name_at, kind));
+        };
+        pair.put(log, String::new())?;
+        *log = Some(pair.value.into_owned());
+        Ok(())
+    }
+}
+
+impl Body for ResultManifest {
+    fn read(record: Record<'_>) -> Result<Self, Error> {
+        let mut values = Values::default();
+        for pair in record.pairs {
+            values.take(pair)?;
+        }
+        let results = values.operations.into_iter().map(|(operation, status, log)| {
+            OperationResult { operation, status, log: log.unwrap_or_default() }
+        });
+        Ok(Self {
+            name: required(values.name, "name", record.end_at)?,
+            version: required(values.version, "version", record.end_at)?,
+            status: required(values.status, "status", record.end_at)?,
+            results: results.collect(),
+            worker_checksum: values.worker_checksum,
+            dependency_checksum: values.dependency_checksum,
+            dropped: values.dropped,
+        })
+    }
+
+    fn write(&self, writer: &mut Writer) -> Result<(), Error> {
+        writer.pair("name", &self.name)?;
+        writer.pair("version", &self.version)?;
+        writer.pair("status", self.status)?;
+        for result in &self.results {
+            writer.pair(&format!("{}-status", result.operation), result.status)?;
+        }
+        writer.optional("worker-checksum", self.worker_checksum.as_ref())?;
+        writer.optional("dependency-checksum", self.dependency_checksum.as_ref())?;
+        for result in &self.results {
+            writer.pair(&format!("{}-log", result.operation), &result.log)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,114 @@
+//! A controller answers an agent that asked for a task.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, ErrorKind};
+use crate::manifest::record::{PairExt, Record, Writer, required};
+use crate::manifest::task::TaskManifest;
+use crate::manifest::{Body, Manifest, parse_stream, write_stream};
+use crate::serializer::Lines;
+
+/// A controller's answer: a task, or none.
+///
+/// Values that are not known are ignored.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TaskResponse {
+    /// The session that the task belongs to; empty if there is no task.
+    pub session: String,
+    /// What the agent has to sign.
+    pub challenge: Option<String>,
+    /// Where to send the result.
+    pub result_url: Option<String>,
+    /// The values `<type>-upload-url`, by type: where to send artifacts before the result.
+    pub upload_urls: BTreeMap<String, String>,
+    /// The agent's checksum of the last result.
+    pub agent_checksum: Option<String>,
+    /// The task.
+    pub task: Option<TaskManifest>,
+    /// The task as it came, byte for byte, from the line that it starts with.
+    pub task_text: Option<String>,
+}
+
+const UPLOAD_URL: &str = "-upload-url";
+
+impl TaskResponse {
+    fn read(record: &Record<'_>) -> Result<Self, Error> {
+        let (mut session, mut challenge, mut result_url, mut checksum) = (None, None, None, None);
+        let mut upload_urls = BTreeMap::new();
+        for pair in &record.pairs {
+            match pair.name {
+                "session" => pair.put(&mut session, pair.value.clone().into_owned())?,
+                "challenge" => pair.put(&mut challenge, pair.filled()?)?,
+                "result-url" => pair.put(&mut result_url, pair.filled()?)?,
+                "agent-checksum" => pair.put(&mut checksum, pair.filled()?)?,
+                name => match name.strip_suffix(UPLOAD_URL) {
+                    Some(kind) if !kind.is_empty() => {
+                        let mut url = upload_urls.remove(kind);
+                        pair.put(&mut url, pair.filled()?)?;
+                        upload_urls.extend(url.map(|url| (kind.to_owned(), url)));
+                    }
+                    _ => {}
+                },
+            }
+        }
+        let response = Self {
+            session: required(session, "session", record.end_at)?,
+            challenge,
+            result_url,
+            upload_urls,
+            agent_checksum: checksum,
+            task: None,
+            task_text: None,
+        };
+        response.check().map_err(|kind| Error::at(record.end_at, kind))?;
+        Ok(response)
+    }
+
+    /// Checks what values must and must not be there.
+    fn check(&self) -> Result<(), ErrorKind> {
+        if !self.session.is_empty() {
+            return match self.result_url {
+                Some(_) => Ok(()),
+                None => Err(ErrorKind::Missing { value: "result-url".to_owned() }),
+            };
+        }
+        let alone = self.challenge.is_none()
+            && self.result_url.is_none()
+            && self.upload_urls.is_empty()
+            && self.agent_checksum.is_none();
+        if alone { Ok(()) } else { Err(ErrorKind::Conflict("values of a task without session")) }
+    }
+
+    fn write(&self, writer: &mut Writer) -> Result<(), Error> {
+        writer.start()?;
+        writer.pair("session", &self.session)?;
+        writer.optional("challenge", self.challenge.as_ref())?;
+        writer.optional("result-url", self.result_url.as_ref())?;
+        for (kind, url) in &self.upload_urls {
+            writer.pair(&format!("{kind}{UPLOAD_URL}"), url)?;
+        }
+        writer.optional("agent-checksum", self.agent_checksum.as_ref())?;
+        self.task.as_ref().map_or(Ok(()), |task| writer.manifest(task))
+    }
+}
+
+impl Manifest for TaskResponse {
+    fn parse(input: &[u8], name: &str) -> Result<Self, Error> {
+        parse_stream(input, name, |records| {
+            let mut response = Self::read(&records.required()?)?;
+            if !response.session.is_empty() {
+                let task = records.required()?;
+                // It has been parsed, so it is UTF-8.
+                let text = String::from_utf8_lossy(&input[task.start..]);
+                response.task_text = Some(text.into_owned());
+                response.task = Some(TaskManifest::read(task)?);
+            }
+            Ok(response)
+        })
+    }
+
+    /// Writes the stream; the task from its values, not from its text.
+    fn to_text(&self, lines: Lines) -> Result<String, Error> {
+        write_stream(lines, |writer| self.write(writer))
+    }
+}

@@ -1,0 +1,47 @@
+//! Numbers in standard and semantic versions.
+
+use std::ops::RangeInclusive;
+
+/// A reader of numbers and punctuation.
+///
+/// Numbers are what the C function `strtoull` takes, because that is what other implementations
+/// of the format read them with: white space may come first, and then a sign. Only a sign that is
+/// the very first character is refused.
+#[derive(Clone, Copy)]
+pub(crate) struct Cursor<'a> {
+    pub(crate) rest: &'a str,
+}
+
+impl Cursor<'_> {
+    /// Takes `c` if it comes next.
+    pub(crate) fn take(&mut self, c: char) -> bool {
+        match self.rest.strip_prefix(c) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Takes a number in `range`; takes nothing if there is none.
+    pub(crate) fn number(&mut self, range: RangeInclusive<u64>) -> Option<u64> {
+        if self.rest.starts_with(['+', '-']) {
+            return None;
+        }
+        let unsigned = self.rest.trim_start_matches([' ', '\t', '\n', '\u{b}', '\u{c}', '\r']);
+        let (negative, digits) = match unsigned.strip_prefix('-') {
+            Some(digits) => (true, digits),
+            None => (false, unsigned.strip_prefix('+').unwrap_or(unsigned)),
+        };
+        let length = digits.bytes().take_while(u8::is_ascii_digit).count();
+        let (digits, rest) = digits.split_at(length);
+        let number: u64 = digits.parse().ok()?;
+        let number = if negative { number.wrapping_neg() } else { number };
+        if !range.contains(&number) {
+            return None;
+        }
+        self.rest = rest;
+        Some(number)
+    }
+}
