@@ -2,8 +2,15 @@
 //! and a controller, in namespaces of its own, gone without a trace when it is dropped.
 //!
 //! * [`farm`]: the host: scratch folder, volume, namespaces, machines.
+//! * [`controller`]: who hands out tasks and takes results.
+//! * [`agent`]: the real agent, run in a farm.
+//! * [`demo`]: everything together, once, for people.
 //! * [`programs`]: where the workspace's own programs lie.
 
+pub mod agent;
 pub mod clock;
+pub mod controller;
+pub mod demo;
 pub mod farm;
+pub mod growing;
 pub mod programs;

@@ -1,17 +1,21 @@
 //! The farm's program.
 //!
+//! * `demo` does the system's whole job once, on real parts, and shows it.
 //! * `example` makes an empty farm, says how it can be entered, and puts it away at the end of
 //!   its standard input.
 //! * `hold` and `init` are the processes of a farm, started by the library.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use bbot_tests::demo::{DemoOptions, demo};
 use bbot_tests::farm::Farm;
 
-const USAGE: &str = "usage: bbot-farm example | hold FOLDER | init";
+const USAGE: &str = "usage: bbot-farm demo --image FOLDER [--report FILE] [--keep]
+       bbot-farm example | hold FOLDER | init";
 
 fn main() -> ExitCode {
     match run() {
@@ -31,6 +35,7 @@ fn run() -> Result<()> {
         ["hold", _] => bbot_tests::farm::hold(Path::new(&arguments[1])),
         ["init"] => bbot_tests::farm::init(),
         ["example"] => example(),
+        ["demo", ..] => demo(&demo_options(&arguments[1..])?),
         _ => bail!("{USAGE}"),
     }
 }
@@ -42,4 +47,20 @@ fn example() -> Result<()> {
     writeln!(out, "{}", farm.init_pid())?;
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
     farm.end()
+}
+
+fn demo_options(arguments: &[OsString]) -> Result<DemoOptions> {
+    let (mut image, mut report, mut keep) = (None, None, false);
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        match argument.to_str() {
+            Some("--image") => image = arguments.next(),
+            Some("--report") => report = arguments.next(),
+            Some("--keep") => keep = true,
+            _ => bail!("unknown argument {}\n{USAGE}", argument.display()),
+        }
+    }
+    let image = image.with_context(|| format!("no image\n{USAGE}"))?.into();
+    let report = report.map_or_else(|| "target/demo/report.json".into(), Into::into);
+    Ok(DemoOptions { image, report, keep })
 }
