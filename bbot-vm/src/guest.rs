@@ -124,7 +124,9 @@ impl Guest {
         let program = launch.program.clone();
         let (has_started, started) = mpsc::channel();
         let mut guest = launch.execute(config, network, started, events)?;
-        match guest.begin() {
+        // The greeting alone says little: QEMU greets before it binds the screen's port. It answers
+        // the handshake's command only when all of it is there.
+        match guest.monitor.handshake(START_LIMIT) {
             Ok(()) => {
                 // An error means that the guest is gone again, as its thread is about to tell.
                 let _ = has_started.send(());
@@ -224,13 +226,6 @@ impl Guest {
             Some(exit) => Ok(exit),
             None => self.kill(),
         }
-    }
-
-    /// Waits until the guest runs. The greeting alone says little: QEMU greets before it binds the
-    /// screen's port. It answers commands only when all of it is there.
-    fn begin(&mut self) -> Result<(), QmpError> {
-        self.monitor.handshake(START_LIMIT)?;
-        self.monitor.execute_untyped(qmp::query_status {}, START_LIMIT).map(drop)
     }
 
     fn end_of_failed_start(mut self, cause: &QmpError) -> Result<GuestExit, Error> {

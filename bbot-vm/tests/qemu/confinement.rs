@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
-use crate::host::{Host, LIMIT, last};
+use crate::host::{Host, LIMIT, fail, last};
 
 struct Process(String);
 
@@ -100,4 +100,22 @@ fn a_guest_inherits_no_other_file() {
     assert_eq!(sockets, 4);
     guest.force_down(LIMIT).unwrap();
     last(&events);
+}
+
+/// QEMU's own sandbox is not what confines it: it is confined when it begins.
+#[test]
+fn a_hypervisor_is_confined_from_its_first_instruction() {
+    let host = Host::new();
+    let mut config = host.config();
+    config.hypervisor = host.write_program("program", "cat /proc/self/status >&2; exit 1");
+    let text = fail(&config).to_string();
+    let capabilities = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"];
+    for line in capabilities
+        .map(|name| format!("{name}:\t{:016}", 0))
+        .iter()
+        .map(String::as_str)
+        .chain(["Uid:\t65534\t65534\t65534\t65534", "NoNewPrivs:\t1", "SigBlk:\t0000000000000000"])
+    {
+        assert!(text.lines().any(|said| said == line), "{line:?} in {text}");
+    }
 }

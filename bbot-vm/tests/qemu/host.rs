@@ -89,17 +89,6 @@ impl Host {
         let (guest, events) = start(&self.config(), &network);
         (network, guest.unwrap(), events)
     }
-
-    /// A start that fails: it must leave no process, no socket, no event.
-    pub(crate) fn fail(&self, config: &GuestConfig) -> Error {
-        let network = Network::set_up(&network_of(1)).unwrap();
-        let (guest, events) = start(config, &network);
-        let error = guest.unwrap_err();
-        assert_eq!(events.recv_timeout(LIMIT), Err(RecvTimeoutError::Disconnected));
-        network.tear_down().unwrap();
-        assert_eq!(bbot_vm::sweep(&network_of(1), &config.runtime_dir).unwrap(), []);
-        error
-    }
 }
 
 /// Where the guest of an instance is connected.
@@ -110,6 +99,17 @@ pub(crate) fn network_of(instance: u16) -> NetworkConfig {
         instance: format!("public-{instance}"),
         tftp_port: 23400 + instance,
     }
+}
+
+/// A start that fails: it must leave no process, no socket, no event.
+pub(crate) fn fail(config: &GuestConfig) -> Error {
+    let network = Network::set_up(&network_of(1)).unwrap();
+    let (guest, events) = start(config, &network);
+    let error = guest.unwrap_err();
+    assert_eq!(events.recv_timeout(LIMIT), Err(RecvTimeoutError::Disconnected));
+    network.tear_down().unwrap();
+    assert_eq!(bbot_vm::sweep(&network_of(1), &config.runtime_dir).unwrap(), []);
+    error
 }
 
 pub(crate) fn start(

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 
 use bbot_vm::{Error, GuestExit, QmpError};
 
-use crate::host::{Host, LIMIT, last};
+use crate::host::{Host, LIMIT, fail, last};
 
 /// Returns how the hypervisor ended, and what was missed.
 fn ended(error: Error) -> (GuestExit, QmpError) {
@@ -39,7 +39,7 @@ fn a_started_guest_shows_its_screen() {
 fn a_vnc_port_in_use_is_told_in_qemus_words() {
     let host = Host::new();
     let in_use = TcpListener::bind("127.0.0.1:5901").unwrap();
-    let error = host.fail(&host.config());
+    let error = fail(&host.config());
     let text = error.to_string();
     assert!(text.contains("/qemu-system-x86_64 did not start a guest: exit code 1: "), "{text}");
     assert!(text.contains("Address already in use"), "{text}");
@@ -54,7 +54,7 @@ fn options_that_qemu_refuses_are_told_in_its_words() {
     let host = Host::new();
     let mut config = host.config();
     config.options = Some(vec!["-device".into(), "no-such-device".into()]);
-    let (exit, _) = ended(host.fail(&config));
+    let (exit, _) = ended(fail(&config));
     assert_eq!((exit.code, exit.signal), (Some(1), None));
     assert!(exit.stderr.contains("no-such-device"), "{exit}");
 }
@@ -69,7 +69,7 @@ fn a_program_that_is_no_hypervisor() {
         ("exit 0", Some(0), None, ""),
     ] {
         config.hypervisor = host.write_program("program", script);
-        let (exit, source) = ended(host.fail(&config));
+        let (exit, source) = ended(fail(&config));
         let expected = GuestExit { code, signal, stderr: stderr.into() };
         assert!(matches!(source, QmpError::Closed), "{source:?}");
         assert_eq!(exit, expected, "{script}");
@@ -83,7 +83,7 @@ fn of_much_standard_error_the_end_is_kept() {
     let mut config = host.config();
     let script = "head -c 1000000 /dev/zero | tr '\\0' x >&2; echo end >&2; exit 1";
     config.hypervisor = host.write_program("program", script);
-    let (exit, _) = ended(host.fail(&config));
+    let (exit, _) = ended(fail(&config));
     assert_eq!(exit.code, Some(1), "{exit}");
     assert_eq!(exit.stderr.len(), 16 * 1024);
     assert!(exit.stderr.ends_with("xxend\n"));
@@ -99,10 +99,10 @@ fn a_program_that_cannot_be_executed() {
         ("no-such-qemu", "cannot find no-such-qemu"),
     ] {
         config.hypervisor = program.into();
-        assert_eq!(host.fail(&config).to_string(), text);
+        assert_eq!(fail(&config).to_string(), text);
     }
     config.hypervisor = host.path("data");
-    assert!(matches!(host.fail(&config), Error::Exec { source, .. }
+    assert!(matches!(fail(&config), Error::Exec { source, .. }
         if source.kind() == std::io::ErrorKind::PermissionDenied));
 }
 
@@ -111,7 +111,7 @@ fn a_disk_image_is_a_file_of_the_machine() {
     let host = Host::new();
     let image = host.path("machine-1/disk.img");
     fs::remove_file(&image).unwrap();
-    let text = |host: &Host| host.fail(&host.config()).to_string();
+    let text = |host: &Host| fail(&host.config()).to_string();
     assert_eq!(text(&host), format!("cannot open disk image {}", image.display()));
     // Nothing beside the machine is given away.
     host.write("other", b"");
@@ -132,9 +132,9 @@ fn a_runtime_folder_is_there_and_its_path_is_short() {
     let mut config = host.config();
     config.runtime_dir = host.path("absent");
     let text = format!("cannot find runtime folder {}", config.runtime_dir.display());
-    assert_eq!(host.fail(&config).to_string(), text);
+    assert_eq!(fail(&config).to_string(), text);
     config.runtime_dir = host.path(&"long".repeat(25));
     fs::create_dir(&config.runtime_dir).unwrap();
-    let text = host.fail(&config).to_string();
+    let text = fail(&config).to_string();
     assert!(text.ends_with("monitor.sock\" is longer than 107 bytes"), "{text}");
 }

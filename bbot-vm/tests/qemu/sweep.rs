@@ -76,6 +76,7 @@ fn has_ended(pid: i32) -> bool {
 fn be_killed(folder: &str) {
     let host = Host::at(folder.into());
     let (_network, guest, _events) = host.start();
-    writeln!(std::io::stdout(), "guest {}", guest.pid()).unwrap();
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "guest {}", guest.pid()).unwrap();
     std::io::stdin().lines().for_each(drop);
 }
