@@ -440,12 +440,13 @@ fn key(path: Option<&Path>) -> Result<Option<PathBuf>, ConfigError> {
     absolute("--auth-key", path).map(Some)
 }
 
-/// Fingerprints of certificates; `yes` trusts all.
+/// Fingerprints of certificates, in the form that workers know; `yes` trusts all.
 fn trust(values: &[String]) -> Result<Vec<String>, ConfigError> {
-    for value in values.iter().filter(|value| *value != "yes") {
-        parsed::<Sha256Fingerprint>("--trust", value)?;
-    }
-    Ok(values.to_vec())
+    let trust = |value: &String| match value.as_str() {
+        "yes" => Ok(value.clone()),
+        value => parsed("--trust", value).map(|value: Sha256Fingerprint| value.to_string()),
+    };
+    values.iter().map(trust).collect()
 }
 
 fn hold_timeout(value: &str) -> Result<HoldTimeout, ConfigError> {

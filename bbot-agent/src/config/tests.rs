@@ -186,9 +186,11 @@ fn interactive_address_is_known_if_it_is_needed() {
     assert_eq!(config.interactive_address, "2001:db8::1".parse().ok());
 }
 
+/// W24: what replaces the task's trust is in the task's form.
 #[test]
 fn trust_takes_fingerprints_and_yes() {
     let fingerprint = ["AB"; 32].join(":");
-    let config = config(&["--trust", &fingerprint, "--trust=yes", URL]).unwrap();
-    assert_eq!(config.trust, [fingerprint.as_str(), "yes"]);
+    let bare = "ab".repeat(32);
+    let config = config(&["--trust", &fingerprint, "--trust", &bare, "--trust=yes", URL]).unwrap();
+    assert_eq!(config.trust, [fingerprint.as_str(), &fingerprint, "yes"]);
 }
