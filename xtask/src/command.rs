@@ -1,5 +1,6 @@
 //! Programs that the commands run.
 
+use std::env;
 use std::io::{self, BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
@@ -46,6 +47,14 @@ pub(crate) fn watch(mut command: Command, mut see: impl FnMut(&str)) -> Outcome<
         see(&text);
     }
     child.wait().context("cannot wait for a command")
+}
+
+/// A command by name that may lie where Debian keeps programs out of a user's path.
+pub(crate) fn tool(name: &str) -> Command {
+    let path = env::var("PATH").unwrap_or_default();
+    let mut command = Command::new(name);
+    command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
+    command
 }
 
 /// The exit code that tells our caller how a program ended.

@@ -53,6 +53,7 @@ pub(crate) fn ensure() -> Outcome<PathBuf> {
         return Ok(folder);
     }
     say(format_args!("Making the test machine {MACHINE}"));
+    sweep(&farm)?;
     let work = farm.join(format!("new-{}", process::id()));
     tree::make(&work)?;
     let made = make(&archive, &debian, &work).and_then(|()| {
@@ -62,6 +63,19 @@ pub(crate) fn ensure() -> Outcome<PathBuf> {
     });
     fs::remove_dir_all(&work).context(work.display())?;
     made.map(|()| folder)
+}
+
+/// Removes what builders left behind that were stopped.
+fn sweep(farm: &Path) -> Outcome<()> {
+    for entry in fs::read_dir(farm).context(farm.display())? {
+        let entry = entry.context(farm.display())?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(builder) = name.strip_prefix("new-") else { continue };
+        if !Path::new("/proc").join(builder).is_dir() {
+            fs::remove_dir_all(entry.path()).context(entry.path().display())?;
+        }
+    }
+    Ok(())
 }
 
 /// Our own part of what the result depends on.
@@ -117,13 +131,29 @@ mod tests {
 
     use super::*;
 
-    /// What the worker's reader of manifests makes of a text.
-    fn pairs(text: &str) -> String {
+    /// What a program of the worker makes of a text.
+    fn awk(program: &str, text: &str) -> String {
         let mut awk = Command::new("busybox");
-        awk.args(["awk", "-f"]).arg(guest().join("root/usr/lib/worker/manifest.awk"));
+        awk.args(["awk", "-f"]).arg(guest().join("root/usr/lib/worker").join(program));
         let mut awk = awk.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         awk.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
         String::from_utf8(awk.wait_with_output().unwrap().stdout).unwrap()
+    }
+
+    fn pairs(text: &str) -> String {
+        awk("manifest.awk", text)
+    }
+
+    #[test]
+    fn the_worker_writes_values_that_are_read_as_they_were() {
+        let text = "a\n\n\\\nb\\\nc \\\\\n : 1\n";
+        let value = awk("value.awk", text);
+        assert_eq!(value, "\\\na\n\n\\\\\nb\\\\\nc \\\\\\\n : 1\n\\\n");
+        let read = pairs(&format!(": 1\nlog:\n{value}next: x\n"));
+        assert_eq!(read, "1\tlog\ta  \\ b\\ c \\\\  : 1\n1\tnext\tx\n");
+        // What has no newline at its end, and what is empty, are whole values too.
+        assert_eq!(awk("value.awk", "a"), "\\\na\n\\\n");
+        assert_eq!(awk("value.awk", ""), "\\\n\\\n");
     }
 
     #[test]

@@ -20,23 +20,30 @@ struct Package {
 /// What is needed, sorted by name. A C compiler for linking is not among it: without one, this
 /// program would not run.
 const PACKAGES: &[Package] = &[
-    Package { name: "atftp", why: "a TFTP client that our server is tested with" },
-    Package { name: "btrfs-progs", why: "mkfs.btrfs for the test volume; the bench's opponent" },
-    Package { name: "busybox-static", why: "a TFTP client that our server is tested with" },
-    Package { name: "bzip2", why: "unpacks the sources that the test machine builds" },
-    Package { name: "curl", why: "a TFTP client that our server is tested with" },
-    Package { name: "dosfstools", why: "mkfs.fat for the boot partition of the test machine" },
-    Package { name: "e2fsprogs", why: "mkfs.ext4 for the root partition of the test machine" },
+    Package { name: "atftp", why: "TFTP clients that our server is tested with" },
+    Package { name: "btrfs-progs", why: "mkfs.btrfs for test volumes; the bench's opponent" },
+    Package { name: "busybox-static", why: "TFTP clients that our server is tested with" },
+    Package { name: "bzip2", why: "unpacks what the test machine builds" },
+    Package { name: "curl", why: "TFTP clients that our server is tested with" },
+    Package { name: "dnsmasq-base", why: "TFTP servers that ours is tested and measured beside" },
+    Package { name: "dosfstools", why: "file systems of the test machine's disk" },
+    Package { name: "e2fsprogs", why: "file systems of the test machine's disk" },
     Package { name: "iproute2", why: "ip: network namespaces, bridges and taps of the tests" },
     Package { name: "libbtrfsutil-dev", why: "the library that bbot-btrfs binds" },
     Package { name: "libclang-dev", why: "bindgen reads libbtrfsutil's header with it" },
-    Package { name: "mtools", why: "copies kernel and boot loader into the boot partition" },
+    Package {
+        name: "libpcre2-8-0",
+        why: "libraries of atftpd, a TFTP server that tests only unpack",
+    },
+    Package { name: "libwrap0", why: "libraries of atftpd, a TFTP server that tests only unpack" },
+    Package { name: "mtools", why: "file systems of the test machine's disk" },
     Package { name: "nftables", why: "nft: the redirection of a guest's TFTP requests" },
     Package { name: "openssl", why: "signs challenges, and checks the signatures in tests" },
     Package { name: "qemu-system-x86", why: "runs the machines" },
-    Package { name: "syslinux", why: "installs the test machine's boot loader" },
-    Package { name: "syslinux-common", why: "the boot loader's first sector" },
-    Package { name: "tftp-hpa", why: "a TFTP client that our server is tested with" },
+    Package { name: "syslinux", why: "the test machine's boot loader" },
+    Package { name: "syslinux-common", why: "the test machine's boot loader" },
+    Package { name: "tftp-hpa", why: "TFTP clients that our server is tested with" },
+    Package { name: "tftpd-hpa", why: "TFTP servers that ours is tested and measured beside" },
     Package { name: "xz-utils", why: "packs the toolchain that the test machine installs" },
 ];
 
@@ -118,9 +125,20 @@ fn missing(installed: &BTreeSet<String>) -> Vec<&'static Package> {
     PACKAGES.iter().filter(|package| !installed.contains(package.name)).collect()
 }
 
+/// A line for each reason, with all packages that it is the reason for.
 fn list(packages: &[&Package]) -> String {
-    let line = |package: &&Package| format!("  {:<18} {}", package.name, package.why);
-    packages.iter().map(line).collect::<Vec<_>>().join("\n")
+    let names = |why: &str| {
+        let same = packages.iter().filter(|package| package.why == why);
+        same.map(|package| package.name).collect::<Vec<_>>().join(", ")
+    };
+    let mut lines: Vec<String> = Vec::new();
+    for Package { why, .. } in packages {
+        let line = format!("  {}: {why}", names(why));
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines.join("\n")
 }
 
 fn what_to_do(missing: &[&Package], system: &System) -> String {
@@ -222,7 +240,8 @@ mod tests {
         let all: Vec<&Package> = PACKAGES.iter().collect();
         for os in ["ID=debian\nVERSION_ID=\"12\"\n", "ID=fedora\nPRETTY_NAME=\"Fedora 44\"\n", ""] {
             let advice = what_to_do(&all, &System::parse(os));
-            assert!(advice.lines().count() <= 24, "{advice}");
+            let rows = advice.lines().map(|line| line.len().div_ceil(80)).sum::<usize>();
+            assert!(rows <= 24, "{advice}");
             assert!(PACKAGES.iter().all(|package| advice.contains(package.name)));
         }
     }

@@ -77,7 +77,7 @@ fn make_boot(packages: &Path, work: &Path, disk: &Path) -> Outcome<()> {
     let initrd = work.join("initrd");
     initramfs::make(packages, &initrd)?;
 
-    let mut mkfs = Command::new("mkfs.fat");
+    let mut mkfs = command::tool("mkfs.fat");
     mkfs.args(["-F", "16", "-n", "BOOT"]).arg(format!("--offset={}", BOOT.start / SECTOR));
     mkfs.arg(disk).arg((BOOT.size / 1024).to_string());
     command::output(&mut mkfs)?;
@@ -98,7 +98,7 @@ fn make_boot(packages: &Path, work: &Path, disk: &Path) -> Outcome<()> {
 fn make_root(packages: &Path, work: &Path, disk: &Path) -> Outcome<()> {
     let root = work.join("root");
     lay_out_root(packages, &root)?;
-    let mut mkfs = Command::new("mkfs.ext4");
+    let mut mkfs = command::tool("mkfs.ext4");
     // A small journal, and nothing left for the machine to initialise: what it writes on each
     // boot is a copy on the host's volume.
     mkfs.args(["-q", "-F", "-L", "root", "-m", "0", "-N", "8192", "-J", "size=4", "-E"]);
