@@ -227,10 +227,6 @@ pub(crate) struct Cli {
     #[arg(long)]
     pub(crate) dump_result: bool,
 
-    /// Print the state of this host's machines and instances as JSON and exit
-    #[arg(long)]
-    pub(crate) dump_status: bool,
-
     /// Do not run bootstraps, pretend
     #[arg(long)]
     pub(crate) fake_bootstrap: bool,
