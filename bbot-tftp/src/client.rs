@@ -207,6 +207,7 @@ impl Client {
         progress: &mut dyn FnMut(u64, Option<u64>),
     ) -> Result<Transferred, ClientError> {
         let mut link = Link::open(self)?;
+        let mut inbox = Inbox::new(Offload { batches: false, ..self.offload });
         let started = Instant::now();
         let mut asked = self.options;
         asked.window_size = asked.window_size.map(|w| w.min(link.window(&asked)));
@@ -232,7 +233,7 @@ impl Client {
                 }
                 Status::Dallying | Status::Done => break,
                 Status::Failed(failure) => return Err(link.give_up(failure.clone(), local)),
-                Status::Active => link.exchange(&mut transfer, local)?,
+                Status::Active => link.exchange(&mut inbox, &mut transfer, local)?,
             }
         }
         link.pump(&mut transfer, local);
@@ -242,7 +243,7 @@ impl Client {
             granted: *transfer.granted(),
             retransmits: transfer.retransmits(),
         };
-        link.dally(&mut transfer, local, self.dally)?;
+        link.dally(&mut inbox, &mut transfer, local, self.dally)?;
         Ok(done)
     }
 }
@@ -282,7 +283,6 @@ impl Local<'_> {
 /// The client's socket and its buffers.
 struct Link {
     port: Port,
-    inbox: Inbox,
     buffer: Vec<u8>,
     server: SocketAddr,
     /// Where the server's answers come from.
@@ -306,8 +306,7 @@ impl Link {
         let room = port.receive_buffer(if windowed { RECEIVE_BUFFER } else { 0 });
         Ok(Self {
             port,
-            inbox: Inbox::new(Offload { batches: false, ..client.offload }),
-            buffer: vec![0; 4 * MAX_DATAGRAM],
+            buffer: vec![0; MAX_DATAGRAM],
             server: client.server,
             peer: None,
             room,
@@ -353,11 +352,12 @@ impl Link {
     /// Waits for a packet or a deadline, and takes what has come.
     fn exchange(
         &mut self,
+        inbox: &mut Inbox,
         transfer: &mut ClientTransfer,
         local: &mut Local<'_>,
     ) -> Result<(), ClientError> {
         if self.wait(transfer.poll_timeout())? {
-            self.receive(transfer, local);
+            self.receive(inbox, transfer, local);
         }
         while let Some(report) = self.port.next_error() {
             if report == Report::ClosedPort(self.peer.unwrap_or(self.server)) {
@@ -368,15 +368,15 @@ impl Link {
         Ok(())
     }
 
-    fn receive(&mut self, transfer: &mut ClientTransfer, local: &mut Local<'_>) {
+    fn receive(&mut self, inbox: &mut Inbox, transfer: &mut ClientTransfer, local: &mut Local<'_>) {
         // What looked readable may have been an error or a broken checksum.
-        if self.port.receive(&mut self.inbox).is_err() {
+        if self.port.receive(inbox).is_err() {
             return;
         }
         let now = Instant::now();
         let mut strangers = Vec::new();
         let mut payloads = Vec::new();
-        for (route, bytes, segment) in self.inbox.datagrams() {
+        for (route, bytes, segment) in inbox.datagrams() {
             for datagram in bytes.chunks(segment.max(1)) {
                 let expected = match self.peer {
                     Some(peer) => route.peer == peer,
@@ -392,6 +392,8 @@ impl Link {
                 }
             }
         }
+        // The server reads on while this end writes.
+        self.pump(transfer, local);
         if let Err(error) = local.write(&mut payloads) {
             transfer.fail(Failure::local(ErrorCode::DISK_FULL, "cannot write the file"));
             *local = Local::Broken(Some(error));
@@ -418,6 +420,7 @@ impl Link {
 
     fn dally(
         &mut self,
+        inbox: &mut Inbox,
         transfer: &mut ClientTransfer,
         local: &mut Local<'_>,
         limit: Duration,
@@ -425,8 +428,7 @@ impl Link {
         let until = Instant::now() + limit;
         while transfer.status() == &Status::Dallying && Instant::now() < until {
             if self.wait(Some(until))? {
-                self.receive(transfer, local);
-                self.pump(transfer, local);
+                self.receive(inbox, transfer, local);
             }
         }
         Ok(())

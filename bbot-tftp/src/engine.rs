@@ -14,8 +14,8 @@ use crate::session::{Session, Transfer};
 use crate::store::{Sink, Store, StoreError};
 use crate::transfer::{Failure, Status};
 
-/// Room for the packets of one step: several of the greatest, or a whole small window.
-const SEND_BUFFER: usize = 4 * MAX_DATAGRAM;
+/// Room for the packets of one step.
+const SEND_BUFFER: usize = MAX_DATAGRAM;
 /// The number of the port that requests come to.
 pub const LISTENER: u64 = 0;
 
@@ -229,7 +229,7 @@ impl Engine {
 
     fn deliver(&mut self, arrival: &Arrival<'_>, now: Instant, host: &mut dyn Host) {
         if let Some(session) = self.sessions.get_mut(&arrival.port) {
-            session.handle(arrival.bytes, arrival.segment, now);
+            session.handle(arrival.bytes, arrival.segment, &mut self.buffer, now, host);
             self.settle(arrival.port, now, host);
         }
     }

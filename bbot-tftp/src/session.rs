@@ -13,6 +13,8 @@ use crate::send::{SendStep, SendTransfer};
 use crate::store::{Sink, Source, StoreError, read_all};
 use crate::transfer::{Failure, Status};
 
+/// Bytes that one step sends: the peer takes them while the next are read.
+const BYTES_AT_ONCE: usize = 32 << 10;
 /// Blocks that one step sends, and payloads that one call writes: both well under `IOV_MAX`.
 const BLOCKS_AT_ONCE: usize = 512;
 
@@ -106,7 +108,14 @@ impl Session {
     }
 
     /// Feeds datagrams of `segment` bytes each, the last may be shorter.
-    pub(crate) fn handle(&mut self, bytes: &[u8], segment: usize, now: Instant) {
+    pub(crate) fn handle(
+        &mut self,
+        bytes: &[u8],
+        segment: usize,
+        buffer: &mut [u8],
+        now: Instant,
+        host: &mut dyn Host,
+    ) {
         let mut write = Write::default();
         for datagram in bytes.chunks(segment.max(1)) {
             match (&mut self.transfer, Packet::decode(datagram)) {
@@ -123,6 +132,8 @@ impl Session {
                 _ => {}
             }
         }
+        // An ACK before the last goes out first: the client reads on while this end writes.
+        self.send_due(buffer, now, host);
         if let Transfer::Receive { core, sink } = &mut self.transfer {
             write.flush(sink, core);
         }
@@ -130,6 +141,16 @@ impl Session {
 
     /// Sends all that is due, and hands over the file when it is complete.
     pub(crate) fn pump(&mut self, buffer: &mut [u8], now: Instant, host: &mut dyn Host) {
+        self.send_due(buffer, now, host);
+        if let Transfer::Receive { core, sink } = &mut self.transfer
+            && core.status() == &Status::Committing
+            && let Some(sink) = sink.take()
+        {
+            host.commit(self.id, sink);
+        }
+    }
+
+    fn send_due(&mut self, buffer: &mut [u8], now: Instant, host: &mut dyn Host) {
         let own_port = self.id;
         while let Some(step) = self.next_packets(buffer, now) {
             let (length, segment) = step;
@@ -141,12 +162,6 @@ impl Session {
                     break;
                 }
             }
-        }
-        if let Transfer::Receive { core, sink } = &mut self.transfer
-            && core.status() == &Status::Committing
-            && let Some(sink) = sink.take()
-        {
-            host.commit(self.id, sink);
         }
     }
 
@@ -263,7 +278,8 @@ pub(crate) fn fill_blocks(
     count: u16,
 ) -> Option<(usize, usize)> {
     let segment = usize::from(core.parameters().block_size) + HEADER;
-    let count = usize::from(count).min(buffer.len() / segment).min(BLOCKS_AT_ONCE);
+    let fitting = (BYTES_AT_ONCE.min(buffer.len()) / segment).clamp(1, BLOCKS_AT_ONCE);
+    let count = usize::from(count).min(fitting);
     let mut payloads = Vec::with_capacity(count);
     let mut length = 0;
     for (block, packet) in (first..).zip(buffer.chunks_mut(segment).take(count)) {
