@@ -142,3 +142,49 @@ impl std::error::Error for Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    /// The other variants' texts are tried where they come from.
+    #[test]
+    fn texts_of_what_tests_cannot_bring_about() {
+        for (error, expected) in [
+            (
+                Error::NftRun {
+                    table: "bbot-public-1".into(),
+                    source: io::ErrorKind::NotFound.into(),
+                },
+                "cannot run nft for table bbot-public-1",
+            ),
+            (
+                Error::Nft {
+                    table: "bbot-public-1".into(),
+                    status: ExitStatus::from_raw(0x100),
+                    stderr: "Error: syntax\n".into(),
+                },
+                "nft for table bbot-public-1 ended with exit status: 1: Error: syntax",
+            ),
+            (
+                Error::StillAlive { pid: 7, limit: Duration::from_secs(10) },
+                "process 7 was killed and is still there after 10s",
+            ),
+        ] {
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn an_exit_is_told_in_one_line() {
+        let exit = |code, signal, stderr: &str| {
+            GuestExit { code, signal, stderr: stderr.into() }.to_string()
+        };
+        assert_eq!(exit(Some(0), None, ""), "exit code 0");
+        assert_eq!(exit(Some(1), None, "bad\n"), "exit code 1: bad");
+        assert_eq!(exit(None, Some(9), "\n"), "ended by signal 9");
+        assert_eq!(exit(None, None, ""), "ended in an unknown way");
+    }
+}

@@ -7,7 +7,7 @@
 //! is ours alone; an operator has another one, a unix socket in the runtime folder. What happens to
 //! it is told as [`GuestEvent`]s from the guest's own thread.
 //!
-//! All that outlives a killed process bears the instance's name or number, so that [`sweep`] finds
+//! All that outlives a killed process bears the instance's name or number, so that [`sweep()`] finds
 //! it: it is the same in a crash and in a clean stop.
 //!
 //! # Example
@@ -104,3 +104,8 @@ pub use network::{Network, NetworkConfig, bridge_address};
 pub use qmp::QmpError;
 pub use sweep::{Swept, sweep};
 pub use user::VmUser;
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -218,6 +218,18 @@ fn a_failed_set_up_says_why_and_leaves_nothing() {
     }
 }
 
+/// Both tables, or neither.
+#[test]
+fn nft_says_what_it_does_not_like() {
+    become_host();
+    let mut tables = config(1, "public-1").tables().unwrap();
+    let server = (Ipv4Addr::LOCALHOST, 0);
+    let route = Route { interface: "\" \"", mark: 1, server, bridge_mac: [2; 6] };
+    let Error::Nft { stderr, .. } = tables.make(&route).unwrap_err() else { panic!("no nft") };
+    assert!(stderr.contains("Error: "), "{stderr}");
+    assert_eq!(run("nft", "list ruleset"), "");
+}
+
 #[test]
 fn a_tap_of_that_name_is_not_taken_over() {
     become_host();
