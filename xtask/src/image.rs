@@ -44,25 +44,31 @@ pub(crate) fn run(options: &[&str]) -> Outcome<ExitCode> {
 /// Makes the image unless it is there, and returns its folder.
 pub(crate) fn ensure() -> Outcome<PathBuf> {
     setup::ensure()?;
-    let archive = Archive::new(house::target()?.join("farm/archive"))?;
-    let debian = Debian::find(&archive)?;
-    let inputs = inputs(&debian)?;
     let farm = house::target()?.join("farm");
-    let folder = farm.join(&hash::of(inputs.as_bytes())[..16]);
-    if folder.is_dir() {
-        return Ok(folder);
+    let archive = Archive::new(farm.join("archive"))?;
+    let mut debian = Debian::find(&archive)?;
+    if folder(&farm, &debian)?.is_dir() {
+        return folder(&farm, &debian);
     }
     say(format_args!("Making the test machine {MACHINE}"));
+    if archive.fetch_all(&debian).is_err() {
+        // Old package lists name what the mirror no longer has.
+        setup::refresh_package_lists()?;
+        debian = Debian::find(&archive)?;
+        archive.fetch_all(&debian)?;
+    }
+    let folder = folder(&farm, &debian)?;
     sweep(&farm)?;
     let work = farm.join(format!("new-{}", process::id()));
     tree::make(&work)?;
-    let made = make(&archive, &debian, &work).and_then(|()| {
-        let made = work.join("made");
-        fs::write(made.join("inputs"), &inputs).context("cannot note the inputs")?;
-        publish(&made, &folder)
-    });
+    let made = make(&archive, &debian, &work).and_then(|made| publish(&made, &folder));
     fs::remove_dir_all(&work).context(work.display())?;
     made.map(|()| folder)
+}
+
+/// The folder of the image that is made from these parts of Debian.
+fn folder(farm: &Path, debian: &Debian) -> Outcome<PathBuf> {
+    Ok(farm.join(&hash::of(inputs(debian)?.as_bytes())[..16]))
 }
 
 /// Removes what builders left behind that were stopped.
@@ -101,7 +107,8 @@ fn guest() -> PathBuf {
     house::root().join("tests/guest")
 }
 
-fn make(archive: &Archive, debian: &Debian, work: &Path) -> Outcome<()> {
+/// Makes everything, and returns the folder that it is in.
+fn make(archive: &Archive, debian: &Debian, work: &Path) -> Outcome<PathBuf> {
     let packages = archive.unpack(debian, &work.join("packages"))?;
     let made = work.join("made");
     repository::make(&archive.fetch(&debian.source)?, work, &made.join("repository"))?;
@@ -114,7 +121,9 @@ fn make(archive: &Archive, debian: &Debian, work: &Path) -> Outcome<()> {
          type: kvm\nchanges: Made by cargo xtask image.\n"
     );
     fs::write(machine.join("manifest"), manifest).context("cannot write the machine manifest")?;
-    tree::copy_file(&guest().join("root/etc/network"), &made.join("network"))
+    tree::copy_file(&guest().join("root/etc/network"), &made.join("network"))?;
+    fs::write(made.join("inputs"), inputs(debian)?).context("cannot note the inputs")?;
+    Ok(made)
 }
 
 /// Gives the finished folder its name. Of two that make the same one at a time, the first wins.

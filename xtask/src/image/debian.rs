@@ -34,7 +34,7 @@ pub(super) struct Debian {
 }
 
 impl Debian {
-    /// Asks apt what there is; package lists are fetched if they are missing or too old.
+    /// Asks apt what there is; package lists are fetched if they are missing.
     pub(super) fn find(archive: &Archive) -> Outcome<Self> {
         archive.find().or_else(|_| {
             setup::refresh_package_lists()?;
@@ -82,6 +82,8 @@ impl Archive {
         let mut apt = Command::new(program);
         let cache = self.copies.join("pkgcache.bin");
         apt.arg("-o").arg(format!("Dir::Cache::pkgcache={}", cache.display()));
+        // What it prints is read by us.
+        apt.env("LC_ALL", "C");
         apt
     }
 
@@ -98,6 +100,12 @@ impl Archive {
         command::output(fetch.arg(format!("SHA256:{}", item.sha256)))?;
         fs::rename(&part, &copy).context(copy.display())?;
         Ok(copy)
+    }
+
+    /// Fetches everything that we do not have.
+    pub(super) fn fetch_all(&self, debian: &Debian) -> Outcome<()> {
+        let items = debian.packages.iter().chain([&debian.source]);
+        items.map(|item| self.fetch(item)).collect::<Outcome<Vec<_>>>().map(drop)
     }
 
     /// Unpacks the packages, all into one tree, and returns it.
