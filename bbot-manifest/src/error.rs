@@ -78,7 +78,7 @@ pub enum ErrorKind {
     UnknownName {
         /// The value's name.
         value: String,
-        /// The kind of manifest, as in `machine`.
+        /// The kind of manifest, as in `machine`; empty if it has no name.
         manifest: &'static str,
     },
     /// A value is not what it should be.
@@ -234,6 +234,9 @@ impl fmt::Display for ErrorKind {
             Self::Missing { value } => write!(f, "no {} specified", Shown(value)),
             Self::Redefinition { value } => write!(f, "{} redefinition", Shown(value)),
             Self::Empty { value } => write!(f, "empty {}", Shown(value)),
+            Self::UnknownName { value, manifest: "" } => {
+                write!(f, "unknown name '{}' in manifest", Shown(value))
+            }
             Self::UnknownName { value, manifest } => {
                 write!(f, "unknown name '{}' in {manifest} manifest", Shown(value))
             }

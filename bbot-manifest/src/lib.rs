@@ -3,6 +3,7 @@
 
 mod base64_text;
 mod comment;
+mod data;
 mod encoding;
 mod error;
 mod event;
@@ -25,6 +26,11 @@ mod version;
 
 pub use base64_text::{Base64Error, decode_base64, encode_base64};
 pub use comment::{merge_comment, split_comment};
+pub use data::suffixed::{Suffix, Suffixed};
+pub use data::{
+    from_parser, from_reader, from_slice, from_str, to_string, to_string_with, to_writer,
+    to_writer_with,
+};
 pub use encoding::{CodePointClass, EncodingError};
 pub use error::{Error, ErrorKind, Part};
 pub use event::{Event, Pair};

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::encoding;
+use crate::encoding::{self, EncodingError, Flaw};
 use crate::error::{Error, ErrorKind, Part};
 use crate::fragment;
 
@@ -202,6 +202,12 @@ fn checked(bytes: &[u8], part: Part) -> Result<&str, Error> {
     if let Some((_, refused)) = encoding::find_refused(text) {
         flaw = Some(refused);
     }
+    if part == Part::Value
+        && let Some(Flaw { error: EncodingError::Byte { index: 1.., byte: b'\n' | b'\r' }, .. }) = flaw
+    {
+        // Values are written line by line, so that the newline is an end.
+        flaw = Some(Flaw { error: EncodingError::Truncated, late: true });
+    }
     match flaw {
         None => Ok(text),
         Some(flaw) => Err(Error::new(ErrorKind::Encoding { part, source: flaw.error })),
@@ -226,7 +232,7 @@ fn checked_name(bytes: &[u8]) -> Result<&str, Error> {
 /// A sequence that only seems to be cut off: the byte at `delimiter` is what is wrong with it.
 fn within(error: Error, bytes: &[u8], delimiter: usize) -> Error {
     match error.kind() {
-        ErrorKind::Encoding { source: encoding::EncodingError::Truncated, .. } => {
+        ErrorKind::Encoding { source: EncodingError::Truncated, .. } => {
             match checked(&bytes[..=delimiter], Part::Name) {
                 Err(error) => error,
                 Ok(_) => error,

@@ -134,7 +134,9 @@ impl PackageConstraint {
                 return Err(E::Reversed);
             }
         }
-        if min == max {
+        // The dependent's version with one end open is how the shortcuts are kept.
+        let shortcut = min == Endpoint::Dependent && min_open != max_open;
+        if min == max && !shortcut {
             if min_open || max_open {
                 return Err(E::NotClosed);
             }

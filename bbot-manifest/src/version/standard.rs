@@ -147,11 +147,12 @@ impl StandardVersion {
             }
         }
         let major = cursor.number(0..=PART_MAX).ok_or(E::Major)?;
-        let stub = forms.stub && major == 0 && matches!(cursor.rest.as_bytes(), [] | [b'+', ..]);
+        // A version with an epoch is not a stub.
+        let stub = forms.stub
+            && epoch.is_none()
+            && major == 0
+            && matches!(cursor.rest.as_bytes(), [] | [b'+', ..]);
         let mut version = if stub {
-            if epoch.is_some() {
-                return Err(E::Epoch);
-            }
             Self { epoch: 0, number: STUB, snapshot: 0, snapshot_id: String::new(), revision: 0 }
         } else {
             let mut version = Self::parts(major, &mut cursor)?;

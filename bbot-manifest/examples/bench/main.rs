@@ -1,0 +1,75 @@
+//! Measures how fast manifests are parsed and written, beside how fast that could be at all.
+//!
+//! `cargo run -p bbot-manifest --release --example bench -- [--json FILE] [--rounds N] [--scaling]`
+//!
+//! The *limit* is to find all newlines (memchr) and then to check the UTF-8, of the same bytes in
+//! the same run. All cases are measured in turn, round after round; the medians count.
+//! `--scaling` shows instead how time and memory grow with the input.
+
+mod cases;
+mod inputs;
+mod scaling;
+
+use std::fs;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use cases::Row;
+
+struct Options {
+    json: Option<String>,
+    rounds: usize,
+    scaling: bool,
+}
+
+fn options() -> Option<Options> {
+    let mut options = Options { json: None, rounds: 7, scaling: false };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--json" => options.json = Some(arguments.next()?),
+            "--rounds" => options.rounds = arguments.next()?.parse().ok()?,
+            "--scaling" => options.scaling = true,
+            _ => return None,
+        }
+    }
+    (options.rounds > 0).then_some(options)
+}
+
+fn main() -> ExitCode {
+    let usage = || io::Error::other("usage: bench [--json FILE] [--rounds N] [--scaling]");
+    let result = options().ok_or_else(usage).and_then(|options| run(&options));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            // Nobody is left to tell if this cannot be written.
+            writeln!(io::stderr(), "bench: {e}").unwrap_or_default();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if options.scaling {
+        return scaling::run(&mut out);
+    }
+    let mut rows = Vec::new();
+    for input in [inputs::small(64 << 20), inputs::logs(8, 1 << 20)] {
+        rows.extend(cases::measure(&input, options.rounds));
+    }
+    writeln!(out, "{:24} {:>10} {:>9}", "case", "MB/s", "of limit")?;
+    for Row { case, mb_per_s, of_limit } in &rows {
+        writeln!(out, "{case:24} {mb_per_s:>10.1} {of_limit:>9.3}")?;
+    }
+    if let Some(file) = &options.json {
+        let rows = rows.iter().map(|row| {
+            json!({ "case": row.case, "mb_per_s": row.mb_per_s, "of_limit": row.of_limit })
+        });
+        let rows = rows.collect::<Vec<_>>();
+        fs::write(file, format!("{:#}\n", json!({ "rows": rows })))?;
+    }
+    Ok(())
+}

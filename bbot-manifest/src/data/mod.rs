@@ -1,0 +1,146 @@
+//! The serde data format.
+
+pub(crate) mod de;
+pub(crate) mod key;
+pub(crate) mod list;
+pub(crate) mod ser;
+pub(crate) mod suffixed;
+pub(crate) mod value;
+
+use std::io::{BufRead, Write};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::parser::Parser;
+use crate::serializer::{Lines, Serializer};
+use crate::stream::StreamParser;
+
+use de::{InMemory, Manifests, Streamed};
+
+/// Deserializes manifests from a text.
+///
+/// A struct or map is a stream of one manifest. A `Vec` is a list of manifests. A tuple is a list
+/// in which each element takes as many manifests as it needs: a struct one, an `Option` one if
+/// there is one left, a `Vec` all that are left.
+///
+/// In a manifest a `Vec` is a value that may be there several times; give it `#[serde(default)]`
+/// if it may be absent. An `Option` is a value that may be absent.
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Debug, PartialEq, Serialize, Deserialize)]
+/// #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+/// struct Package {
+///     name: bbot_manifest::PackageName,
+///     version: bbot_manifest::PackageVersion,
+///     package_size: Option<u64>,
+///     #[serde(default)]
+///     depends: Vec<String>,
+/// }
+///
+/// let text = ": 1\nname: libhello\nversion: 1.2.3\ndepends: libsmall\ndepends: libtiny\n";
+/// let package: Package = bbot_manifest::from_str(text)?;
+/// assert_eq!(package.depends, ["libsmall", "libtiny"]);
+/// assert_eq!(bbot_manifest::to_string(&package)?, text);
+///
+/// let error = bbot_manifest::from_str::<Package>(": 1\nname: libhello\nversion: 1..2\n");
+/// assert_eq!(
+///     error.unwrap_err().to_string(),
+///     "3:10: error: invalid version: unexpected '.' character position"
+/// );
+/// # Ok::<(), bbot_manifest::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// The text is not a list of manifests, or they are not what the type asks for. The error says
+/// which value is wrong, and where it is.
+pub fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Error> {
+    from_slice(text.as_bytes())
+}
+
+/// Deserializes manifests from bytes; as [`from_str`].
+///
+/// # Errors
+///
+/// As [`from_str`].
+pub fn from_slice<'de, T: Deserialize<'de>>(input: &'de [u8]) -> Result<T, Error> {
+    from_parser(Parser::new(input))
+}
+
+/// Deserializes manifests from a parser, and so with its name and limits; as [`from_str`].
+///
+/// # Errors
+///
+/// As [`from_str`].
+pub fn from_parser<'de, T: Deserialize<'de>>(parser: Parser<'de>) -> Result<T, Error> {
+    let name = parser.name().to_owned();
+    let mut source = InMemory(parser);
+    read(&mut source).map_err(|error| error.named(&name))
+}
+
+/// Deserializes manifests from a reader; as [`from_str`].
+///
+/// # Errors
+///
+/// As [`from_str`], or the reader fails.
+pub fn from_reader<T: DeserializeOwned>(reader: impl BufRead) -> Result<T, Error> {
+    let parser = StreamParser::new(reader).with_limits(Limits::default());
+    read(&mut Streamed(parser))
+}
+
+fn read<'de, T: Deserialize<'de>>(source: &mut impl de::Source<'de>) -> Result<T, Error> {
+    let mut manifests = Manifests::new(source);
+    let value = T::deserialize(list::Stream(&mut manifests))?;
+    manifests.finish()?;
+    Ok(value)
+}
+
+/// Serializes manifests to a text with lines of ordinary length; the reverse of [`from_str`].
+///
+/// # Errors
+///
+/// A value cannot be written, or the type is not one of those that [`from_str`] describes.
+pub fn to_string<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
+    to_string_with(value, Lines::Wrapped)
+}
+
+/// Serializes manifests to a text; as [`to_string`].
+///
+/// # Errors
+///
+/// As [`to_string`].
+pub fn to_string_with<T: Serialize + ?Sized>(value: &T, lines: Lines) -> Result<String, Error> {
+    let mut bytes = Vec::new();
+    to_writer_with(&mut bytes, value, lines)?;
+    Ok(String::from_utf8(bytes).expect("what a serializer writes is UTF-8"))
+}
+
+/// Serializes manifests to a writer; as [`to_string`].
+///
+/// # Errors
+///
+/// As [`to_string`], or the writer fails.
+pub fn to_writer<T: Serialize + ?Sized>(writer: impl Write, value: &T) -> Result<(), Error> {
+    to_writer_with(writer, value, Lines::Wrapped)
+}
+
+/// Serializes manifests to a writer; as [`to_string`].
+///
+/// # Errors
+///
+/// As [`to_string`], or the writer fails.
+pub fn to_writer_with<T: Serialize + ?Sized>(
+    writer: impl Write,
+    value: &T,
+    lines: Lines,
+) -> Result<(), Error> {
+    let mut serializer = Serializer::new(writer, lines);
+    value.serialize(ser::Stream(&mut serializer))?;
+    serializer.finish()?;
+    Ok(())
+}
