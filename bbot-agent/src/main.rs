@@ -1,2 +1,45 @@
-//! The build agent.
-fn main() {}
+//! The build agent: one process is one instance.
+//!
+//! It recovers what a dead predecessor left, enumerates the machines of the host, asks controllers
+//! for a task, performs it in a throw-away snapshot of a machine, reports, and starts over.
+
+mod agent;
+mod ask;
+mod cli;
+mod config;
+mod controller;
+mod diag;
+mod event;
+mod machines;
+mod outbox;
+mod output;
+mod poster;
+mod recovery;
+mod runtime_dir;
+mod schedule;
+mod spawn;
+mod start;
+mod status;
+mod task;
+mod tftp_folder;
+mod work_loop;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            diag::error(format_args!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    let Some(cli) = cli::parse()? else { return Ok(()) };
+    diag::init(cli.verbose, cli.systemd_daemon);
+    let config = config::Config::from_cli(cli)?;
+    let mut start = start::start(config)?;
+    work_loop::work(&mut start.agent)
+}

@@ -1,0 +1,207 @@
+//! Asks controllers for a task, one after the other, under the host lock (W21).
+//!
+//! One attempt for each URL and round, never a retry: a second request would take a second task
+//! and leave the first unanswered. The request itself runs on a thread of its own, so that a
+//! signal ends the wait.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use bbot_manifest::{
+    InteractiveMode, MachineHeader, Manifest, ResultManifest, TaskManifest, TaskRequest,
+    TaskResponse,
+};
+
+use crate::agent::Agent;
+use crate::controller::client::ClientError;
+use crate::controller::verdict::{AcceptedTask, Answer, Terms, Verdict, verdict};
+use crate::diag;
+use crate::event::Event;
+use crate::outbox::{AGENT_CHECKSUM, Entry};
+
+/// How long an aborted request may take to report that it was.
+const ABORT_LIMIT: Duration = Duration::from_secs(1);
+
+/// What asking came to.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// This controller (an index) has a task.
+    Task {
+        /// The controller's index in the configuration.
+        controller: usize,
+        /// What it wants done.
+        task: Box<AcceptedTask>,
+    },
+    /// Nobody has one.
+    Nothing,
+    /// The agent is to stop.
+    Stop,
+}
+
+/// Asks the controllers `order` (indexes) until one has a task for one of `machines`.
+pub(crate) fn ask(
+    agent: &mut Agent,
+    order: &[usize],
+    machines: Vec<MachineHeader>,
+) -> anyhow::Result<Asked> {
+    let request = request(agent, machines);
+    let round_end = Instant::now() + agent.config.timeouts.request;
+    for &controller in order {
+        let url = agent.config.controllers[controller].url.clone();
+        let start = Instant::now();
+        if start >= round_end {
+            break;
+        }
+        let response = match response(agent, &url, &request, round_end)? {
+            None => return Ok(Asked::Stop),
+            Some(Ok(response)) => response,
+            Some(Err(error)) => {
+                failed(agent, url, error)?;
+                continue;
+            }
+        };
+        match judge(agent, &url, response, &request) {
+            Verdict::NoTask => agent.url_rests.succeeded(&url),
+            Verdict::Accept(task) => {
+                agent.url_rests.succeeded(&url);
+                if task.is_elsewhere {
+                    // W23.
+                    let result_url = &task.result_url;
+                    diag::warn(format_args!("result of task from {url} goes to {result_url}"));
+                }
+                diag::phase("task", start.elapsed(), &[("session", &task.session)]);
+                return Ok(Asked::Task { controller, task });
+            }
+            Verdict::Refuse(refusal) => {
+                diag::error(format_args!("task from {url} refused: {}", refusal.reason));
+                rest(agent, url);
+                if let Some(answer) = refusal.answer {
+                    send_answer(agent, answer)?;
+                }
+                if agent.config.dump_task || agent.config.fake_request.is_some() {
+                    return Ok(Asked::Stop);
+                }
+            }
+        }
+    }
+    Ok(if agent.is_stopping() { Asked::Stop } else { Asked::Nothing })
+}
+
+/// Says what went wrong, and answers for a task that came but cannot be read (W22).
+fn failed(agent: &mut Agent, url: String, mut error: ClientError) -> anyhow::Result<()> {
+    let answer = match &mut error {
+        ClientError::Malformed { answer, .. } => answer.take(),
+        _ => None,
+    };
+    let error = anyhow::Error::new(error);
+    diag::error(format_args!("unable to request task from {url}: {error:#}"));
+    rest(agent, url);
+    answer.map_or(Ok(()), |answer| send_answer(agent, *answer))
+}
+
+fn rest(agent: &mut Agent, url: String) {
+    agent.url_rests.failed(url, Instant::now(), fastrand::f64());
+}
+
+fn request(agent: &Agent, machines: Vec<MachineHeader>) -> TaskRequest {
+    let config = &agent.config;
+    let interactive = config.interactive != InteractiveMode::False;
+    let login = config
+        .interactive_address
+        .map(|address| std::net::SocketAddr::new(address, 5900 + config.offset).to_string());
+    TaskRequest {
+        agent: config.hostname.clone(),
+        toolchain_name: config.toolchain.name.to_string(),
+        toolchain_version: config.toolchain.version.clone(),
+        interactive_mode: interactive.then_some(config.interactive),
+        interactive_login: if interactive { login } else { None },
+        fingerprint: agent.signer.as_ref().map(|signer| signer.fingerprint().to_owned()),
+        auxiliary_ram: None,
+        machines,
+    }
+}
+
+/// What the controller answers; `None` if the agent is to stop meanwhile.
+fn response(
+    agent: &mut Agent,
+    url: &str,
+    request: &TaskRequest,
+    deadline: Instant,
+) -> anyhow::Result<Option<Result<TaskResponse, ClientError>>> {
+    if let Some(file) = &agent.config.fake_request {
+        return Ok(Some(Ok(fake_response(file)?)));
+    }
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let (client, sender) = (Arc::clone(&agent.client), agent.events.sender());
+    let (url, request) = (url.to_owned(), request.clone());
+    thread::Builder::new().name("ask".into()).spawn(move || {
+        let result = Box::new(client.request_task(&url, &request, deadline));
+        // The loop may have stopped waiting.
+        drop(sender.send(Event::Answer { request: number, result }));
+    })?;
+    // The client keeps the deadline itself; the margin is for its report.
+    let mut wait_end = deadline + ABORT_LIMIT;
+    let mut aborted = false;
+    loop {
+        match agent.next_event(wait_end) {
+            // W40: what was answered in spite of the signal is still a task to answer for.
+            Some(Event::Answer { request, result }) if request == number => {
+                return Ok((!aborted || result.is_ok()).then_some(*result));
+            }
+            Some(Event::Signal) if agent.events.signals.terminated() && !aborted => {
+                agent.client.abort();
+                aborted = true;
+                wait_end = Instant::now() + ABORT_LIMIT;
+            }
+            Some(_) => {}
+            None => return Ok(None),
+        }
+    }
+}
+
+/// The response that `--fake-request` stands for.
+fn fake_response(file: &Path) -> anyhow::Result<TaskResponse> {
+    let text = fs::read_to_string(file)
+        .with_context(|| format!("cannot read fake request {}", file.display()))?;
+    let task = TaskManifest::parse(text.as_bytes(), &file.display().to_string())?;
+    Ok(TaskResponse {
+        session: "fake-session".into(),
+        challenge: None,
+        result_url: Some("https://example.org".into()),
+        upload_urls: Default::default(),
+        agent_checksum: Some(AGENT_CHECKSUM.into()),
+        task: Some(task),
+        task_text: Some(text),
+    })
+}
+
+fn judge(agent: &Agent, url: &str, response: TaskResponse, request: &TaskRequest) -> Verdict {
+    let offered: Vec<&str> = request.machines.iter().map(|m| m.name.as_str()).collect();
+    let terms = Terms {
+        can_sign: agent.signer.is_some(),
+        interactive: agent.config.interactive,
+        machines: &offered,
+    };
+    verdict(response, url, &terms)
+}
+
+/// Tells who offered a task that it is not taken, so that it does not wait three hours for nothing
+/// (W22).
+fn send_answer(agent: &mut Agent, answer: Answer) -> anyhow::Result<()> {
+    let Some(reports) = &agent.reports else { return Ok(()) };
+    reports.outbox.store(&Entry {
+        session: answer.session,
+        result_url: answer.result_url,
+        challenge: answer.challenge,
+        fingerprint: agent.signer.as_ref().map(|signer| signer.fingerprint().to_owned()),
+        result: ResultManifest::new(answer.name, answer.version, answer.status),
+    })?;
+    agent.hand_out_results();
+    Ok(())
+}

@@ -1,0 +1,183 @@
+//! Everything that can wake the instance, and the one channel on which it arrives.
+
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bbot_lock::HostLock;
+use bbot_manifest::TaskResponse;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::{flag, low_level};
+
+use crate::controller::client::ClientError;
+use crate::outbox::EntryId;
+use crate::poster::Posting;
+
+/// What happened. Closed on purpose: the loop handles all of it.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A signal came: [`Signals`] says which.
+    Signal,
+    /// The wait for the host lock is over (W6).
+    HostLocked(Result<HostLock, bbot_lock::Error>),
+    /// A controller answered a request for a task, or failed to.
+    Answer {
+        /// Which request it belongs to.
+        request: u64,
+        /// The answer.
+        result: Box<Result<TaskResponse, ClientError>>,
+    },
+    /// The TFTP server of this sitting has news.
+    Tftp {
+        /// Which guest's server it is.
+        sitting: u64,
+        /// The news.
+        event: bbot_tftp::Event,
+    },
+    /// The guest of this sitting has news.
+    Guest {
+        /// Which guest it is.
+        sitting: u64,
+        /// The news.
+        event: bbot_vm::GuestEvent,
+    },
+    /// A file was put where a fake machine's result is awaited.
+    FileAppeared,
+    /// An outbox entry was handed to its controller, or was not.
+    Posted {
+        /// The entry.
+        entry: EntryId,
+        /// What became of it.
+        posting: Posting,
+    },
+}
+
+/// The signals that have come. Set by the handlers, read by the loop.
+#[derive(Debug, Clone)]
+pub(crate) struct Signals {
+    terminate: Arc<AtomicBool>,
+    drain: Arc<AtomicBool>,
+    interrupt: Arc<AtomicBool>,
+}
+
+impl Signals {
+    /// Returns whether the agent is to stop now (SIGTERM, SIGINT).
+    pub(crate) fn terminated(&self) -> bool {
+        self.terminate.load(Ordering::Acquire)
+    }
+
+    /// Returns whether the agent is to stop after the task at hand (SIGHUP).
+    pub(crate) fn draining(&self) -> bool {
+        self.drain.load(Ordering::Acquire)
+    }
+
+    /// Returns whether another instance wants the machine (SIGUSR1), and forgets it.
+    pub(crate) fn take_interrupt(&self) -> bool {
+        self.interrupt.swap(false, Ordering::AcqRel)
+    }
+
+    /// Arms interrupts (W25): one that came before was for an earlier task.
+    ///
+    /// Called under the host lock, under which alone others send it. The flag itself is the
+    /// signal source, so that nothing of an earlier epoch can be in flight: a stale
+    /// [`Event::Signal`] finds it clear.
+    pub(crate) fn arm_interrupts(&self) {
+        self.interrupt.store(false, Ordering::Release);
+    }
+}
+
+/// The instance's event channel.
+#[derive(Debug)]
+pub(crate) struct Events {
+    sender: Sender<Event>,
+    receiver: Receiver<Event>,
+    /// Which signals have come.
+    pub(crate) signals: Signals,
+}
+
+impl Events {
+    /// Opens the channel and installs the signal handlers.
+    pub(crate) fn new() -> io::Result<Self> {
+        let (sender, receiver) = channel();
+        let signals =
+            Signals { terminate: Arc::default(), drain: Arc::default(), interrupt: Arc::default() };
+        install(&signals, sender.clone())?;
+        Ok(Self { sender, receiver, signals })
+    }
+
+    /// Returns a sender for a thread that has news.
+    pub(crate) fn sender(&self) -> Sender<Event> {
+        self.sender.clone()
+    }
+
+    /// Waits for the next event, until `deadline` at most; `None` if it has passed.
+    pub(crate) fn next(&self, deadline: Instant) -> Option<Event> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match self.receiver.recv_timeout(left) {
+            Ok(event) => Some(event),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => unreachable!("we hold a sender ourselves"),
+        }
+    }
+}
+
+/// Each handler first sets its flag and then wakes the loop through a pipe.
+fn install(signals: &Signals, sender: Sender<Event>) -> io::Result<()> {
+    let (mut reader, writer) = UnixStream::pair()?;
+    for signal in [SIGTERM, SIGINT] {
+        // W40: a second one ends the process at once. Registered first: it must not see the flag
+        // that the same signal sets.
+        flag::register_conditional_shutdown(signal, 1, Arc::clone(&signals.terminate))?;
+        flag::register(signal, Arc::clone(&signals.terminate))?;
+    }
+    flag::register(SIGHUP, Arc::clone(&signals.drain))?;
+    flag::register(SIGUSR1, Arc::clone(&signals.interrupt))?;
+    for signal in [SIGTERM, SIGINT, SIGHUP, SIGUSR1] {
+        low_level::pipe::register(signal, writer.try_clone()?)?;
+    }
+    thread::Builder::new().name("signals".into()).spawn(move || {
+        let mut bytes = [0; 64];
+        while matches!(reader.read(&mut bytes), Ok(1..)) && sender.send(Event::Signal).is_ok() {}
+    })?;
+    Ok(())
+}
+
+/// Far enough away to stand for "no deadline".
+pub(crate) const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::signal::{Signal, raise};
+
+    /// W25: an interrupt of an earlier epoch is ignored, one after arming is seen.
+    #[test]
+    fn arming_begins_a_new_epoch() {
+        let events = Events::new().unwrap();
+        let soon = || Instant::now() + Duration::from_secs(10);
+        raise(Signal::SIGUSR1).unwrap();
+        events.signals.arm_interrupts();
+        assert!(matches!(events.next(soon()), Some(Event::Signal)));
+        assert!(!events.signals.take_interrupt());
+        raise(Signal::SIGUSR1).unwrap();
+        assert!(matches!(events.next(soon()), Some(Event::Signal)));
+        assert!(events.signals.take_interrupt());
+        assert!(!events.signals.take_interrupt());
+        assert!(!events.signals.terminated());
+    }
+
+    #[test]
+    fn the_deadline_ends_the_wait() {
+        let events = Events::new().unwrap();
+        let deadline = Instant::now() + Duration::from_millis(20);
+        while let Some(event) = events.next(deadline) {
+            // Another test of this process may raise a signal meanwhile.
+            assert!(matches!(event, Event::Signal));
+        }
+        assert!(Instant::now() >= deadline);
+    }
+}

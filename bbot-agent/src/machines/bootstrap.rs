@@ -1,0 +1,264 @@
+//! Makes a machine ready for tasks: its worker installs the toolchain, and the disk is kept.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, bail};
+use bbot_lock::{HostLock, MachineLock};
+use bbot_manifest::{
+    BootstrapManifest, BootstrappedMachine, Lines, MachineManifest, Manifest, ToolchainManifest,
+};
+
+use super::enumerate::{read_bootstrapped, read_manifest, with_current};
+use super::fake;
+use super::freshness::{Age, Freshness, compare, freshness, own_versions};
+use super::layout::MachineDir;
+use crate::agent::Agent;
+use crate::diag;
+use crate::task::guest::{Setup, Sitting};
+use crate::task::run::{End, Job, Limits};
+use crate::tftp_folder::{self, TftpFolder};
+
+const STARTUP_LIMIT: Duration = Duration::from_secs(300);
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(300);
+
+/// A working snapshot; deleted when dropped, unless it was published (W16).
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    path: PathBuf,
+}
+
+impl Snapshot {
+    /// Takes a writable snapshot of `source`.
+    pub(crate) fn take(source: &Path, path: PathBuf) -> Result<Self, bbot_btrfs::Error> {
+        bbot_btrfs::snapshot(source, &path)?;
+        Ok(Self { path })
+    }
+
+    /// Returns where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Deletes it.
+    pub(crate) fn delete(self) -> Result<(), bbot_btrfs::Error> {
+        let result = bbot_btrfs::delete(&self.path);
+        std::mem::forget(self);
+        result
+    }
+
+    /// Gives it the name `name` for good; what bore the name before is deleted (W14).
+    fn publish(self, name: &Path) -> Result<(), bbot_btrfs::Error> {
+        let published = bbot_btrfs::publish(&self.path, name)?;
+        if published.displaced {
+            // The obsolete one bears the snapshot's name now: a crash here leaves it to recovery.
+            return self.delete();
+        }
+        std::mem::forget(self);
+        Ok(())
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        if let Err(error) = bbot_btrfs::delete(&self.path) {
+            let error = anyhow::Error::new(error);
+            diag::warn(format_args!("{error:#}; it is swept at the next start"));
+        }
+    }
+}
+
+/// How an attempt to bootstrap ended without an error of the machine.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Bootstrapped {
+    /// The machine is bootstrapped.
+    Done,
+    /// It was not due any more, or somebody else has it.
+    NotNeeded,
+    /// The agent is being stopped.
+    Stopped,
+}
+
+/// Bootstraps `machine`. The host lock is let go before the guest starts (W12).
+///
+/// # Errors
+///
+/// The machine's own trouble; nothing of the attempt is left (W16).
+pub(crate) fn bootstrap(
+    agent: &mut Agent,
+    host: HostLock,
+    machine: &MachineDir,
+) -> anyhow::Result<Bootstrapped> {
+    let Ok(mut lock) = MachineLock::acquire(&host, &agent.layout.lock_file(machine))? else {
+        return Ok(Bootstrapped::NotNeeded);
+    };
+    let Some((snapshot, manifest)) = snapshot_source(agent, machine)? else {
+        return Ok(Bootstrapped::NotNeeded);
+    };
+    let obsolete = read_bootstrapped(&agent.layout, machine).and_then(Result::ok);
+    if let Some(have) = &obsolete {
+        let toolchain_id = agent.config.toolchain.id.as_deref();
+        let judged = freshness(&manifest, have, toolchain_id, &agent.config.worker_version);
+        if !matches!(judged, Freshness::Due(_)) {
+            return Ok(Bootstrapped::NotNeeded);
+        }
+    }
+    lock.write(&host, None)?;
+    drop(host);
+
+    let mac = obsolete
+        .and_then(|have| have.machine.mac)
+        .or_else(|| manifest.mac.clone())
+        .map_or_else(bbot_vm::random_mac, |mac| mac.to_string());
+    let done = install(agent, machine, snapshot, manifest, &mac)?;
+    let Some((snapshot, bootstrapped)) = done else { return Ok(Bootstrapped::Stopped) };
+
+    let start = Instant::now();
+    write_manifest(snapshot.path(), &bootstrapped)?;
+    snapshot.publish(&agent.layout.bootstrapped(machine))?;
+    diag::phase("publish", start.elapsed(), &[("machine", machine.name.as_str())]);
+    warn_of_age(machine, &bootstrapped.bootstrap, agent);
+    lock.release()?;
+    Ok(Bootstrapped::Done)
+}
+
+/// Takes a snapshot of the current revision and reads the manifest *inside* it, so that what is
+/// compared is what is bootstrapped (W9); `None` if there is no link any more.
+fn snapshot_source(
+    agent: &Agent,
+    machine: &MachineDir,
+) -> anyhow::Result<Option<(Snapshot, MachineManifest)>> {
+    let start = Instant::now();
+    let taken = with_current(machine, |source| {
+        let snapshot = Snapshot::take(source, agent.layout.snapshot(machine))?;
+        let manifest = read_manifest(&snapshot.path().join("manifest"))?;
+        Ok((snapshot, manifest))
+    })?;
+    diag::phase("snapshot", start.elapsed(), &[("machine", machine.name.as_str())]);
+    Ok(taken)
+}
+
+type Installed = (Snapshot, BootstrappedMachine);
+
+/// Lets the worker install the toolchain, in a fresh snapshot for each boot (W13); `None` if the
+/// agent is being stopped.
+fn install(
+    agent: &mut Agent,
+    machine: &MachineDir,
+    mut snapshot: Snapshot,
+    mut manifest: MachineManifest,
+    mac: &str,
+) -> anyhow::Result<Option<Installed>> {
+    if agent.config.fake_bootstrap {
+        let versions = own_versions(&agent.config.worker_version);
+        return Ok(Some((snapshot, bootstrapped(agent, manifest, fake::MAC, versions)?)));
+    }
+    let path = tftp_folder::bootstrap(&agent.config.tftp, &agent.config.instance_name());
+    let folder = TftpFolder::create(path, &[])?;
+    for boot in 0..=agent.config.bootstrap_retries {
+        if boot > 0 {
+            diag::warn(format_args!("machine {} mis-booted, retrying", machine.name));
+            snapshot.delete()?;
+            let Some(fresh) = snapshot_source(agent, machine)? else {
+                bail!("the machine was removed while it was bootstrapped");
+            };
+            (snapshot, manifest) = fresh;
+        }
+        match sit(agent, &folder, &snapshot, &manifest, mac)? {
+            End::Complete(file) => {
+                let mut versions: BootstrapManifest = read_manifest(&folder.join(&file))?;
+                versions.agent_version = Some(agent.config.worker_version.clone());
+                return Ok(Some((snapshot, bootstrapped(agent, manifest, mac, versions)?)));
+            }
+            End::MisBoot => {}
+            End::TimedOut => bail!("bootstrap timeout"),
+            End::WouldNotShutDown => bail!("bootstrap shutdown timeout"),
+            End::Exited { .. } => bail!("the guest exited unexpectedly"),
+            End::Interrupted => unreachable!("a bootstrap is not interrupted"),
+            End::Terminated => return Ok(None),
+        }
+    }
+    Err(anyhow!("bootstrap startup timeout"))
+}
+
+/// Boots the snapshot once, until the bootstrap is complete and the guest is down.
+fn sit(
+    agent: &mut Agent,
+    folder: &TftpFolder,
+    snapshot: &Snapshot,
+    manifest: &MachineManifest,
+    mac: &str,
+) -> anyhow::Result<End> {
+    let config = &agent.config;
+    let setup = Setup {
+        job: Job::Bootstrap,
+        limits: Limits {
+            startup: STARTUP_LIMIT,
+            work: config.timeouts.bootstrap,
+            shutdown: SHUTDOWN_LIMIT,
+        },
+        directory: snapshot.path(),
+        machine: manifest,
+        mac,
+        cpus: config.cpu,
+        vnc: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        read: config.tftp.join("toolchains").join(config.toolchain.name.as_str()),
+        write: folder.path().to_owned(),
+    };
+    let mut sitting = Sitting::start(agent, &setup)?;
+    let end = sitting.drive(agent);
+    if !matches!(end, End::Complete(_) | End::Terminated) {
+        diag::error(format_args!(
+            "bootstrap of {}: {end:?}: {}",
+            setup.machine.header.name,
+            sitting.describe()
+        ));
+    }
+    sitting.end();
+    Ok(end)
+}
+
+fn bootstrapped(
+    agent: &Agent,
+    mut machine: MachineManifest,
+    mac: &str,
+    bootstrap: BootstrapManifest,
+) -> anyhow::Result<BootstrappedMachine> {
+    machine.mac = Some(mac.parse().context("the machine's mac address is none")?);
+    let id = agent.config.toolchain.id.clone().unwrap_or_else(|| "bogus".into());
+    Ok(BootstrappedMachine { machine, toolchain: ToolchainManifest { id }, bootstrap })
+}
+
+/// Replaces the machine's manifest in the snapshot, durably.
+fn write_manifest(snapshot: &Path, manifest: &BootstrappedMachine) -> anyhow::Result<()> {
+    let path = snapshot.join("manifest");
+    let text = manifest.to_text(Lines::Wrapped)?;
+    let write = || {
+        // A new file: the old one may be read-only.
+        let new = snapshot.join("manifest.new");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, &path)?;
+        fs::File::open(snapshot)?.sync_all()
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// W15: said once, at the bootstrap; the machine is used all the same.
+fn warn_of_age(machine: &MachineDir, bootstrap: &BootstrapManifest, agent: &Agent) {
+    match compare(bootstrap, &agent.config.worker_version) {
+        Age::Older => diag::warn(format_args!(
+            "the worker of bootstrapped machine {} is older than the agent expects",
+            machine.name
+        )),
+        Age::Newer => diag::info(format_args!(
+            "the worker of bootstrapped machine {} is newer than the agent expects: not used",
+            machine.name
+        )),
+        Age::Same => {}
+    }
+}

@@ -1,0 +1,386 @@
+//! A look at every machine of the host, under the host lock.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use bbot_lock::{Holder, HostLock, MachineLock, MachineState};
+use bbot_manifest::{BootstrappedMachine, MachineManifest, Manifest, StandardVersion};
+
+use super::freshness::{Freshness, freshness};
+use super::layout::{Layout, MachineDir};
+
+/// How often a machine whose link changes under our hands is looked at again (W9).
+pub(crate) const LINK_RETRIES: u32 = 10;
+
+/// The most bytes that a machine's manifest may have.
+const MANIFEST_LIMIT: u64 = 1 << 20;
+
+/// What the bootstrapped machines must fit (W8).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// `--toolchain-id`, if one is set.
+    pub(crate) toolchain_id: Option<&'a str>,
+    /// `--worker-ver`.
+    pub(crate) worker: &'a StandardVersion,
+}
+
+/// A machine as it was found.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    /// Where it is.
+    pub(crate) dir: MachineDir,
+    /// What can be done with it.
+    pub(crate) state: State,
+}
+
+/// What can be done with a machine.
+#[derive(Debug)]
+pub(crate) enum State {
+    /// Nobody uses it, and it can take tasks.
+    Ready(Box<BootstrappedMachine>),
+    /// Nobody uses it, and it must be bootstrapped for this reason.
+    Due(&'static str),
+    /// Its worker is newer than this agent.
+    Newer,
+    /// Another process uses it; who and for what, if the lock file says so.
+    Busy(Option<Holder>),
+}
+
+/// One machine's trouble; the others are not affected (W10).
+#[derive(Debug)]
+pub(crate) struct Problem {
+    /// The machine's folder.
+    pub(crate) path: PathBuf,
+    /// What is wrong.
+    pub(crate) error: anyhow::Error,
+}
+
+/// All machines of the host.
+#[derive(Debug)]
+pub(crate) struct Enumeration {
+    /// Those that exist for our bootstrap protocol.
+    pub(crate) machines: Vec<Machine>,
+    /// Those that could not be looked at.
+    pub(crate) problems: Vec<Problem>,
+}
+
+impl Enumeration {
+    /// Returns how many machines other processes use.
+    pub(crate) fn busy(&self) -> usize {
+        self.machines.iter().filter(|m| matches!(m.state, State::Busy(_))).count()
+    }
+
+    /// Returns the machines that can take tasks.
+    pub(crate) fn ready(&self) -> impl Iterator<Item = (&MachineDir, &BootstrappedMachine)> {
+        self.machines.iter().filter_map(|machine| match &machine.state {
+            State::Ready(manifest) => Some((&machine.dir, &**manifest)),
+            State::Due(_) | State::Newer | State::Busy(_) => None,
+        })
+    }
+}
+
+/// Looks at every machine. In the steady state this only reads (W9).
+pub(crate) fn enumerate(
+    layout: &Layout,
+    host: &HostLock,
+    wanted: Wanted<'_>,
+) -> io::Result<Enumeration> {
+    let (dirs, bad) = layout.machines()?;
+    let mut problems: Vec<Problem> = bad
+        .into_iter()
+        .map(|entry| Problem { path: entry.path, error: anyhow!(entry.reason) })
+        .collect();
+    let mut machines = Vec::with_capacity(dirs.len());
+    for dir in dirs {
+        match examine(layout, host, &dir, wanted) {
+            Ok(Some(state)) => machines.push(Machine { dir, state }),
+            Ok(None) => {}
+            Err(error) => problems.push(Problem { path: dir.path, error }),
+        }
+    }
+    Ok(Enumeration { machines, problems })
+}
+
+/// Looks at one machine; `None` if it does not exist for our bootstrap protocol.
+fn examine(
+    layout: &Layout,
+    host: &HostLock,
+    dir: &MachineDir,
+    wanted: Wanted<'_>,
+) -> anyhow::Result<Option<State>> {
+    // A machine without a lock file is free: locks are only ever taken under the host lock (W7).
+    if let MachineState::Busy(holder) = bbot_lock::probe(host, &layout.lock_file(dir))? {
+        return Ok(Some(State::Busy(holder)));
+    }
+    let Some(machine) = read_current(dir)? else {
+        remove_bootstrapped(layout, host, dir)?;
+        return Ok(None);
+    };
+    Ok(Some(match read_bootstrapped(layout, dir) {
+        None => State::Due("not bootstrapped"),
+        Some(Err(_)) => State::Due("broken bootstrapped manifest"),
+        Some(Ok(have)) => match freshness(&machine, &have, wanted.toolchain_id, wanted.worker) {
+            Freshness::Ready => State::Ready(Box::new(have)),
+            Freshness::Due(reason) => State::Due(reason),
+            Freshness::Newer => State::Newer,
+        },
+    }))
+}
+
+/// Reads the manifest of the current revision; `None` if there is no link.
+///
+/// A failure is retried at once if the link has changed meanwhile: somebody upgrades the machine
+/// (W9).
+fn read_current(dir: &MachineDir) -> anyhow::Result<Option<MachineManifest>> {
+    with_current(dir, |source| Ok(read_manifest(&source.join("manifest"))?))
+}
+
+/// Does `action` with the current revision's subvolume, again if it fails and the link has changed
+/// meanwhile (W9); `None` if there is no link.
+pub(crate) fn with_current<T>(
+    dir: &MachineDir,
+    action: impl Fn(&Path) -> anyhow::Result<T>,
+) -> anyhow::Result<Option<T>> {
+    let resolve =
+        || dir.current().with_context(|| format!("cannot read link {}", dir.link().display()));
+    let mut source = resolve()?;
+    for retry in 0.. {
+        let Some(path) = &source else { return Ok(None) };
+        match action(path) {
+            Ok(value) => return Ok(Some(value)),
+            Err(error) => {
+                let now = resolve()?;
+                if now == source || retry == LINK_RETRIES {
+                    return Err(error);
+                }
+                source = now;
+            }
+        }
+    }
+    unreachable!("the loop ends by its last retry");
+}
+
+/// Reads the manifest of the bootstrapped subvolume; `None` if there is none.
+pub(crate) fn read_bootstrapped(
+    layout: &Layout,
+    dir: &MachineDir,
+) -> Option<anyhow::Result<BootstrappedMachine>> {
+    let path = layout.bootstrapped(dir).join("manifest");
+    let result = read_manifest::<BootstrappedMachine>(&path).and_then(|have| {
+        // It is there to be reused; without one, every task would meet a new machine.
+        have.machine.mac.is_some().then_some(have).ok_or_else(|| anyhow!("no mac address"))
+    });
+    match result {
+        Err(error) if is_not_found(&error) => None,
+        result => Some(result),
+    }
+}
+
+fn is_not_found(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::NotFound)
+}
+
+/// Reads a manifest file of bounded size.
+pub(crate) fn read_manifest<M: Manifest>(path: &Path) -> anyhow::Result<M> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MANIFEST_LIMIT + 1).read_to_end(&mut bytes))
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    if bytes.len() as u64 > MANIFEST_LIMIT {
+        return Err(anyhow!("{} is over {MANIFEST_LIMIT} bytes", path.display()));
+    }
+    Ok(M::parse(&bytes, &path.display().to_string())?)
+}
+
+/// Removes what was bootstrapped of a machine that is no more.
+fn remove_bootstrapped(layout: &Layout, host: &HostLock, dir: &MachineDir) -> anyhow::Result<()> {
+    let path = layout.bootstrapped(dir);
+    match fs::symlink_metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        result => result.with_context(|| format!("cannot look at {}", path.display()))?,
+    };
+    if let Ok(lock) = MachineLock::acquire(host, &layout.lock_file(dir))? {
+        bbot_btrfs::delete(&path)?;
+        lock.release()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+    use tempfile::TempDir;
+
+    const MACHINE: &str = "id: 1\nname: m\nsummary: M\ntype: kvm\n";
+    const TOOLCHAIN: &str = ":\nid: t\n";
+    const VERSIONS: &str = ":\nbbot-version: 0.16.0\nlibbbot-version: 0.16.0\n\
+                            libbpkg-version: 0.16.0\nlibbutl-version: 0.16.0\n";
+
+    struct Host {
+        root: TempDir,
+        layout: Layout,
+    }
+
+    impl Host {
+        fn new() -> Self {
+            let root = tempfile::tempdir().unwrap();
+            let layout = Layout::new(root.path().into(), "public".into(), 1);
+            Self { root, layout }
+        }
+
+        fn write(&self, path: &str, text: &str) {
+            let path = self.root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+
+        fn machine(&self, name: &str, manifest: &str) {
+            self.write(&format!("v/{name}/{name}-1.1/manifest"), manifest);
+            let link = self.root.path().join(format!("v/{name}/{name}-1"));
+            symlink(format!("{name}-1.1"), link).unwrap();
+        }
+
+        fn bootstrapped(&self, name: &str) {
+            let text = format!(": 1\n{MACHINE}mac: de:ad:be:ef:de:ad\n{TOOLCHAIN}{VERSIONS}");
+            self.write(&format!("v/{name}/{name}-public/manifest"), &text);
+        }
+
+        fn enumerate(&self) -> Enumeration {
+            let worker = "0.16.0".parse().unwrap();
+            let wanted = Wanted { toolchain_id: None, worker: &worker };
+            enumerate(&self.layout, &HostLock::disabled(), wanted).unwrap()
+        }
+
+        #[track_caller]
+        fn check(&self, expected: &[&str]) {
+            let found: Vec<String> = self
+                .enumerate()
+                .machines
+                .iter()
+                .map(|m| match &m.state {
+                    State::Ready(_) => format!("{} ready", m.dir.name),
+                    State::Due(reason) => format!("{} due: {reason}", m.dir.name),
+                    State::Newer => format!("{} newer", m.dir.name),
+                    State::Busy(Some(Holder { pid, priority })) => {
+                        format!("{} busy: {pid} {priority:?}", m.dir.name)
+                    }
+                    State::Busy(None) => format!("{} busy", m.dir.name),
+                })
+                .collect();
+            assert_eq!(found, expected);
+        }
+    }
+
+    fn text() -> String {
+        format!(": 1\n{MACHINE}")
+    }
+
+    /// W8: what is bootstrapped and fits is ready, what is not is due.
+    #[test]
+    fn judges_each_machine() {
+        let host = Host::new();
+        host.machine("a", &text());
+        host.bootstrapped("a");
+        host.machine("b", &text());
+        host.machine("c", &text().replace("id: 1", "id: 2"));
+        host.bootstrapped("c");
+        host.machine("d", &text());
+        host.write("v/d/d-public/manifest", "rubbish");
+        host.check(&[
+            "a ready",
+            "b due: not bootstrapped",
+            "c due: new machine",
+            "d due: broken bootstrapped manifest",
+        ]);
+    }
+
+    /// W7: who holds a machine is read from its lock; content that cannot be read is unknown.
+    #[test]
+    fn locked_machines_are_busy() {
+        let host = Host::new();
+        for name in ["a", "b", "c"] {
+            host.machine(name, &text());
+            host.bootstrapped(name);
+        }
+        let free = HostLock::disabled();
+        let lock = |name| {
+            let path = host.root.path().join(format!("v/{name}/{name}-public.lock"));
+            MachineLock::acquire(&free, &path).unwrap().unwrap()
+        };
+        let (mut a, mut b) = (lock("a"), lock("b"));
+        a.write(&free, Some(100)).unwrap();
+        b.write(&free, None).unwrap();
+        // A lock file that nobody holds is a crashed agent's.
+        host.write("v/c/c-public.lock", "4242 7");
+        let pid = std::process::id();
+        host.check(&[
+            &format!("a busy: {pid} Some(100)"),
+            &format!("b busy: {pid} None"),
+            "c ready",
+        ]);
+        assert_eq!(host.enumerate().busy(), 2);
+        fs::write(host.root.path().join("v/b/b-public.lock"), "what").unwrap();
+        host.check(&[&format!("a busy: {pid} Some(100)"), "b busy", "c ready"]);
+    }
+
+    /// W10: one bad machine does not hide the others.
+    #[test]
+    fn a_bad_machine_is_reported_alone() {
+        let host = Host::new();
+        host.machine("a", "rubbish");
+        host.machine("b", &text());
+        host.bootstrapped("b");
+        host.write("v/bad name/manifest", "");
+        host.check(&["b ready"]);
+        let problems = host.enumerate().problems;
+        let paths: Vec<_> = problems.iter().map(|p| p.path.file_name().unwrap()).collect();
+        assert_eq!(paths, ["bad name", "a"]);
+    }
+
+    /// W7: without a link the machine does not exist.
+    #[test]
+    fn a_machine_without_a_link_is_skipped() {
+        let host = Host::new();
+        host.write("v/a/a-1.1/manifest", &text());
+        host.check(&[]);
+        assert!(host.enumerate().problems.is_empty());
+    }
+
+    /// W9: a failure with a changed link is retried, one with an unchanged link is not.
+    #[test]
+    fn a_changed_link_is_followed() {
+        let host = Host::new();
+        host.machine("a", &text());
+        let dir = host.layout.machines().unwrap().0.remove(0);
+        let switch = |target: &str| {
+            fs::remove_file(dir.link()).unwrap();
+            symlink(target, dir.link()).unwrap();
+        };
+        let found = with_current(&dir, |source| {
+            if source.ends_with("a-1.1") {
+                switch("a-1.2");
+                return Err(anyhow!("gone"));
+            }
+            Ok(source.file_name().unwrap().to_owned())
+        });
+        assert_eq!(found.unwrap().unwrap(), "a-1.2");
+        let calls = std::cell::Cell::new(0);
+        let failed = with_current(&dir, |_| -> anyhow::Result<()> {
+            calls.set(calls.get() + 1);
+            Err(anyhow!("broken"))
+        });
+        assert!(failed.is_err());
+        assert_eq!(calls.get(), 1);
+        calls.set(0);
+        let flapping = with_current(&dir, |_| -> anyhow::Result<()> {
+            calls.set(calls.get() + 1);
+            switch(&format!("a-1.{}", calls.get()));
+            Err(anyhow!("gone"))
+        });
+        assert!(flapping.is_err());
+        assert_eq!(calls.get(), LINK_RETRIES + 1);
+    }
+}

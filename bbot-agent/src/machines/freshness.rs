@@ -1,0 +1,171 @@
+//! Whether a bootstrapped machine still serves. Pure.
+
+use bbot_manifest::{BootstrapManifest, BootstrappedMachine, MachineManifest, StandardVersion};
+
+/// The packages whose versions decide, in the order in which they are compared.
+const PACKAGES: [&str; 4] = ["bbot", "libbbot", "libbpkg", "libbutl"];
+
+/// What is to be done with a machine (W8).
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// It can take tasks.
+    Ready,
+    /// It must be bootstrapped, for this reason.
+    Due(&'static str),
+    /// Its worker is newer than this agent: it is left alone until the agent is upgraded.
+    Newer,
+}
+
+/// Judges the bootstrapped machine `have` against the machine as it is now.
+///
+/// `toolchain_id` is compared only if it is set (`--toolchain-id`).
+pub(crate) fn freshness(
+    machine: &MachineManifest,
+    have: &BootstrappedMachine,
+    toolchain_id: Option<&str>,
+    worker: &StandardVersion,
+) -> Freshness {
+    match compare(&have.bootstrap, worker) {
+        Age::Newer => Freshness::Newer,
+        _ if have.machine.header.id != machine.header.id => Freshness::Due("new machine"),
+        _ if toolchain_id.is_some_and(|id| id != have.toolchain.id) => {
+            Freshness::Due("new toolchain")
+        }
+        // W15: bootstrapping again would give the same old worker as long as we expect the same.
+        Age::Older if have.bootstrap.agent_version.as_ref() != Some(worker) => {
+            Freshness::Due("new agent")
+        }
+        Age::Older | Age::Same => Freshness::Ready,
+    }
+}
+
+/// How a worker compares with what this agent expects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Age {
+    /// At least one package is older, and those before it are the same.
+    Older,
+    /// All four are the same.
+    Same,
+    /// At least one package is newer, and those before it are the same.
+    Newer,
+}
+
+/// Compares the worker's versions with `expected`: the first difference decides, and a package
+/// that is not named counts as older.
+pub(crate) fn compare(bootstrap: &BootstrapManifest, expected: &StandardVersion) -> Age {
+    use std::cmp::Ordering;
+    for package in PACKAGES {
+        match bootstrap.versions.get(package).map(|version| version.cmp(expected)) {
+            None | Some(Ordering::Less) => return Age::Older,
+            Some(Ordering::Greater) => return Age::Newer,
+            Some(Ordering::Equal) => {}
+        }
+    }
+    Age::Same
+}
+
+/// The versions of a worker that is just what this agent expects (`--fake-bootstrap`).
+pub(crate) fn own_versions(expected: &StandardVersion) -> BootstrapManifest {
+    BootstrapManifest {
+        versions: PACKAGES.iter().map(|&p| (p.to_owned(), expected.clone())).collect(),
+        agent_version: Some(expected.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bbot_manifest::{MachineHeader, MachineType, ToolchainManifest};
+
+    fn machine(id: &str) -> MachineManifest {
+        MachineManifest {
+            header: MachineHeader {
+                id: id.into(),
+                name: "linux".parse().unwrap(),
+                summary: "Linux".into(),
+                role: None,
+                ram_minimum: None,
+                ram_maximum: None,
+            },
+            kind: MachineType::Kvm,
+            mac: None,
+            options: None,
+            changes: Vec::new(),
+        }
+    }
+
+    fn bootstrap(versions: &[(&str, &str)]) -> BootstrapManifest {
+        let versions =
+            versions.iter().map(|(p, v)| ((*p).to_owned(), v.parse().unwrap())).collect();
+        BootstrapManifest { versions, agent_version: None }
+    }
+
+    fn have(versions: &[(&str, &str)]) -> BootstrappedMachine {
+        BootstrappedMachine {
+            machine: machine("id-1"),
+            toolchain: ToolchainManifest { id: "tc-1".into() },
+            bootstrap: bootstrap(versions),
+        }
+    }
+
+    const SAME: [(&str, &str); 4] =
+        [("bbot", "0.16.0"), ("libbbot", "0.16.0"), ("libbpkg", "0.16.0"), ("libbutl", "0.16.0")];
+
+    fn version(text: &str) -> StandardVersion {
+        text.parse().unwrap()
+    }
+
+    /// W8: the first difference decides; what is missing is older.
+    #[test]
+    fn the_first_difference_decides() {
+        let with = |package: usize, v: &'static str| {
+            let mut versions = SAME;
+            versions[package].1 = v;
+            compare(&bootstrap(&versions), &version("0.16.0"))
+        };
+        for package in 0..4 {
+            assert_eq!(with(package, "0.15.0"), Age::Older);
+            assert_eq!(with(package, "0.16.1"), Age::Newer);
+        }
+        assert_eq!(with(0, "0.16.0"), Age::Same);
+        assert_eq!(compare(&bootstrap(&SAME[..3]), &version("0.16.0")), Age::Older);
+        let mixed = [("bbot", "0.17.0"), ("libbbot", "0.15.0")];
+        assert_eq!(compare(&bootstrap(&mixed), &version("0.16.0")), Age::Newer);
+        let mixed = [("bbot", "0.15.0"), ("libbbot", "0.17.0")];
+        assert_eq!(compare(&bootstrap(&mixed), &version("0.16.0")), Age::Older);
+    }
+
+    /// W8: machine id, toolchain id (if one is set) and worker versions.
+    #[test]
+    fn what_makes_a_machine_due() {
+        let worker = version("0.16.0");
+        let judge = |id, toolchain| freshness(&machine(id), &have(&SAME), toolchain, &worker);
+        assert_eq!(judge("id-1", None), Freshness::Ready);
+        assert_eq!(judge("id-1", Some("tc-1")), Freshness::Ready);
+        assert_eq!(judge("id-1", Some("tc-2")), Freshness::Due("new toolchain"));
+        assert_eq!(judge("id-2", None), Freshness::Due("new machine"));
+        let newer = version("0.17.0");
+        let judged = freshness(&machine("id-1"), &have(&SAME), None, &newer);
+        assert_eq!(judged, Freshness::Due("new agent"));
+        let older = version("0.15.0");
+        assert_eq!(freshness(&machine("id-2"), &have(&SAME), None, &older), Freshness::Newer);
+    }
+
+    /// W15: an older worker is due again only for an agent that expects another version.
+    #[test]
+    fn an_older_worker_is_not_bootstrapped_without_end() {
+        let worker = version("0.17.0");
+        let mut have = have(&SAME);
+        have.bootstrap.agent_version = Some(worker.clone());
+        assert_eq!(freshness(&machine("id-1"), &have, None, &worker), Freshness::Ready);
+        let next = version("0.18.0");
+        let judged = freshness(&machine("id-1"), &have, None, &next);
+        assert_eq!(judged, Freshness::Due("new agent"));
+    }
+
+    #[test]
+    fn own_versions_are_the_same() {
+        let worker = version("0.16.0");
+        assert_eq!(compare(&own_versions(&worker), &worker), Age::Same);
+    }
+}

@@ -1,0 +1,40 @@
+//! The runtime directory: for everybody to look into, but for its private part.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+
+use anyhow::Context;
+
+/// The part that only the agent may look into: monitor socket, console log.
+pub(crate) const PRIVATE: &str = "private";
+
+/// Makes the directory and its private part, if they are not there.
+pub(crate) fn create(path: &Path) -> anyhow::Result<()> {
+    for (path, mode) in [(path.to_owned(), 0o755), (path.join(PRIVATE), 0o700)] {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(mode)
+            .create(&path)
+            .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(mode)))
+            .with_context(|| format!("cannot create runtime directory {}", path.display()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_private_part_is_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run/public-1");
+        for _ in 0..2 {
+            create(&path).unwrap();
+            let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode(&path), 0o755);
+            assert_eq!(mode(&path.join(PRIVATE)), 0o700);
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Decisions about who is asked, when: functions of plain values.
+
+pub(crate) mod plan;
+pub(crate) mod priority;
+pub(crate) mod rest;

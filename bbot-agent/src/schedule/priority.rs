@@ -1,0 +1,53 @@
+//! Priorities of controllers: `[F]DCBA`, one decimal digit a level.
+
+use std::fmt;
+
+/// The priority of a controller's URL: five decimal digits `FDCBA`, F being 0 or 1.
+///
+/// * A: preference: of two controllers with equal upper digits the greater is asked first.
+/// * B: as A, and lesser ones are not asked at all while a task of a greater one runs.
+/// * C: as B, and one task of a lesser C may be interrupted.
+/// * D: as C, but every task of a lesser D is interrupted.
+/// * F: the task gets all hardware threads of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Priority(u16);
+
+impl Priority {
+    /// The greatest priority that a command line may name.
+    const MAX: u16 = 19_999;
+
+    /// Returns the priority of this value, if it is one (0 to 19999).
+    pub(crate) fn new(value: u16) -> Option<Self> {
+        (value <= Self::MAX).then_some(Self(value))
+    }
+
+    /// Returns the whole number.
+    pub(crate) fn value(self) -> u16 {
+        self.0
+    }
+
+    /// Returns whether the task gets all hardware threads (F).
+    pub(crate) fn is_boosted(self) -> bool {
+        self.0 >= 10_000
+    }
+}
+
+impl fmt::Display for Priority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_decimal_digits() {
+        assert!(!Priority::new(9_999).unwrap().is_boosted());
+        assert!(Priority::new(10_000).unwrap().is_boosted());
+        assert_eq!(Priority::new(20_000), None);
+        assert_eq!(Priority::new(7).unwrap().to_string(), "0007");
+        assert_eq!(Priority::new(12_345).unwrap().to_string(), "12345");
+    }
+}

@@ -1,0 +1,105 @@
+//! From the command line to an instance that can work.
+
+use std::fs;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use bbot_lock::InstanceLock;
+
+use crate::agent::{Agent, Reports};
+use crate::config::Config;
+use crate::controller::auth::Signer;
+use crate::controller::client::Client;
+use crate::diag;
+use crate::event::Events;
+use crate::machines::layout::Layout;
+use crate::outbox::Outbox;
+use crate::poster::{Means, Poster};
+use crate::runtime_dir;
+use crate::schedule::rest::Rests;
+use crate::status::Status;
+
+/// A started instance. The lock goes last: whoever gets it next finds nothing of ours in use.
+#[derive(Debug)]
+pub(crate) struct Started {
+    /// The instance.
+    pub(crate) agent: Agent,
+    _lock: Option<InstanceLock>,
+}
+
+/// Starts the instance: signal handlers, key, instance lock, directories, outbox.
+pub(crate) fn start(config: Config) -> anyhow::Result<Started> {
+    let events = Events::new().context("cannot install signal handlers")?;
+    let signer = match &config.auth_key {
+        Some(key) => {
+            let options = config.openssl_options.clone();
+            Some(Arc::new(Signer::new(config.openssl.clone(), options, key.clone())?))
+        }
+        None => None,
+    };
+    if config.systemd {
+        diag::banner(&config, signer.as_ref().map(|signer| signer.fingerprint()));
+    }
+    let lock = if config.is_fake() { None } else { Some(lock_instance(&config)?) };
+    let status = if config.is_fake() {
+        Status::new(None)
+    } else {
+        runtime_dir::create(&config.runtime_dir)?;
+        Status::new(Some(config.runtime_dir.clone()))
+    };
+    let client = Arc::new(Client::new(&config.timeouts));
+    let reports = open_reports(&config, &client, signer.as_ref(), &events)?;
+    let layout =
+        Layout::new(config.machines.clone(), config.toolchain.name.to_string(), config.instance);
+    let agent = Agent {
+        config,
+        layout,
+        events,
+        client,
+        signer,
+        reports,
+        status,
+        machine_rests: Rests::new(),
+        url_rests: Rests::new(),
+    };
+    Ok(Started { agent, _lock: lock })
+}
+
+/// W2: one process for each toolchain name and instance number.
+fn lock_instance(config: &Config) -> anyhow::Result<InstanceLock> {
+    let path = &config.instance_lock;
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)
+            .with_context(|| format!("cannot create {}", parent.display()))?;
+    }
+    match InstanceLock::try_acquire(path)? {
+        Some(lock) => Ok(lock),
+        None => bail!(
+            "instance {} of toolchain {} is already running: {} is locked",
+            config.instance,
+            config.toolchain.name,
+            path.display()
+        ),
+    }
+}
+
+/// Nothing is posted for a fake request, and nothing is asked for a list of machines.
+fn open_reports(
+    config: &Config,
+    client: &Arc<Client>,
+    signer: Option<&Arc<Signer>>,
+    events: &Events,
+) -> anyhow::Result<Option<Reports>> {
+    if config.fake_request.is_some() || config.dump_machines {
+        return Ok(None);
+    }
+    let outbox = Arc::new(Outbox::open(&config.state_dir)?);
+    let means = Means {
+        outbox: Arc::clone(&outbox),
+        client: Arc::clone(client),
+        signer: signer.cloned(),
+        limit: config.timeouts.request,
+    };
+    let poster = Poster::start(means, events.sender()).context("cannot start a thread")?;
+    Ok(Some(Reports { outbox, poster, rests: Rests::new() }))
+}

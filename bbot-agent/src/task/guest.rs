@@ -1,0 +1,282 @@
+//! One guest at work: its TFTP server, its network, its process; driven by [`run`](super::run).
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use bbot_manifest::MachineManifest;
+use bbot_tftp::{Namespace, Server, ServerConfig, ServerHandle};
+use bbot_vm::{Guest, GuestConfig, GuestEvent, Network, NetworkConfig, VmUser, VncAddress};
+
+use super::run::{Action, End, Input, Job, Limits, Run};
+use crate::agent::Agent;
+use crate::diag;
+use crate::event::Event;
+use crate::runtime_dir::{self, PRIVATE};
+
+/// How long QEMU may take to go after it was told to, before it is killed.
+const FORCE_DOWN_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a transfer whose data is all here may take to become durable after the guest's exit.
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// How much of a guest's console is kept, in bytes.
+const CONSOLE_LIMIT: usize = 1 << 20;
+
+/// What a guest is started with.
+#[derive(Debug)]
+pub(crate) struct Setup<'a> {
+    /// What for.
+    pub(crate) job: Job,
+    /// For how long.
+    pub(crate) limits: Limits,
+    /// The working snapshot that holds its disk.
+    pub(crate) directory: &'a Path,
+    /// The machine.
+    pub(crate) machine: &'a MachineManifest,
+    /// Its hardware address.
+    pub(crate) mac: &'a str,
+    /// Its hardware threads.
+    pub(crate) cpus: u32,
+    /// The address its screen is shown on.
+    pub(crate) vnc: IpAddr,
+    /// What it may GET.
+    pub(crate) read: PathBuf,
+    /// Where its PUTs go.
+    pub(crate) write: PathBuf,
+}
+
+/// A started guest and what it needs; ends by [`Sitting::end`], or by force when dropped.
+#[derive(Debug)]
+pub(crate) struct Sitting {
+    number: u64,
+    job: Job,
+    limits: Limits,
+    machine: String,
+    guest: Guest,
+    tftp: Option<ServerHandle>,
+    network: Network,
+    started: Instant,
+    first_request: Option<Instant>,
+}
+
+impl Sitting {
+    /// Starts TFTP server, network and guest.
+    ///
+    /// # Errors
+    ///
+    /// What fails here is the host's trouble, not the machine's.
+    pub(crate) fn start(agent: &Agent, setup: &Setup<'_>) -> anyhow::Result<Self> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let config = &agent.config;
+        let network_config = network_config(agent);
+        let keys: &[(&str, &str)] = &[("machine", setup.machine.header.name.as_str())];
+
+        runtime_dir::create(&config.runtime_dir)?;
+        let start = Instant::now();
+        let bridge = bbot_vm::bridge_address(&config.bridge)
+            .with_context(|| format!("cannot use bridge {}", config.bridge))?;
+        let tftp = start_tftp(agent, setup, bridge, network_config.tftp_port, number)?;
+        diag::phase("tftp", start.elapsed(), keys);
+
+        let start = Instant::now();
+        let network = Network::set_up(&network_config)?;
+        diag::phase("network", start.elapsed(), keys);
+
+        let start = Instant::now();
+        let sender = agent.events.sender();
+        let guest = Guest::start(&guest_config(agent, setup)?, &network, move |event| {
+            // The loop is gone when the process is about to end; the guest is swept then.
+            drop(sender.send(Event::Guest { sitting: number, event }));
+        })?;
+        let executed = guest.executed();
+        diag::phase_at("qemu", executed.saturating_duration_since(start), executed, keys);
+
+        Ok(Self {
+            number,
+            job: setup.job,
+            limits: setup.limits,
+            machine: setup.machine.header.name.to_string(),
+            guest,
+            tftp: Some(tftp),
+            network,
+            started: executed,
+            first_request: None,
+        })
+    }
+
+    /// Waits until the job is done, one way or another.
+    pub(crate) fn drive(&mut self, agent: &mut Agent) -> End {
+        let mut run = Run::new(self.job, self.limits, self.started);
+        // A signal that came since the interrupts were armed has its event in the channel, or
+        // had it taken by an earlier wait: look at the flags once.
+        let mut action = self.signalled(agent, &mut run);
+        loop {
+            action = match action {
+                Action::End(end) => return end,
+                Action::PowerDown => {
+                    if let Err(error) = self.guest.power_down() {
+                        diag::warn(format_args!("cannot power down {}: {error}", self.machine));
+                    }
+                    self.wait(agent, &mut run)
+                }
+                Action::Drain => {
+                    if let Some(tftp) = self.tftp.take() {
+                        tftp.drain(DRAIN_LIMIT);
+                    }
+                    self.drained(agent, &mut run)
+                }
+                Action::Wait => self.wait(agent, &mut run),
+            };
+        }
+    }
+
+    fn wait(&mut self, agent: &mut Agent, run: &mut Run) -> Action {
+        match agent.next_event(run.deadline()) {
+            None => run.step(Input::Deadline, Instant::now()),
+            Some(event) => self.handle(event, agent, run),
+        }
+    }
+
+    /// After the drain all news of the server is in the channel: the result may be among it.
+    fn drained(&mut self, agent: &mut Agent, run: &mut Run) -> Action {
+        while let Some(event) = agent.next_event(Instant::now()) {
+            if let Action::End(end) = self.handle(event, agent, run) {
+                return Action::End(end);
+            }
+        }
+        run.step(Input::Drained, Instant::now())
+    }
+
+    fn handle(&mut self, event: Event, agent: &Agent, run: &mut Run) -> Action {
+        let now = Instant::now();
+        match event {
+            Event::Signal => self.signalled(agent, run),
+            Event::Tftp { sitting, event } if sitting == self.number => match event {
+                bbot_tftp::Event::FirstRequest { .. } => {
+                    self.first_request = Some(now);
+                    diag::phase("first-request", now - self.started, &self.keys());
+                    run.step(Input::FirstRequest, now)
+                }
+                bbot_tftp::Event::Finished { direction, file, bytes, .. }
+                    if direction == bbot_tftp::Direction::Put =>
+                {
+                    let action = run.step(Input::Stored { file: &file, bytes }, now);
+                    if action != Action::Wait {
+                        let since = self.first_request.unwrap_or(self.started);
+                        let name = if self.job == Job::Build { "build" } else { "bootstrap" };
+                        diag::phase(name, now - since, &self.keys());
+                    }
+                    action
+                }
+                _ => Action::Wait,
+            },
+            Event::Guest { sitting, event: GuestEvent::Exited(exit) } if sitting == self.number => {
+                if !exit.stderr.is_empty() {
+                    diag::info(format_args!("{}: {}", self.machine, exit.stderr.trim_end()));
+                }
+                run.step(Input::Exited { by_signal: exit.signal.is_some() }, now)
+            }
+            // News of an earlier sitting, and what needs no answer.
+            _ => Action::Wait,
+        }
+    }
+
+    fn signalled(&self, agent: &Agent, run: &mut Run) -> Action {
+        let now = Instant::now();
+        if agent.events.signals.terminated() {
+            return run.step(Input::Terminate, now);
+        }
+        if agent.events.signals.take_interrupt() {
+            return run.step(Input::Interrupt, now);
+        }
+        Action::Wait
+    }
+
+    fn keys(&self) -> [(&str, &str); 1] {
+        [("machine", &self.machine)]
+    }
+
+    /// Says where to look at the machine: for an operator who wonders what went wrong.
+    pub(crate) fn describe(&self) -> String {
+        format!(
+            "qemu pid {}, vnc {}, monitor {}, console log {}",
+            self.guest.pid(),
+            self.guest.vnc(),
+            self.guest.monitor_path().display(),
+            self.guest.console_path().display(),
+        )
+    }
+
+    /// Forces the guest down, stops the server and takes the network apart.
+    pub(crate) fn end(self) {
+        let start = Instant::now();
+        if let Some(tftp) = self.tftp {
+            tftp.stop();
+        }
+        if let Err(error) = self.guest.force_down(FORCE_DOWN_LIMIT) {
+            diag::warn(format_args!("cannot force {} down: {error}", self.machine));
+        }
+        if let Err(error) = self.network.tear_down() {
+            diag::warn(format_args!("cannot take the network of {} apart: {error}", self.machine));
+        }
+        diag::phase("guest-down", start.elapsed(), &[("machine", &self.machine)]);
+    }
+}
+
+/// The network names and numbers of this instance.
+pub(crate) fn network_config(agent: &Agent) -> NetworkConfig {
+    let config = &agent.config;
+    NetworkConfig {
+        bridge: config.bridge.clone(),
+        offset: config.offset,
+        instance: config.instance_name(),
+        tftp_port: config.tftp_port + config.offset,
+    }
+}
+
+fn start_tftp(
+    agent: &Agent,
+    setup: &Setup<'_>,
+    bridge: Ipv4Addr,
+    port: u16,
+    number: u64,
+) -> anyhow::Result<ServerHandle> {
+    let address = SocketAddr::new(IpAddr::V4(bridge), port);
+    let namespace = Namespace::new()
+        .read(&setup.read)
+        .write(&setup.write)
+        .upload_limit(agent.config.upload_limit);
+    // The answers come from the port that was asked: the redirection and a guest's firewall let
+    // them through without a helper.
+    let config = ServerConfig { single_port: true, ..ServerConfig::default() };
+    let server = Server::bind(address, namespace, config)
+        .with_context(|| format!("cannot serve TFTP at {address}"))?;
+    let sender = agent.events.sender();
+    let handle = server.spawn(move |event| {
+        // The loop is gone when the process is about to end.
+        drop(sender.send(Event::Tftp { sitting: number, event }));
+    })?;
+    Ok(handle)
+}
+
+fn guest_config(agent: &Agent, setup: &Setup<'_>) -> anyhow::Result<GuestConfig> {
+    let config = &agent.config;
+    let options = setup.machine.unquoted_options().context("cannot use the machine's options")?;
+    Ok(GuestConfig {
+        hypervisor: config.hypervisor(),
+        directory: setup.directory.to_owned(),
+        name: format!("{}-{}", setup.machine.header.name, config.instance_name()),
+        cpus: setup.cpus,
+        ram_kib: config.ram_kib,
+        mac: setup.mac.to_owned(),
+        options,
+        vnc: VncAddress { address: setup.vnc, display: config.offset },
+        user: VmUser::resolve(config.vm_user.as_deref())?,
+        runtime_dir: config.runtime_dir.join(PRIVATE),
+        console_limit: CONSOLE_LIMIT,
+    })
+}

@@ -1,0 +1,8 @@
+//! One task, from the controller's answer to its durable result.
+
+mod fake;
+pub(crate) mod guest;
+pub(crate) mod outcome;
+pub(crate) mod perform;
+pub(crate) mod result_file;
+pub(crate) mod run;

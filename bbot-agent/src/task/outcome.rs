@@ -1,0 +1,142 @@
+//! What the controller is told, from how the guest ended. Pure.
+
+use bbot_manifest::{PackageName, PackageVersion, ResultManifest, ResultStatus};
+
+use super::run::End;
+
+/// The answer to a task, and whether it gives cause for a look at the machine.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// What the controller gets.
+    pub(crate) result: ResultManifest,
+    /// Why an operator should look at the machine, if so (W27).
+    pub(crate) concern: Option<&'static str>,
+}
+
+/// Decides the answer to the task for package `name` `version`.
+///
+/// `result` is what the worker's file holds, if the guest left one; `None` in it means that the
+/// file was unreadable.
+pub(crate) fn outcome(
+    name: &PackageName,
+    version: &PackageVersion,
+    interactive: bool,
+    end: &End,
+    result: Option<ResultManifest>,
+) -> Outcome {
+    let bare = |status, concern| Outcome {
+        result: ResultManifest::new(name.clone(), version.clone(), status),
+        concern,
+    };
+    match end {
+        End::Complete(_) => match result.and_then(|result| identified(result, name, version)) {
+            None => bare(ResultStatus::Abnormal, Some("unreadable result")),
+            Some(result) => {
+                let abnormal = result.status == ResultStatus::Abnormal;
+                Outcome { result, concern: abnormal.then_some("build terminated abnormally") }
+            }
+        },
+        End::MisBoot => bare(ResultStatus::Abort, Some("build startup timeout")),
+        // W31: who went for lunch in an interactive build left nothing to investigate.
+        End::TimedOut if interactive => bare(ResultStatus::Abort, None),
+        End::TimedOut => bare(ResultStatus::Abort, Some("build timeout")),
+        End::WouldNotShutDown => bare(ResultStatus::Abort, Some("shutdown timeout")),
+        End::Exited { by_signal: false } => bare(ResultStatus::Abort, None),
+        End::Exited { by_signal: true } | End::Interrupted | End::Terminated => {
+            bare(ResultStatus::Interrupt, None)
+        }
+    }
+}
+
+/// W32: a worker that could not read its task says `unknown` and `0`: the task's own name and
+/// version take their place. A result for any other package is not one for this task.
+fn identified(
+    mut result: ResultManifest,
+    name: &PackageName,
+    version: &PackageVersion,
+) -> Option<ResultManifest> {
+    if result.name.to_string() == "unknown" && result.version.to_string() == "0" {
+        result.name = name.clone();
+        result.version = version.clone();
+    }
+    (result.name == *name && result.version == *version).then_some(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bbot_manifest::Manifest;
+
+    fn task() -> (PackageName, PackageVersion) {
+        ("foo".parse().unwrap(), "1.2.3".parse().unwrap())
+    }
+
+    #[track_caller]
+    fn check(end: &End, result: Option<&str>, status: ResultStatus, concern: Option<&str>) {
+        let (name, version) = task();
+        let result = result.map(|text| {
+            ResultManifest::parse(format!(": 1\n{text}").as_bytes(), "result").unwrap()
+        });
+        let outcome = outcome(&name, &version, false, end, result);
+        assert_eq!(outcome.result.status, status);
+        assert_eq!(outcome.concern, concern);
+        assert_eq!((outcome.result.name, outcome.result.version), (name, version));
+    }
+
+    fn complete() -> End {
+        End::Complete("result.manifest.lz4".into())
+    }
+
+    /// W28, W29: a complete result stands.
+    #[test]
+    fn a_complete_result_stands() {
+        let text = "name: foo\nversion: 1.2.3\nstatus: error\n";
+        check(&complete(), Some(text), ResultStatus::Error, None);
+        let abnormal = "name: foo\nversion: 1.2.3\nstatus: abnormal\n";
+        let concern = Some("build terminated abnormally");
+        check(&complete(), Some(abnormal), ResultStatus::Abnormal, concern);
+    }
+
+    /// W32: `unknown` `0` gets the task's identity, whatever its status says.
+    #[test]
+    fn unknown_gets_the_tasks_identity() {
+        for (text, status, concern) in [
+            ("abnormal", ResultStatus::Abnormal, Some("build terminated abnormally")),
+            ("success", ResultStatus::Success, None),
+        ] {
+            let text = format!("name: unknown\nversion: 0\nstatus: {text}\n");
+            check(&complete(), Some(&text), status, concern);
+        }
+    }
+
+    /// W32: another package's result is an unreadable one.
+    #[test]
+    fn another_packages_result_is_unreadable() {
+        let unreadable = Some("unreadable result");
+        check(&complete(), None, ResultStatus::Abnormal, unreadable);
+        for text in ["name: bar\nversion: 1.2.3", "name: foo\nversion: 1.2.4"] {
+            let text = format!("{text}\nstatus: success\n");
+            check(&complete(), Some(&text), ResultStatus::Abnormal, unreadable);
+        }
+    }
+
+    /// W29, W30, W40: `abort` for what the guest did, `interrupt` for what the host did.
+    #[test]
+    fn ends_without_a_result() {
+        check(&End::Exited { by_signal: false }, None, ResultStatus::Abort, None);
+        check(&End::Exited { by_signal: true }, None, ResultStatus::Interrupt, None);
+        check(&End::Interrupted, None, ResultStatus::Interrupt, None);
+        check(&End::Terminated, None, ResultStatus::Interrupt, None);
+        check(&End::TimedOut, None, ResultStatus::Abort, Some("build timeout"));
+        check(&End::MisBoot, None, ResultStatus::Abort, Some("build startup timeout"));
+    }
+
+    /// W31: an interactive build that times out is no concern.
+    #[test]
+    fn an_interactive_timeout_is_no_concern() {
+        let (name, version) = task();
+        let outcome = outcome(&name, &version, true, &End::TimedOut, None);
+        assert_eq!(outcome.result.status, ResultStatus::Abort);
+        assert_eq!(outcome.concern, None);
+    }
+}

@@ -1,0 +1,278 @@
+//! Performs one task: from the locked machine to the durable result.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use bbot_lock::{HostLock, MachineLock};
+use bbot_manifest::{BootstrappedMachine, ResultManifest, ResultStatus, TaskEdit};
+
+use super::guest::{Setup, Sitting};
+use super::outcome::{Outcome, outcome};
+use super::result_file;
+use super::run::{End, Job, Limits};
+use crate::agent::Agent;
+use crate::controller::AcceptedTask;
+use crate::diag;
+use crate::machines::bootstrap::Snapshot;
+use crate::machines::layout::MachineDir;
+use crate::outbox::{self, Entry};
+use crate::schedule::priority::Priority;
+use crate::tftp_folder::{self, TftpFolder};
+
+const STARTUP_LIMIT: Duration = Duration::from_secs(120);
+
+/// A task that this instance is going to perform, and the machine for it.
+#[derive(Debug)]
+pub(crate) struct Assignment {
+    /// What to do, and where the result goes.
+    pub(crate) task: Box<AcceptedTask>,
+    /// The priority of the controller that gave it.
+    pub(crate) priority: Priority,
+    /// Where the machine is.
+    pub(crate) dir: MachineDir,
+    /// The machine.
+    pub(crate) machine: BootstrappedMachine,
+}
+
+/// Performs the task and returns its result, which is durable in the outbox (if there is one).
+pub(crate) fn perform(
+    agent: &mut Agent,
+    host: HostLock,
+    assignment: &Assignment,
+) -> anyhow::Result<ResultManifest> {
+    let lock = take_machine(agent, &host, assignment)?;
+    let Some(lock) = lock else { return answer_interrupt(agent, assignment) };
+    // W41: from here on the task is answered even if this process dies.
+    if let Some(reports) = &agent.reports {
+        reports.outbox.record(&entry(agent, assignment, interrupted(assignment)))?;
+    }
+    agent.events.signals.arm_interrupts();
+    drop(host);
+
+    let result = if agent.config.fake_build {
+        report(agent, assignment, identity(assignment, ResultStatus::Abort))
+    } else if agent.config.fake_machine.is_some() {
+        super::fake::build(agent, assignment).and_then(|r| report(agent, assignment, r))
+    } else {
+        build(agent, assignment)
+    };
+    if let Some(lock) = lock {
+        lock.release()?;
+    }
+    result
+}
+
+type FakeOrReal = Option<MachineLock>;
+
+/// Takes the machine's lock and writes who holds it, for what (W25); the outer `None` if somebody
+/// else has it, the inner one for a fake machine, which has none.
+fn take_machine(
+    agent: &Agent,
+    host: &HostLock,
+    assignment: &Assignment,
+) -> anyhow::Result<Option<FakeOrReal>> {
+    if agent.config.fake_machine.is_some() {
+        return Ok(Some(None));
+    }
+    let file = agent.layout.lock_file(&assignment.dir);
+    match MachineLock::acquire(host, &file)? {
+        Ok(mut lock) => {
+            lock.write(host, Some(assignment.priority.value().into()))?;
+            Ok(Some(Some(lock)))
+        }
+        Err(_) => Ok(None),
+    }
+}
+
+fn answer_interrupt(agent: &mut Agent, assignment: &Assignment) -> anyhow::Result<ResultManifest> {
+    diag::warn(format_args!("machine {} was taken meanwhile", assignment.dir.name));
+    report(agent, assignment, interrupted(assignment))
+}
+
+/// Builds in throw-away snapshots until a guest has booted, and reports what came of it.
+fn build(agent: &mut Agent, assignment: &Assignment) -> anyhow::Result<ResultManifest> {
+    match try_build(agent, assignment) {
+        Ok(result) => Ok(result),
+        Err(error) => {
+            // W26: the host could not do it: another one may.
+            diag::error(format_args!("cannot build on {}: {error:#}", assignment.dir.name));
+            let key = assignment.dir.name.to_string();
+            agent.machine_rests.failed(key, Instant::now(), fastrand::f64());
+            report(agent, assignment, interrupted(assignment))
+        }
+    }
+}
+
+fn try_build(agent: &mut Agent, assignment: &Assignment) -> anyhow::Result<ResultManifest> {
+    let path = tftp_folder::build(&agent.config.tftp, &agent.config.instance_name());
+    let folder = TftpFolder::create(path, &["get", "put"])?;
+    write_task(agent, &folder, assignment)?;
+    for boot in 0.. {
+        let start = Instant::now();
+        let path = agent.layout.snapshot(&assignment.dir);
+        let snapshot = Snapshot::take(&agent.layout.bootstrapped(&assignment.dir), path)?;
+        diag::phase("snapshot", start.elapsed(), &keys(assignment));
+        let retry = boot < agent.config.build_retries;
+        let done = sit(agent, &folder, &snapshot, assignment, retry)?;
+        let start = Instant::now();
+        snapshot.delete()?;
+        diag::phase("deleted", start.elapsed(), &keys(assignment));
+        if let Some(result) = done {
+            return Ok(result);
+        }
+        diag::warn(format_args!("machine {} mis-booted, retrying", assignment.dir.name));
+        folder.clear("put")?;
+    }
+    unreachable!("the last boot gives a result")
+}
+
+/// Boots the snapshot once; `None` if the guest mis-booted and may be booted again.
+///
+/// The result is durable before the guest is let go (design.md, rule 5).
+fn sit(
+    agent: &mut Agent,
+    folder: &TftpFolder,
+    snapshot: &Snapshot,
+    assignment: &Assignment,
+    retry: bool,
+) -> anyhow::Result<Option<ResultManifest>> {
+    let machine = &assignment.machine.machine;
+    let mac = machine.mac.as_ref().context("the bootstrapped machine has no mac address")?;
+    let setup = Setup {
+        job: Job::Build,
+        limits: limits(agent, assignment),
+        directory: snapshot.path(),
+        machine,
+        mac: &mac.to_string(),
+        cpus: cpus(agent, assignment.priority),
+        vnc: vnc_address(agent, assignment),
+        read: folder.join("get"),
+        write: folder.join("put"),
+    };
+    let mut sitting = Sitting::start(agent, &setup)?;
+    let end = sitting.drive(agent);
+    if end == End::MisBoot && retry {
+        sitting.end();
+        return Ok(None);
+    }
+    let result = match &end {
+        End::Complete(file) => read_result(&folder.join("put").join(file))
+            .filter(|result| fits(agent, assignment, result)),
+        _ => None,
+    };
+    let task = &assignment.task.task;
+    let Outcome { result, concern } =
+        outcome(&task.name, &task.version, task.interactive.is_some(), &end, result);
+    if let Some(concern) = concern {
+        diag::error(format_args!("{concern} on {}: {}", assignment.dir.name, sitting.describe()));
+    } else if let End::Exited { .. } = end {
+        diag::warn(format_args!("machine {} exited unexpectedly", assignment.dir.name));
+    }
+    let reported = report(agent, assignment, result);
+    sitting.end();
+    reported.map(Some)
+}
+
+fn read_result(path: &std::path::Path) -> Option<ResultManifest> {
+    result_file::read(path)
+        .map_err(|error| {
+            let error = anyhow::Error::new(error);
+            diag::error(format_args!("{error:#}"));
+        })
+        .ok()
+}
+
+/// W32: what no controller would take is as good as unreadable.
+fn fits(agent: &Agent, assignment: &Assignment, result: &ResultManifest) -> bool {
+    let entry = Entry { challenge: None, ..entry(agent, assignment, result.clone()) };
+    outbox::result_request(&entry, None)
+        .map_err(|error| diag::error(format_args!("{:#}", anyhow::Error::new(error))))
+        .is_ok()
+}
+
+/// Makes the result durable in the outbox; the record of the task at hand has done its duty then.
+fn report(
+    agent: &mut Agent,
+    assignment: &Assignment,
+    result: ResultManifest,
+) -> anyhow::Result<ResultManifest> {
+    if agent.config.dump_result {
+        return Ok(result);
+    }
+    if let Some(reports) = &agent.reports {
+        let start = Instant::now();
+        reports.outbox.store(&entry(agent, assignment, result.clone()))?;
+        reports.outbox.forget_record()?;
+        diag::phase("durable", start.elapsed(), &keys(assignment));
+    }
+    Ok(result)
+}
+
+fn entry(agent: &Agent, assignment: &Assignment, result: ResultManifest) -> Entry {
+    Entry {
+        session: assignment.task.session.clone(),
+        result_url: assignment.task.result_url.clone(),
+        challenge: assignment.task.challenge.clone(),
+        fingerprint: agent.signer.as_ref().map(|signer| signer.fingerprint().to_owned()),
+        result,
+    }
+}
+
+pub(super) fn identity(assignment: &Assignment, status: ResultStatus) -> ResultManifest {
+    let task = &assignment.task.task;
+    ResultManifest::new(task.name.clone(), task.version.clone(), status)
+}
+
+fn interrupted(assignment: &Assignment) -> ResultManifest {
+    identity(assignment, ResultStatus::Interrupt)
+}
+
+/// W24: only what the agent decides is changed in the task; the rest reaches the worker as it came.
+pub(super) fn write_task(
+    agent: &Agent,
+    folder: &TftpFolder,
+    assignment: &Assignment,
+) -> anyhow::Result<()> {
+    let trust = &agent.config.trust;
+    let edit = TaskEdit {
+        trust: (!trust.is_empty()).then_some(trust.as_slice()),
+        drop_worker_checksum: assignment.task.agent_checksum.as_deref()
+            != Some(outbox::AGENT_CHECKSUM),
+    };
+    let text = edit.apply(&assignment.task.task_text)?;
+    let path = folder.join("get").join("task.manifest");
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn limits(agent: &Agent, assignment: &Assignment) -> Limits {
+    let timeouts = &agent.config.timeouts;
+    let interactive = assignment.task.task.interactive.is_some();
+    Limits {
+        startup: STARTUP_LIMIT,
+        work: if interactive { timeouts.interactive } else { timeouts.build },
+        shutdown: Duration::ZERO,
+    }
+}
+
+/// W26: a boosted task gets all online hardware threads.
+fn cpus(agent: &Agent, priority: Priority) -> u32 {
+    use nix::unistd::{SysconfVar, sysconf};
+    if !priority.is_boosted() {
+        return agent.config.cpu;
+    }
+    let online = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten();
+    online.and_then(|n| u32::try_from(n).ok()).unwrap_or(agent.config.cpu)
+}
+
+fn vnc_address(agent: &Agent, assignment: &Assignment) -> IpAddr {
+    match agent.config.interactive_address {
+        Some(address) if assignment.task.task.interactive.is_some() => address,
+        _ => IpAddr::V4(Ipv4Addr::LOCALHOST),
+    }
+}
+
+fn keys(assignment: &Assignment) -> [(&'static str, &str); 2] {
+    [("machine", assignment.dir.name.as_str()), ("session", &assignment.task.session)]
+}

@@ -1,0 +1,273 @@
+//! Recover, enumerate, ask, perform, report; nothing else.
+
+use std::collections::HashSet;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use bbot_lock::HostLock;
+use bbot_manifest::{Lines, Manifest};
+
+use crate::agent::Agent;
+use crate::ask::{Asked, ask};
+use crate::diag;
+use crate::event::Event;
+use crate::machines::bootstrap::{Bootstrapped, bootstrap};
+use crate::machines::enumerate::{Enumeration, State, Wanted, enumerate};
+use crate::machines::layout::MachineDir;
+use crate::output;
+use crate::recovery;
+use crate::schedule::plan::{Host, Plan, plan};
+use crate::status::Phase;
+use crate::task::perform::{Assignment, perform};
+
+/// How the host lock's wait is made heard of (W6).
+const LOCK_WARNING: Duration = Duration::from_secs(60);
+
+/// How long a stop waits for results that are on their way.
+const LAST_POST: Duration = Duration::from_secs(5);
+
+/// What a round came to.
+enum Round {
+    /// Something was done: the next one begins at once.
+    Again,
+    /// Nothing to do: pause, fully or by half.
+    Idle { half: bool },
+    /// The agent has done what it was started for, or is to stop.
+    Stop,
+}
+
+/// Works until it is told to stop.
+pub(crate) fn work(agent: &mut Agent) -> anyhow::Result<()> {
+    if !agent.config.is_fake() {
+        agent.status.enter(Phase::Recovering, None, None);
+        recovery::sweep(agent)?;
+    }
+    let mut reported = HashSet::new();
+    loop {
+        agent.hand_out_results();
+        match round(agent, &mut reported)? {
+            Round::Again => {}
+            Round::Stop => break,
+            Round::Idle { half } => pause(agent, half),
+        }
+        if agent.is_stopping() {
+            break;
+        }
+    }
+    agent.status.enter(Phase::Stopping, None, None);
+    agent.hand_out_results();
+    finish_posting(agent);
+    agent.status.remove();
+    Ok(())
+}
+
+/// One round: enumerate, then bootstrap, or ask and perform.
+fn round(agent: &mut Agent, reported: &mut HashSet<String>) -> anyhow::Result<Round> {
+    agent.status.enter(Phase::Enumerating, None, None);
+    let Some(host) = lock_host(agent)? else { return Ok(Round::Stop) };
+    let start = Instant::now();
+    let enumeration = look(agent, &host)?;
+    let count = enumeration.machines.len().to_string();
+    diag::phase("enumerate", start.elapsed(), &[("machines", &count)]);
+    report_problems(agent, &enumeration, reported);
+    for machine in &enumeration.machines {
+        if let State::Busy(Some(holder)) = &machine.state {
+            diag::trace(3, format_args!("{} is locked by {holder}", machine.dir.name));
+        }
+    }
+
+    if let Some(due) = first_due(agent, &enumeration) {
+        return bootstrap_machine(agent, host, &due);
+    }
+    if agent.config.dump_machines {
+        for (_, machine) in enumeration.ready() {
+            output::print(&machine.machine.header.to_text(Lines::Wrapped)?)?;
+        }
+        return Ok(Round::Stop);
+    }
+    ask_and_perform(agent, host, &enumeration)
+}
+
+/// Waits for the host lock on a thread of its own (W6); `None` if the agent is to stop.
+fn lock_host(agent: &mut Agent) -> anyhow::Result<Option<HostLock>> {
+    let Some(path) = agent.config.toolchain.lock.clone() else {
+        return Ok(Some(HostLock::disabled()));
+    };
+    // The usual case needs no thread.
+    if let Some(lock) = HostLock::try_lock(&path)? {
+        return Ok(Some(lock));
+    }
+    let sender = agent.events.sender();
+    let waiter = path.clone();
+    thread::Builder::new().name("host-lock".into()).spawn(move || {
+        // Nobody receives it when the process is about to end; the lock goes with the process.
+        drop(sender.send(Event::HostLocked(HostLock::lock(&waiter))));
+    })?;
+    loop {
+        match agent.next_event(Instant::now() + LOCK_WARNING) {
+            Some(Event::HostLocked(lock)) => return Ok(Some(lock?)),
+            Some(Event::Signal) if agent.is_stopping() => return Ok(None),
+            Some(_) => {}
+            None => diag::warn(format_args!(
+                "unable to acquire global toolchain lock {} for {}s",
+                path.display(),
+                LOCK_WARNING.as_secs()
+            )),
+        }
+    }
+}
+
+fn look(agent: &Agent, host: &HostLock) -> anyhow::Result<Enumeration> {
+    let config = &agent.config;
+    if let Some(file) = &config.fake_machine {
+        return crate::machines::fake::enumeration(file, &config.machines);
+    }
+    let wanted =
+        Wanted { toolchain_id: config.toolchain.id.as_deref(), worker: &config.worker_version };
+    enumerate(&agent.layout, host, wanted)
+        .with_context(|| format!("unable to iterate over {}", config.machines.display()))
+}
+
+/// Says what is wrong with the machines, once for each change (W10, W11).
+fn report_problems(agent: &Agent, enumeration: &Enumeration, reported: &mut HashSet<String>) {
+    let mut now: HashSet<String> = enumeration
+        .problems
+        .iter()
+        .map(|problem| format!("{}: {:#}", problem.path.display(), problem.error))
+        .collect();
+    let none = "no build machines for toolchain";
+    if enumeration.machines.is_empty() {
+        now.insert(format!("{none} {}", agent.config.toolchain.name));
+    }
+    for problem in now.difference(reported) {
+        if problem.starts_with(none) {
+            diag::warn(format_args!("{problem}"));
+        } else {
+            diag::error(format_args!("{problem}"));
+        }
+    }
+    *reported = now;
+}
+
+/// Returns the first machine that is due and does not rest, if another one may be busy (W10).
+fn first_due(agent: &Agent, enumeration: &Enumeration) -> Option<MachineDir> {
+    let host = host_state(agent, enumeration);
+    if host.is_full() {
+        return None;
+    }
+    let now = Instant::now();
+    enumeration.machines.iter().find_map(|machine| {
+        let State::Due(reason) = machine.state else { return None };
+        if agent.machine_rests.is_resting(&machine.dir.name.to_string(), now) {
+            return None;
+        }
+        diag::trace(2, format_args!("{} is due: {reason}", machine.dir.name));
+        Some(machine.dir.clone())
+    })
+}
+
+fn host_state(agent: &Agent, enumeration: &Enumeration) -> Host {
+    Host {
+        free: enumeration.ready().count(),
+        busy: enumeration.busy(),
+        instance_max: agent.config.instance_max,
+    }
+}
+
+fn bootstrap_machine(
+    agent: &mut Agent,
+    host: HostLock,
+    machine: &MachineDir,
+) -> anyhow::Result<Round> {
+    let name = machine.name.to_string();
+    agent.status.enter(Phase::Bootstrapping, Some(&name), None);
+    match bootstrap(agent, host, machine) {
+        Ok(Bootstrapped::Done) => {
+            agent.machine_rests.succeeded(&name);
+            diag::info(format_args!("bootstrapped {name}"));
+        }
+        Ok(Bootstrapped::NotNeeded) => {}
+        Ok(Bootstrapped::Stopped) => return Ok(Round::Stop),
+        Err(error) => {
+            let pause = agent.machine_rests.failed(name.clone(), Instant::now(), fastrand::f64());
+            diag::error(format_args!("cannot bootstrap {name}: {error:#}; it rests {pause:.0?}"));
+        }
+    }
+    Ok(Round::Again)
+}
+
+/// Asks for a task while the host lock is held (W21), and performs the one that is given.
+fn ask_and_perform(
+    agent: &mut Agent,
+    host: HostLock,
+    enumeration: &Enumeration,
+) -> anyhow::Result<Round> {
+    agent.status.enter(Phase::Asking, None, None);
+    let now = Instant::now();
+    let priorities: Vec<_> = agent.config.controllers.iter().map(|c| c.priority).collect();
+    let resting = |i: usize| agent.url_rests.is_resting(&agent.config.controllers[i].url, now);
+    let order = match plan(host_state(agent, enumeration), &priorities, resting, fastrand::shuffle)
+    {
+        Plan::Ask(order) => order,
+        Plan::PauseHalf => return Ok(Round::Idle { half: true }),
+        Plan::Pause => return Ok(Round::Idle { half: false }),
+    };
+    let offered: Vec<_> = enumeration.ready().collect();
+    let headers = offered.iter().map(|(_, machine)| machine.machine.header.clone()).collect();
+    let (index, task) = match ask(agent, &order, headers)? {
+        Asked::Task { controller, task } => (controller, task),
+        Asked::Nothing => return Ok(Round::Idle { half: false }),
+        Asked::Stop => return Ok(Round::Stop),
+    };
+    if agent.config.dump_task {
+        output::print(&task.task_text)?;
+        return Ok(Round::Stop);
+    }
+    let (dir, machine) = offered
+        .into_iter()
+        .find(|(_, machine)| machine.machine.header.name == task.task.machine)
+        .expect("the answer was checked: its machine was offered");
+    let priority = agent.config.controllers[index].priority;
+    let assignment = Assignment { task, priority, dir: dir.clone(), machine: machine.clone() };
+    perform_task(agent, host, &assignment)
+}
+
+fn perform_task(
+    agent: &mut Agent,
+    host: HostLock,
+    assignment: &Assignment,
+) -> anyhow::Result<Round> {
+    let task = &assignment.task.task;
+    let package = format!("{}/{}", task.name, task.version);
+    let machine = assignment.dir.name.to_string();
+    agent.status.enter(Phase::Building, Some(&machine), Some(&package));
+    diag::trace(
+        2,
+        format_args!("task for {package} on {machine}, priority {}", assignment.priority),
+    );
+    let result = perform(agent, host, assignment)?;
+    diag::trace(2, format_args!("built {package} on {machine}: {}", result.status));
+    if agent.config.dump_result {
+        output::print(&result.to_text(Lines::Wrapped)?)?;
+        return Ok(Round::Stop);
+    }
+    Ok(Round::Again)
+}
+
+/// The idle pause between two rounds: random, 50 to 60 s or half of it, cut short by a signal.
+fn pause(agent: &mut Agent, half: bool) {
+    agent.status.enter(Phase::Idle, None, None);
+    let seconds = 50.0 + 10.0 * fastrand::f64();
+    let length = Duration::from_secs_f64(if half { seconds / 2.0 } else { seconds });
+    let end = Instant::now() + length;
+    while !agent.is_stopping() && agent.next_event(end).is_some() {}
+}
+
+/// Lets results that are on their way arrive, for a few seconds at most; they are on disk anyway.
+fn finish_posting(agent: &mut Agent) {
+    let end = Instant::now() + LAST_POST;
+    while agent.reports.as_ref().is_some_and(|reports| !reports.poster.is_idle())
+        && agent.next_event(end).is_some()
+    {}
+}

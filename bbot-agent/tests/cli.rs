@@ -1,0 +1,82 @@
+//! The command line of the program itself.
+
+use std::process::{Command, Output};
+
+fn run(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_bbot-agent"))
+        .args(args)
+        .env("LANG", "C")
+        .output()
+        .expect("the program starts")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("the program writes text")
+}
+
+/// Checks that the command line is refused: exit code 1, one line on standard error, nothing else.
+#[track_caller]
+fn check_refused(args: &[&str], line: &str) {
+    let output = run(args);
+    assert_eq!(text(&output.stderr), format!("error: {line}\n"), "{args:?}");
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""), "{args:?}");
+}
+
+/// W1: one line that names the option and the value.
+#[test]
+fn bad_command_lines_are_refused() {
+    let url = "https://ci.example.org/?build-task";
+    let option = |value: &str, option: &str, problem: &str| {
+        format!("invalid value '{value}' of option '{option}': {problem}")
+    };
+    let range = |value: &str, name: &str| option(value, name, &format!("{value} is not in 1..=99"));
+    check_refused(&["--foo", url], "unknown option '--foo'");
+    check_refused(&["--ram"], "option '--ram <KIB>' needs a value");
+    check_refused(&["--instance", "100", url], &range("100", "--instance <NUM>"));
+    check_refused(&["--toolchain-num=0", url], &range("0", "--toolchain-num <NUM>"));
+    let number = option("17", "--toolchain-name", "must not be a number");
+    check_refused(&["--toolchain-name", "17", url], &number);
+    let relative = option("a/b", "--toolchain-lock", "must be an absolute path");
+    check_refused(&["--toolchain-lock", "a/b", url], &relative);
+    let missing = option("/no/key", "--auth-key", "No such file or directory (os error 2)");
+    check_refused(&["--auth-key", "/no/key", url], &missing);
+    check_refused(&[], "controller URL expected, see bbot-agent --help");
+    let controller =
+        |argument: &str, problem: &str| format!("invalid controller '{argument}': {problem}");
+    let digits = "a priority must have four or five digits";
+    check_refused(&["12=https://a/"], &controller("12=https://a/", digits));
+    let greatest = "the greatest priority is 19999";
+    check_refused(&["20000=https://a/"], &controller("20000=https://a/", greatest));
+    check_refused(&[url, "--cpu"], &controller("--cpu", "options must precede the URLs"));
+    check_refused(&["file:///etc"], &controller("file:///etc", "not a URL"));
+}
+
+/// W5: the journal's priority, also when the rest of the command line is bad.
+#[test]
+fn systemd_prefixes_the_refusal() {
+    let output = run(&["--systemd-daemon", "12=https://a/"]);
+    assert!(text(&output.stderr).starts_with("<3>error: invalid controller "));
+}
+
+/// W1
+#[test]
+fn version_goes_to_standard_output() {
+    let output = run(&["--version"]);
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
+    let ours = env!("CARGO_PKG_VERSION");
+    let start = format!(
+        "bbot-agent 0.16.0 (bbot-rs {ours})\nlibbbot 0.16.0\nlibbpkg 0.16.0\nlibbutl 0.16.0\n\
+         Copyright (c) "
+    );
+    assert!(text(&output.stdout).starts_with(&start), "{}", text(&output.stdout));
+}
+
+/// W1
+#[test]
+fn help_goes_to_standard_output() {
+    let output = run(&["--help"]);
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
+    for option in ["--toolchain-name <NAME>", "--auth-key <FILE>", "[<priority>=]<url>..."] {
+        assert!(text(&output.stdout).contains(option), "{option}");
+    }
+}
