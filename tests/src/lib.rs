@@ -5,12 +5,20 @@
 //! * [`controller`]: who hands out tasks and takes results.
 //! * [`agent`]: the real agent, run in a farm.
 //! * [`demo`]: everything together, once, for people.
+//! * [`pretend`]: a hypervisor that plays a scripted guest.
+//! * [`scene`]: farm, machine, controller and a quick guest, for tests of the agent.
+//! * [`bench`]: what the agent costs.
 //! * [`programs`]: where the workspace's own programs lie.
 
+#![deny(unsafe_code)]
+
 pub mod agent;
+pub mod bench;
 pub mod clock;
 pub mod controller;
 pub mod demo;
 pub mod farm;
 pub mod growing;
+pub mod pretend;
 pub mod programs;
+pub mod scene;

@@ -75,13 +75,46 @@ impl Farm {
         })?
     }
 
+    /// Makes the bootstrapped subvolume of a machine that was put here with
+    /// [`Farm::add_machine`], as an agent of toolchain `toolchain` would have left it.
+    ///
+    /// # Errors
+    /// If the volume cannot be written.
+    pub fn add_bootstrapped(&self, machine: &MachineSpec, toolchain: &str) -> Result<()> {
+        let folder = self.machine_folder(&machine.name);
+        let target = folder.join(format!("{}-{toolchain}", machine.name));
+        self.btrfs(&["snapshot".as_ref(), &folder.join(machine.subvolume()), &target])?;
+        let versions = ["bbot", "libbbot", "libbpkg", "libbutl"]
+            .map(|package| format!("{package}-version: 0.16.0\n"))
+            .concat();
+        let manifest = format!(
+            "{}mac: 02:00:00:00:00:01\n:\nid: bogus\n:\n{versions}bbot-agent-version: 0.16.0\n",
+            machine.manifest
+        );
+        let path = target.join("manifest");
+        Ok(self.inside().run(|| std::fs::write(path, manifest))??)
+    }
+
+    /// Takes a machine off the volume, with all its subvolumes.
+    ///
+    /// # Errors
+    /// If the volume cannot be written.
+    pub fn remove_machine(&self, name: &str) -> Result<()> {
+        let folder = self.machine_folder(name);
+        Ok(self.inside().run(|| std::fs::remove_dir_all(folder))??)
+    }
+
     /// Makes a subvolume, with the operator's tool rather than with the library under test.
     ///
     /// # Errors
     /// If the tool fails.
     pub fn create_subvolume(&self, path: &Path) -> Result<()> {
+        self.btrfs(&["create".as_ref(), path])
+    }
+
+    fn btrfs(&self, arguments: &[&Path]) -> Result<()> {
         let mut command = self.inside().command("btrfs");
-        let output = self.inside().output(command.args(["subvolume", "create"]).arg(path))?;
+        let output = self.inside().output(command.arg("subvolume").args(arguments))?;
         let said = String::from_utf8_lossy(&output.stderr);
         anyhow::ensure!(output.status.success(), "btrfs: {}", said.trim_end());
         Ok(())

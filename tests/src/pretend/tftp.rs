@@ -1,0 +1,127 @@
+//! The guest's TFTP: lock-step, octet, with a block size.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use super::wire::Wire;
+
+/// Where workers find the agent, whatever the network.
+const SERVER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(196, 254, 111, 222), 69);
+const BLOCK_SIZE: usize = 1428;
+const TIMEOUT: Duration = Duration::from_secs(1);
+const TRIES: usize = 10;
+
+const READ_REQUEST: u16 = 1;
+const WRITE_REQUEST: u16 = 2;
+const DATA: u16 = 3;
+const ACKNOWLEDGEMENT: u16 = 4;
+const ERROR: u16 = 5;
+const OPTIONS_ACKNOWLEDGEMENT: u16 = 6;
+
+/// Downloads a file.
+pub(super) fn get(wire: &mut Wire, file: &str) -> Result<Vec<u8>> {
+    let mut transfer = Transfer::new(wire);
+    let mut content = Vec::new();
+    let answer = transfer.exchange(&request(READ_REQUEST, file), |kind, number| {
+        kind == OPTIONS_ACKNOWLEDGEMENT || (kind == DATA && number == 1)
+    })?;
+    let is_plain = kind_of(&answer) == DATA;
+    let block_size = if is_plain { 512 } else { BLOCK_SIZE };
+    let mut block = answer;
+    let mut number = u16::from(is_plain);
+    if !is_plain {
+        block = transfer.next_block(&mut number)?;
+    }
+    loop {
+        content.extend_from_slice(&block[4..]);
+        if block.len() < block_size + 4 {
+            transfer.send(&packet(ACKNOWLEDGEMENT, number, b""))?;
+            return Ok(content);
+        }
+        block = transfer.next_block(&mut number)?;
+    }
+}
+
+/// Uploads a file.
+pub(super) fn put(wire: &mut Wire, file: &str, content: &[u8]) -> Result<()> {
+    let mut transfer = Transfer::new(wire);
+    let answer = transfer.exchange(&request(WRITE_REQUEST, file), |kind, number| {
+        kind == OPTIONS_ACKNOWLEDGEMENT || (kind == ACKNOWLEDGEMENT && number == 0)
+    })?;
+    let plain = kind_of(&answer) == ACKNOWLEDGEMENT;
+    let block_size = if plain { 512 } else { BLOCK_SIZE };
+    let mut number = 0_u16;
+    // The last block is shorter than the others, if need be empty.
+    let blocks = content.len() / block_size + 1;
+    for block in (0..blocks).map(|index| index * block_size) {
+        let data = &content[block..content.len().min(block + block_size)];
+        number = number.wrapping_add(1);
+        let expected = number;
+        transfer.exchange(&packet(DATA, number, data), |kind, number| {
+            kind == ACKNOWLEDGEMENT && number == expected
+        })?;
+    }
+    Ok(())
+}
+
+struct Transfer<'a> {
+    wire: &'a mut Wire,
+    /// The server's end of this transfer, once it has answered.
+    peer: Option<SocketAddrV4>,
+}
+
+impl<'a> Transfer<'a> {
+    fn new(wire: &'a mut Wire) -> Transfer<'a> {
+        wire.change_port();
+        Transfer { wire, peer: None }
+    }
+
+    fn send(&mut self, packet: &[u8]) -> Result<()> {
+        self.wire.send(self.peer.unwrap_or(SERVER), packet)
+    }
+
+    /// Acknowledges block `number` and waits for the next one.
+    fn next_block(&mut self, number: &mut u16) -> Result<Vec<u8>> {
+        let acknowledgement = packet(ACKNOWLEDGEMENT, *number, b"");
+        *number = number.wrapping_add(1);
+        let expected = *number;
+        self.exchange(&acknowledgement, |kind, number| kind == DATA && number == expected)
+    }
+
+    /// Sends `packet`, again if need be, until an answer comes that `fits` by kind and number.
+    fn exchange(&mut self, packet: &[u8], fits: impl Fn(u16, u16) -> bool) -> Result<Vec<u8>> {
+        for _ in 0..TRIES {
+            self.send(packet)?;
+            let deadline = Instant::now() + TIMEOUT;
+            while let Some((source, answer)) = self.wire.receive(deadline)? {
+                if self.peer.is_some_and(|peer| peer != source) || answer.len() < 4 {
+                    continue;
+                }
+                let kind = kind_of(&answer);
+                if kind == ERROR {
+                    bail!("TFTP error: {}", String::from_utf8_lossy(&answer[4..]));
+                }
+                if fits(kind, u16::from_be_bytes([answer[2], answer[3]])) {
+                    self.peer = Some(source);
+                    return Ok(answer);
+                }
+            }
+        }
+        bail!("no answer from the TFTP server");
+    }
+}
+
+fn kind_of(packet: &[u8]) -> u16 {
+    u16::from_be_bytes([packet[0], packet[1]])
+}
+
+fn packet(kind: u16, number: u16, data: &[u8]) -> Vec<u8> {
+    [&kind.to_be_bytes()[..], &number.to_be_bytes()[..], data].concat()
+}
+
+fn request(kind: u16, file: &str) -> Vec<u8> {
+    let text = format!("{file}\0octet\0blksize\0{BLOCK_SIZE}\0");
+    [&kind.to_be_bytes()[..], text.as_bytes()].concat()
+}

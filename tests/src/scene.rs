@@ -1,0 +1,81 @@
+//! A farm with everything that an agent needs, and a guest that takes milliseconds.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::agent::AgentSpec;
+use crate::controller::{Controller, ControllerConfig, KnownKey, Package, generate_key};
+use crate::farm::{Farm, Inventory, MachineSpec, layout};
+
+/// The machine's name.
+pub const MACHINE: &str = "linux-pretend";
+/// The toolchain's name.
+pub const TOOLCHAIN: &str = "default";
+/// The file name of the pretend hypervisor in the farm's `/run`, where every user may run it.
+const HYPERVISOR: &str = "bbot-pretend";
+
+/// A farm with a toolchain, a machine that is a pretend guest, and a controller that authenticates.
+#[derive(Debug)]
+pub struct Scene {
+    /// The controller.
+    pub controller: Controller,
+    /// The farm; it goes last.
+    pub farm: Farm,
+    key: PathBuf,
+}
+
+impl Scene {
+    /// Sets the scene: the machine's disk is `script`, the controller wants these packages.
+    ///
+    /// # Errors
+    /// If a part of it cannot be made.
+    pub fn new(script: &str, packages: &[&str]) -> Result<Scene> {
+        let farm = Farm::start()?;
+        farm.add_machine(&MachineSpec::small(MACHINE, script))?;
+        let toolchain = farm.tftp().join("toolchains").join(TOOLCHAIN);
+        std::fs::create_dir(&toolchain)?;
+        std::fs::write(toolchain.join("toolchain.sha256"), "0000  toolchain.tar.xz\n")?;
+        let program = crate::programs::find(HYPERVISOR)?;
+        std::fs::copy(program, farm.run().join(HYPERVISOR)).context("cannot copy a program")?;
+        let (key, public) = generate_key(farm.scratch())?;
+        let config = ControllerConfig {
+            packages: packages.iter().map(|name| Package::new(name, "1.0.0", MACHINE)).collect(),
+            keys: vec![KnownKey::read(&public)?],
+            ..ControllerConfig::default()
+        };
+        let controller = Controller::start(farm.inside(), layout::BRIDGE_ADDRESS.into(), config)?;
+        Ok(Scene { controller, farm, key })
+    }
+
+    /// An agent that is to serve the controller, with further options.
+    pub fn agent(&self, options: &[&str]) -> AgentSpec {
+        let mut spec = self.idle_agent(options);
+        spec.arguments.push(self.controller.url().into());
+        spec
+    }
+
+    /// An agent with further options, without a controller.
+    pub fn idle_agent(&self, options: &[&str]) -> AgentSpec {
+        let hypervisor = PathBuf::from("/run").join(HYPERVISOR);
+        let mut arguments: Vec<OsString> = options.iter().map(Into::into).collect();
+        arguments.extend(["--ram".into(), "65536".into()]);
+        arguments.extend(["--hypervisor".into(), hypervisor.into()]);
+        arguments.extend(["--auth-key".into(), self.key.clone().into()]);
+        AgentSpec { arguments, ..AgentSpec::default() }
+    }
+
+    /// What agents have left behind since `before` that they should not have: bootstrapped
+    /// machines stay, and lock files that are never removed.
+    ///
+    /// # Errors
+    /// If it cannot be seen.
+    pub fn leftovers(&self, before: &Inventory) -> Result<Vec<String>> {
+        let bootstrapped = format!("subvolume {}/{MACHINE}/{MACHINE}-{TOOLCHAIN}", layout::VOLUME);
+        let stays = |item: &&str| *item == bootstrapped || item.starts_with("lock run/lock/");
+        let after = self.farm.inventory()?;
+        let added = after.added_since(before).into_iter();
+        Ok(added.filter(|item| !stays(item)).map(str::to_owned).collect())
+    }
+}

@@ -1,0 +1,280 @@
+//! The real agent in a farm, with real btrfs, network, TFTP, HTTP and RSA, and a pretend guest
+//! that takes milliseconds.
+
+use std::time::Duration;
+
+use bbot_manifest::{Manifest, ResultRequest, ResultStatus};
+use bbot_tests::agent::Agent;
+use bbot_tests::controller::{Exchange, Outcome, Verdict};
+use bbot_tests::pretend::WELL;
+use bbot_tests::scene::{MACHINE, Scene};
+use rustix::process::Signal;
+
+/// Far more than anything here takes.
+const LIMIT: Duration = Duration::from_secs(60);
+/// A guest that bootstraps well and then, in a build, says one thing and is silent.
+const SILENT: &str =
+    "fresh\nfirst: put-bootstrap 0.16.0\nfirst: install\nlater: get task.manifest\n";
+
+/// The verdict on the `count`th result that came to the controller, and the result.
+fn result(scene: &Scene, count: usize) -> (Verdict, ResultRequest) {
+    let find = |exchanges: &[Exchange]| {
+        let results = exchanges.iter().filter_map(|exchange| match &exchange.outcome {
+            Outcome::Result { verdict, .. } => {
+                let body = &exchange.request.body;
+                Some((verdict.clone(), ResultRequest::parse(body, "result").unwrap()))
+            }
+            _ => None,
+        });
+        results.skip(count - 1).next()
+    };
+    scene.controller.wait(LIMIT, find).expect("no result came")
+}
+
+fn task_requests(scene: &Scene) -> usize {
+    let exchanges = scene.controller.exchanges();
+    exchanges.iter().filter(|exchange| exchange.request.query() == "build-task").count()
+}
+
+/// The whole job: bootstrap (W12 to W14), build (W25, W26, W28), report (W37 to W39). The result
+/// is stored, its signature with it, and nothing is left but the bootstrapped machine (W34).
+#[test]
+fn a_task_is_done() {
+    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
+    let before = scene.farm.inventory().unwrap();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    agent.wait_for_phase(LIMIT, "posted", 1).unwrap();
+    let (verdict, result) = result(&scene, 1);
+    assert_eq!(verdict, Verdict::Stored(ResultStatus::Success));
+    assert_eq!(result.result.results[0].log.trim_end(), "pretended");
+    assert_eq!(result.agent_checksum.as_deref(), Some("2"));
+    assert!(agent.terminate().unwrap().success());
+    assert_eq!(scene.leftovers(&before).unwrap(), [""; 0]);
+    let subvolumes = scene.farm.inventory().unwrap();
+    let bootstrapped = format!("subvolume default/{MACHINE}/{MACHINE}-default");
+    assert!(subvolumes.of_kind("subvolume").contains(&bootstrapped.as_str()));
+}
+
+/// W2: a second process of the same toolchain and instance is refused, with one line.
+#[test]
+fn a_second_instance_is_refused() {
+    let scene = Scene::new(WELL, &[]).unwrap();
+    let agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    agent.wait_for_phase(LIMIT, "enumerate", 1).unwrap();
+    let mut second = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    assert_eq!(second.wait(LIMIT).unwrap().code(), Some(1));
+    let said = second.lines();
+    let refusal = "instance 1 of toolchain default is already running";
+    assert!(said.len() == 1 && said[0].contains(refusal), "{said:?}");
+}
+
+/// W3, W41: an agent that is killed while its guest builds leaves process, tap, rules, snapshot
+/// and folders; the next one sweeps them, answers the task with `interrupt`, and touches nothing
+/// that bears another name.
+#[test]
+fn what_a_killed_agent_left_is_swept() {
+    let scene = Scene::new(SILENT, &["libfoo"]).unwrap();
+    let before = scene.farm.inventory().unwrap();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    // The bootstrap's first request, then the build's.
+    agent.wait_for_phase(LIMIT, "first-request", 2).unwrap();
+    agent.process().signal(Signal::KILL).unwrap();
+    agent.wait(LIMIT).unwrap();
+    let left = scene.leftovers(&before).unwrap();
+    for kind in ["process", "subvolume", "rules", "folder tftp/build"] {
+        assert!(left.iter().any(|item| item.starts_with(kind)), "no {kind} in {left:?}");
+    }
+    // As many other names as one may mix up with ours; their owners are as dead.
+    let machine = scene.farm.machine_folder(MACHINE);
+    let others =
+        ["default-2-999999-0", "default-1-x-0", "default-11-999999-0", "public-1-999999-0"]
+            .map(|name| machine.join(format!("{MACHINE}-{name}")));
+    for other in &others {
+        scene.farm.create_subvolume(other).unwrap();
+    }
+    // There is nothing to do for the second agent, whose disk is another.
+    let mut agent = Agent::start(&scene.farm, &scene.idle_agent(&["--dump-machines"])).unwrap();
+    assert!(agent.wait(LIMIT).unwrap().success(), "{:?}", agent.lines());
+    let swept = scene.farm.inventory().unwrap();
+    for other in &others {
+        let name = other.file_name().unwrap().to_str().unwrap();
+        let item = format!("subvolume default/{MACHINE}/{name}");
+        assert!(swept.of_kind("subvolume").contains(&item.as_str()), "{item}");
+    }
+    let others_left = scene.leftovers(&before).unwrap();
+    assert!(others_left.iter().all(|item| item.starts_with("subvolume")), "{others_left:?}");
+    assert_eq!(others_left.len(), others.len(), "{others_left:?}");
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    let (verdict, answer) = result(&scene, 1);
+    assert_eq!((verdict, answer.result.status), (Verdict::PutBack, ResultStatus::Interrupt));
+    agent.terminate().unwrap();
+}
+
+/// W9: in the steady state enumeration writes nothing: the volume's generation stays.
+#[test]
+fn enumeration_writes_nothing() {
+    let scene = Scene::new(WELL, &[]).unwrap();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    agent.wait_for_phase(LIMIT, "publish", 1).unwrap();
+    agent.wait_for_phase(LIMIT, "enumerate", 1).unwrap();
+    agent.terminate().unwrap();
+    let dump = || {
+        let spec = scene.idle_agent(&["--dump-machines"]);
+        let output = scene.farm.inside().output(&mut spec.command(&scene.farm).unwrap()).unwrap();
+        assert!(String::from_utf8(output.stdout).unwrap().contains(MACHINE));
+    };
+    // Once, so that the times of the last access are up to date.
+    dump();
+    let before = generation(&scene);
+    dump();
+    assert_eq!(generation(&scene), before, "the volume was written to");
+}
+
+/// The volume's generation, after all that is pending has been written.
+fn generation(scene: &Scene) -> u64 {
+    let inside = scene.farm.inside();
+    let volume = scene.farm.volume();
+    inside.output(inside.command("sync").arg("-f").arg(&volume)).unwrap();
+    let mut show = inside.command("btrfs");
+    show.args(["inspect-internal", "dump-super"]).arg(scene.farm.scratch().join("volume.img"));
+    let output = inside.output(&mut show).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("generation")).unwrap();
+    line.trim().parse().unwrap()
+}
+
+/// W16, W10: a failed bootstrap leaves no snapshot behind, and the agent lives on.
+#[test]
+fn a_failed_bootstrap_leaves_nothing() {
+    let scene = Scene::new("fresh\nfirst: get toolchain.sha256\nfirst: exit 1\n", &[]).unwrap();
+    let before = scene.farm.inventory().unwrap();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    agent.wait_for_phase(LIMIT, "guest-down", 1).unwrap();
+    // The machine rests: the next enumeration does not try it again.
+    agent.wait_for_phase(LIMIT, "enumerate", 1).unwrap();
+    assert!(agent.terminate().unwrap().success());
+    assert_eq!(scene.leftovers(&before).unwrap(), [""; 0]);
+    assert_eq!(scene.farm.inventory().unwrap().of_kind("subvolume").len(), 1);
+}
+
+/// W40: SIGTERM during a build: the guest goes, the task is answered with `interrupt`, exit 0.
+#[test]
+fn a_build_ends_with_sigterm() {
+    let scene = Scene::new(SILENT, &["libfoo"]).unwrap();
+    let before = scene.farm.inventory().unwrap();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    agent.wait_for_phase(LIMIT, "first-request", 2).unwrap();
+    agent.process().signal(Signal::TERM).unwrap();
+    assert!(agent.wait(Duration::from_secs(10)).unwrap().success());
+    let (verdict, answer) = result(&scene, 1);
+    assert_eq!((verdict, answer.result.status), (Verdict::PutBack, ResultStatus::Interrupt));
+    assert_eq!(scene.leftovers(&before).unwrap(), [""; 0]);
+}
+
+/// W29: a guest that exits without a result is an `abort`, at once.
+#[test]
+fn a_guest_that_exits_is_an_abort() {
+    let script = "fresh\nfirst: put-bootstrap 0.16.0\nfirst: install\nlater: get task.manifest\n\
+        later: exit 3\n";
+    let scene = Scene::new(script, &["libfoo"]).unwrap();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    let (verdict, _) = result(&scene, 1);
+    assert_eq!(verdict, Verdict::Stored(ResultStatus::Abort));
+    agent.terminate().unwrap();
+}
+
+/// W21: one attempt per controller and round, also if it fails.
+#[test]
+fn a_controller_is_asked_once_a_round() {
+    let scene = Scene::new(WELL, &[]).unwrap();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    let asked = |all: &[Exchange]| (!all.is_empty()).then_some(());
+    scene.controller.wait(LIMIT, asked).expect("nobody asked");
+    agent.terminate().unwrap();
+    assert_eq!(task_requests(&scene), 1);
+}
+
+/// W37: a signature that cannot be made keeps the result in the outbox; the agent says so, does
+/// not die, and asks for no more work that must be signed.
+#[test]
+fn a_result_that_cannot_be_signed_is_kept() {
+    let scene = Scene::new(WELL, &["libfoo", "libbar"]).unwrap();
+    // It knows the key, but signs nothing.
+    let openssl = scene.farm.run().join("openssl");
+    let script = "#!/bin/sh\ncase \"$1\" in pkeyutl|rsautl) echo no key >&2; exit 1;; esac\n\
+        exec openssl \"$@\"\n";
+    std::fs::write(&openssl, script).unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&openssl, executable).unwrap();
+    let spec = scene.agent(&["--openssl", "/run/openssl"]);
+    let mut agent = Agent::start(&scene.farm, &spec).unwrap();
+    agent.wait_for_phase(LIMIT, "durable", 1).unwrap();
+    agent
+        .wait_for(LIMIT, |lines| lines.iter().find(|line| line.contains("no key")).cloned())
+        .unwrap();
+    assert!(agent.terminate().unwrap().success());
+    assert_eq!(task_requests(&scene), 1, "more work was asked for");
+    // The next agent can sign, and posts what waits.
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    assert_eq!(result(&scene, 1).0, Verdict::Stored(ResultStatus::Success));
+    agent.terminate().unwrap();
+}
+
+/// W37: a key that is none is refused at once, with one line that names it.
+#[test]
+fn a_bad_key_is_refused() {
+    let scene = Scene::new(WELL, &[]).unwrap();
+    let bad = scene.farm.scratch().join("bad.pem");
+    std::fs::write(&bad, "no key\n").unwrap();
+    let mut spec = scene.agent(&[]);
+    let position = spec.arguments.iter().position(|word| word == "--auth-key").unwrap();
+    spec.arguments[position + 1] = bad.into();
+    let mut agent = Agent::start(&scene.farm, &spec).unwrap();
+    assert_eq!(agent.wait(LIMIT).unwrap().code(), Some(1));
+    assert!(agent.lines().iter().any(|line| line.contains("bad.pem")), "{:?}", agent.lines());
+}
+
+/// W42: `--dump-machines` prints the headers of the machines and ends.
+#[test]
+fn machines_are_dumped() {
+    let scene = Scene::new(WELL, &[]).unwrap();
+    let spec = scene.idle_agent(&["--fake-bootstrap", "--dump-machines"]);
+    let inside = scene.farm.inside();
+    let output = inside.output(&mut spec.command(&scene.farm).unwrap()).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let expected = format!(": 1\nid: {MACHINE}-1.1\nname: {MACHINE}\nsummary: Machine {MACHINE}\n");
+    assert_eq!(text, expected);
+}
+
+/// W42: `--dump-task` prints the task that a controller has; the task is not done.
+#[test]
+fn a_task_is_dumped() {
+    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
+    let spec = scene.agent(&["--fake-bootstrap", "--dump-task"]);
+    let inside = scene.farm.inside();
+    let output = inside.output(&mut spec.command(&scene.farm).unwrap()).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("name: libfoo\n") && text.contains("version: 1.0.0\n"), "{text}");
+}
+
+/// W42: `--fake-request` with `--dump-result` does a task from a file on a real machine, prints
+/// the result and posts nothing.
+#[test]
+fn a_fake_request_is_done() {
+    let scene = Scene::new(WELL, &[]).unwrap();
+    let task = format!(
+        ": 1\nname: libfoo\nversion: 1.0.0\nrepository-url: https://pkg.example.org/1/stable\n\
+         machine: {MACHINE}\ntarget: x86_64-linux-gnu\n"
+    );
+    let file = scene.farm.scratch().join("task.manifest");
+    std::fs::write(&file, task).unwrap();
+    let spec = scene.idle_agent(&["--fake-request", file.to_str().unwrap(), "--dump-result"]);
+    let inside = scene.farm.inside();
+    let output = inside.output(&mut spec.command(&scene.farm).unwrap()).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("name: libfoo\n") && text.contains("status: success\n"), "{text}");
+    assert_eq!(scene.controller.exchanges().len(), 0);
+}

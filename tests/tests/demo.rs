@@ -1,0 +1,50 @@
+//! The whole system once, with the real hypervisor and the real guest.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use bbot_tests::programs;
+
+/// The folder with machine, toolchain and packages: `$BBOT_FARM_IMAGE`, or made now.
+fn image() -> PathBuf {
+    if let Some(folder) = std::env::var_os("BBOT_FARM_IMAGE") {
+        return folder.into();
+    }
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["run", "--quiet", "--package", "xtask", "--", "image"]);
+    let output = command.stderr(Stdio::inherit()).output().unwrap();
+    assert!(output.status.success(), "cargo xtask image: {}", output.status);
+    String::from_utf8(output.stdout).unwrap().trim_end().into()
+}
+
+/// W12 to W14, W25, W26, W28, W32, W34, W37, W39 with QEMU: a bootstrap, a build that succeeds
+/// and one that fails; both results signed; the artifact as its log says; nothing left. The
+/// program checks it all, and its report tells the same.
+#[test]
+fn the_demo_shows_what_it_promises() {
+    let base = programs::scratch_base().unwrap();
+    let folder = tempfile::Builder::new().prefix("bbot-").tempdir_in(base).unwrap();
+    let report = folder.path().join("report.json");
+    let mut demo = Command::new(programs::find("bbot-farm").unwrap());
+    demo.arg("demo").arg("--image").arg(image()).arg("--report").arg(&report);
+    let output = demo.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    for line in ["first-request", "snapshot deleted", "zlib 1.2.13: success", "error:"] {
+        assert!(said.contains(line), "no {line:?} in:\n{said}");
+    }
+    let report: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    let builds = report["builds"].as_array().unwrap();
+    let told = |index: usize, name: &str| builds[index][name].as_str().unwrap_or_default();
+    assert_eq!((told(0, "package"), told(0, "status")), ("zlib/1.2.13", "success"));
+    assert_eq!((told(1, "package"), told(1, "status")), ("zlib-broken/1.2.13", "error"));
+    assert!(builds.iter().all(|build| build["signature_verified"] == true));
+    assert!(told(0, "artifact_sha256").len() == 64 && builds[1]["artifact_sha256"].is_null());
+    for name in ["task_to_qemu_exec", "result_durable_to_posted"] {
+        assert!(report["overhead_ms"][name].as_f64().unwrap() > 0.0, "{name}");
+    }
+    for name in ["enumerate", "snapshot", "qemu_start", "first_request", "build"] {
+        assert!(report["phases_ms"][name].as_f64().unwrap() > 0.0, "{name}");
+    }
+}
