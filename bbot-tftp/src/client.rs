@@ -207,7 +207,7 @@ impl Client {
         progress: &mut dyn FnMut(u64, Option<u64>),
     ) -> Result<Transferred, ClientError> {
         let mut link = Link::open(self)?;
-        let mut inbox = Inbox::new(Offload { batches: false, ..self.offload });
+        let mut inbox = Inbox::new(self.offload);
         let started = Instant::now();
         let mut asked = self.options;
         asked.window_size = asked.window_size.map(|w| w.min(link.window(&asked)));
@@ -300,8 +300,8 @@ impl Link {
         let mut port =
             Port::bind(SocketAddr::new(any, 0), client.offload).map_err(ClientError::Socket)?;
         let windowed = client.options.window_size.is_some_and(|w| w > 1);
-        if windowed && client.offload.coalescing {
-            port.coalesce();
+        if windowed {
+            port.expect_windows();
         }
         let room = port.receive_buffer(if windowed { RECEIVE_BUFFER } else { 0 });
         Ok(Self {

@@ -65,6 +65,13 @@ pub struct Arrival<'a> {
     pub segment: usize,
 }
 
+impl<'a> Arrival<'a> {
+    /// Each datagram.
+    pub fn datagrams(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.bytes.chunks(self.segment.max(1))
+    }
+}
+
 /// Decides everything that a TFTP server decides.
 ///
 /// Its owner feeds it what arrives, what was committed and, at
@@ -121,26 +128,29 @@ impl Engine {
         }
     }
 
-    /// Feeds datagrams that came together from one sender.
-    pub fn handle_datagrams(&mut self, arrival: &Arrival<'_>, now: Instant, host: &mut dyn Host) {
-        if arrival.port != LISTENER {
-            let known = self.sessions.get(&arrival.port).map(|s| s.route.peer);
-            match known {
-                Some(peer) if peer == arrival.route.peer => self.deliver(arrival, now, host),
-                Some(_) => self.reject_stranger(arrival, now, host),
-                None => {}
+    /// Feeds what one read of a port gave, in its order.
+    pub fn handle_arrivals(&mut self, arrivals: &[Arrival<'_>], now: Instant, host: &mut dyn Host) {
+        // What belongs to one transfer is written by one call.
+        for together in arrivals.chunk_by(|a, b| a.port == b.port && a.route == b.route) {
+            let [first, ..] = together else { continue };
+            if first.port != LISTENER {
+                let known = self.sessions.get(&first.port).map(|s| s.route.peer);
+                match known {
+                    Some(peer) if peer == first.route.peer => {
+                        self.deliver(first.port, together, now, host);
+                    }
+                    Some(_) => self.reject_stranger(together, now, host),
+                    None => {}
+                }
+                continue;
             }
-            return;
-        }
-        let mut arrival = *arrival;
-        if let Some(&id) = self.routes.get(&arrival.route).filter(|_| self.config.single_port)
-            && !is_request(arrival.bytes)
-        {
-            arrival.port = id;
-            return self.deliver(&arrival, now, host);
-        }
-        for datagram in arrival.bytes.chunks(arrival.segment.max(1)) {
-            self.handle_listener(datagram, &arrival.route, now, host);
+            let session = self.routes.get(&first.route).filter(|_| self.config.single_port);
+            match session.copied() {
+                Some(id) if !together.iter().any(|arrival| is_request(arrival.bytes)) => {
+                    self.deliver(id, together, now, host);
+                }
+                _ => self.handle_listener(together, now, host),
+            }
         }
     }
 
@@ -227,30 +237,40 @@ impl Engine {
         self.sessions.len() == 1 + self.dallying.len()
     }
 
-    fn deliver(&mut self, arrival: &Arrival<'_>, now: Instant, host: &mut dyn Host) {
-        if let Some(session) = self.sessions.get_mut(&arrival.port) {
-            session.handle(arrival.bytes, arrival.segment, &mut self.buffer, now, host);
-            self.settle(arrival.port, now, host);
+    fn deliver(&mut self, id: u64, arrivals: &[Arrival<'_>], now: Instant, host: &mut dyn Host) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.handle(arrivals, &mut self.buffer, now, host);
+            self.settle(id, now, host);
         }
     }
 
     /// A packet on a transfer's port from somebody else: the transfer is not touched.
-    fn reject_stranger(&mut self, arrival: &Arrival<'_>, now: Instant, host: &mut dyn Host) {
-        for datagram in arrival.bytes.chunks(arrival.segment.max(1)) {
-            if answers_errors(datagram) {
+    fn reject_stranger(&mut self, arrivals: &[Arrival<'_>], now: Instant, host: &mut dyn Host) {
+        for arrival in arrivals {
+            for _ in arrival.datagrams().filter(|datagram| answers_errors(datagram)) {
                 let failure = Failure::local(ErrorCode::UNKNOWN_TID, "unknown transfer id");
                 self.send_error(arrival.port, &arrival.route, &failure, Some(now), host);
             }
         }
     }
 
-    fn handle_listener(
-        &mut self,
-        datagram: &[u8],
-        route: &Route,
-        now: Instant,
-        host: &mut dyn Host,
-    ) {
+    fn handle_listener(&mut self, arrivals: &[Arrival<'_>], now: Instant, host: &mut dyn Host) {
+        for arrival in arrivals {
+            for datagram in arrival.datagrams() {
+                self.handle_stray(datagram, &arrival.route, now, host);
+            }
+        }
+    }
+
+    /// A datagram on the listener: a request, or something that belongs to no transfer.
+    fn handle_stray(&mut self, datagram: &[u8], route: &Route, now: Instant, host: &mut dyn Host) {
+        if !is_request(datagram)
+            && let Some(&id) = self.routes.get(route).filter(|_| self.config.single_port)
+        {
+            let arrival =
+                Arrival { port: id, route: *route, bytes: datagram, segment: datagram.len() };
+            return self.deliver(id, &[arrival], now, host);
+        }
         let refusal = match Packet::decode(datagram) {
             Ok(Packet::Request(request)) => {
                 return self.handle_request(&request, datagram, route, now, host);

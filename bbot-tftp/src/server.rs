@@ -66,8 +66,8 @@ impl Server {
     ) -> Result<Self, ServerError> {
         let cannot = |source| ServerError::new(Operation::Bind(address), source);
         let mut listener = Port::listener(address, config.offload).map_err(cannot)?;
-        if config.single_port && config.offload.coalescing {
-            listener.coalesce();
+        if config.single_port {
+            listener.expect_windows();
         }
         let address = listener.local_addr().map_err(cannot)?;
         Ok(Self { listener, address, store: Box::new(store), config })
@@ -296,15 +296,13 @@ impl<F: FnMut(Event) + Send + 'static> Loop<F> {
                 return;
             }
             let now = Instant::now();
-            for (mut route, bytes, segment) in self.inbox.datagrams() {
-                if token != LISTENER {
-                    route.local = None;
-                }
-                let arrival = Arrival { port: token, route, bytes, segment };
-                self.engine.handle_datagrams(&arrival, now, &mut self.shell);
-            }
-            if self.engine.is_lockstep() {
-                // The next packet comes only after our answer.
+            let datagrams = self.inbox.datagrams();
+            let arrivals: Vec<_> = datagrams
+                .map(|(route, bytes, segment)| Arrival { port: token, route, bytes, segment })
+                .collect();
+            self.engine.handle_arrivals(&arrivals, now, &mut self.shell);
+            if !self.inbox.is_full() {
+                // There was no more; what comes meanwhile wakes the loop again.
                 return;
             }
         }
@@ -380,8 +378,8 @@ impl<F: FnMut(Event)> Host for Shell<F> {
         let address = SocketAddr::new(route.local.unwrap_or(any), 0);
         let mut port = Port::bind(address, self.config.offload)?;
         let room = port.receive_buffer(buffer);
-        if buffer > 0 && self.config.offload.coalescing {
-            port.coalesce();
+        if buffer > 0 {
+            port.expect_windows();
         }
         epoll::add(&self.epoll, &port, EventData::new_u64(id), EventFlags::IN)?;
         self.ports.insert(id, port);

@@ -4,7 +4,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::time::Instant;
 
 use crate::config::Route;
-use crate::engine::{Host, Sent};
+use crate::engine::{Arrival, Host, Sent};
 use crate::event::Event;
 use crate::options::Options;
 use crate::packet::{Direction, ErrorCode, HEADER, Packet, data_header};
@@ -107,17 +107,16 @@ impl Session {
         }
     }
 
-    /// Feeds datagrams of `segment` bytes each, the last may be shorter.
+    /// Feeds datagrams of the client.
     pub(crate) fn handle(
         &mut self,
-        bytes: &[u8],
-        segment: usize,
+        arrivals: &[Arrival<'_>],
         buffer: &mut [u8],
         now: Instant,
         host: &mut dyn Host,
     ) {
         let mut write = Write::default();
-        for datagram in bytes.chunks(segment.max(1)) {
+        for datagram in arrivals.iter().flat_map(Arrival::datagrams) {
             match (&mut self.transfer, Packet::decode(datagram)) {
                 (Transfer::Send { core, .. }, Ok(Packet::Ack { block })) => {
                     core.handle_ack(block, now);

@@ -29,6 +29,10 @@ pub(crate) struct Port {
     offload: Offload,
     /// Packets name the local address that they came to, and leave from it.
     multihomed: bool,
+    /// Packets come in windows: the kernel may hand over many as one.
+    coalescing: bool,
+    /// Packets come in windows or from many senders: one call takes many.
+    batches: bool,
 }
 
 /// What the kernel tells of a packet that did not arrive.
@@ -62,6 +66,11 @@ impl Inbox {
         Self { slots: vec![vec![0; SLOT]; count], filled: Vec::with_capacity(count) }
     }
 
+    /// Tells whether there may be more to receive.
+    pub(crate) fn is_full(&self) -> bool {
+        self.filled.len() == self.slots.len()
+    }
+
     /// Where each group of datagrams came from, its bytes, and the length of each but the last.
     pub(crate) fn datagrams(&self) -> impl Iterator<Item = (Route, &[u8], usize)> {
         self.filled.iter().map(|f| (f.route, &self.slots[f.slot][..f.length], f.segment))
@@ -77,6 +86,7 @@ impl Port {
             SocketAddr::V6(_) => setsockopt(&port.socket, sockopt::Ipv6RecvPacketInfo, &true)?,
         }
         port.multihomed = true;
+        port.batches = offload.batches;
         Ok(port)
     }
 
@@ -89,14 +99,14 @@ impl Port {
             SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?,
             SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?,
         }
-        let offload = Offload { coalescing: false, ..offload };
-        Ok(Self { socket, offload, multihomed: false })
+        Ok(Self { socket, offload, multihomed: false, coalescing: false, batches: false })
     }
 
-    /// Lets the kernel hand over many datagrams of one sender as one, if it can.
-    pub(crate) fn coalesce(&mut self) {
-        let on = setsockopt(&self.socket, sockopt::UdpGroSegment, &true);
-        self.offload.coalescing = on.is_ok();
+    /// Prepares for windows of data: many datagrams at once, as far as the kernel can.
+    pub(crate) fn expect_windows(&mut self) {
+        self.coalescing = self.offload.coalescing
+            && setsockopt(&self.socket, sockopt::UdpGroSegment, &true).is_ok();
+        self.batches = self.offload.batches;
     }
 
     /// Asks for a receive buffer; returns what the kernel counts by.
@@ -116,9 +126,9 @@ impl Port {
     /// Receives what is there, up to a bound; an error means that nothing was received.
     pub(crate) fn receive(&self, inbox: &mut Inbox) -> io::Result<()> {
         inbox.filled.clear();
-        if self.multihomed && self.offload.batches {
+        if self.batches {
             self.receive_many(inbox)
-        } else if self.multihomed || self.offload.coalescing {
+        } else if self.multihomed || self.coalescing {
             self.receive_described(inbox)
         } else {
             let (length, peer) = self.socket.recv_from(&mut inbox.slots[0])?;
