@@ -107,13 +107,13 @@ impl Guest {
     /// Starts a guest on the tap of `network`.
     ///
     /// When this returns, the guest's processors run, and its screen can be connected to. From then
-    /// on `events` is called on the guest's own thread; it must not wait for anything, least of all
-    /// for this guest. If the start fails, it is never called.
+    /// on `events` is called on the guest's own thread; it must not panic, nor wait for anything,
+    /// least of all for this guest. If the start fails, it is never called.
     ///
     /// # Errors
     ///
-    /// If the configuration cannot work, if something of it cannot be prepared, or if the hypervisor
-    /// does not get its guest running: then with what it said on standard error.
+    /// If the configuration cannot work, if something of it cannot be prepared, or if the
+    /// hypervisor does not get its guest running: then with what it said on standard error.
     pub fn start(
         config: &GuestConfig,
         network: &Network,
@@ -128,7 +128,8 @@ impl Guest {
         // the handshake's command only when all of it is there.
         match guest.monitor.handshake(START_LIMIT) {
             Ok(()) => {
-                // An error means that the guest is gone again, as its thread is about to tell.
+                // The thread has the other end until it has told the guest's end. An error means
+                // that it panicked, as it has said itself.
                 let _ = has_started.send(());
                 Ok(guest)
             }

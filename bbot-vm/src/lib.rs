@@ -7,8 +7,8 @@
 //! is ours alone; an operator has another one, a unix socket in the runtime folder. What happens to
 //! it is told as [`GuestEvent`]s from the guest's own thread.
 //!
-//! All that outlives a killed process bears the instance's name or number, so that [`sweep()`] finds
-//! it: it is the same in a crash and in a clean stop.
+//! All that outlives a killed process bears the instance's name or number, so that [`sweep()`]
+//! finds it: it is the same in a crash and in a clean stop.
 //!
 //! # Example
 //!
@@ -65,7 +65,11 @@
 //!
 //! # What it does not
 //!
-//! * It does not make bridges, nor routes, nor addresses; the bridge is the operator's.
+//! * It does not make bridges, nor routes, nor addresses; the bridge is the operator's. The one
+//!   thing done to it is that the MAC address that it has becomes its own, so that it does not
+//!   change with the taps that come and go.
+//! * It cannot use a disk image in a folder that the guest's user may not search (mode 0711 will
+//!   do); the folders above that one are not looked at.
 //! * It does not speak TFTP, and knows nothing of what a guest is for.
 //! * A console log is what the guest wrote, terminal escapes included.
 //!

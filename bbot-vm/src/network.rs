@@ -74,8 +74,8 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// If the bridge is missing or has no IPv4 address, if the tap's name is taken, or if the kernel
-    /// or `nft` refuses a step; then nothing is left of the steps before.
+    /// If the bridge is missing or has no IPv4 address, if the tap's name is taken, or if the
+    /// kernel or `nft` refuses a step; then nothing is left of the steps before.
     pub fn set_up(config: &NetworkConfig) -> Result<Network, Error> {
         config.check()?;
         let socket = open_socket(&config.bridge)?;

@@ -136,7 +136,8 @@ pub(crate) fn signal(pidfd: BorrowedFd<'_>, signal: Signal) {
     let _ = rustix::process::pidfd_send_signal(pidfd, signal);
 }
 
-/// Waits until `fd` can be read, which a pidfd can when its process is gone. Returns whether it can.
+/// Waits until `fd` can be read, which a pidfd can when its process is gone. Returns whether it
+/// can.
 pub(crate) fn wait_readable(fd: BorrowedFd<'_>, limit: Duration) -> bool {
     let deadline = Instant::now() + limit;
     loop {

@@ -200,3 +200,46 @@ impl Streams {
 fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    fn exit() -> GuestExit {
+        GuestExit { code: Some(0), signal: None, stderr: String::new() }
+    }
+
+    /// What is told of a guest that has `before` events before its start ends, and `after` after.
+    fn told(before: usize, success: bool, after: usize) -> Vec<GuestEvent> {
+        let (has_started, started) = channel();
+        let (sender, events) = channel();
+        let events_to = move |event| sender.send(event).unwrap();
+        let mut reporter =
+            Reporter { started, has_started: false, left: EVENTS_MAX, events: events_to };
+        (0..before).for_each(|_| reporter.report("STOP".into()));
+        if success {
+            has_started.send(()).unwrap();
+        }
+        drop(has_started);
+        (0..after).for_each(|_| reporter.report("RESUME".into()));
+        reporter.report_exit(exit());
+        events.iter().collect()
+    }
+
+    #[test]
+    fn events_begin_with_the_start_and_end_with_the_exit() {
+        let exited = GuestEvent::Exited(exit());
+        assert_eq!(told(2, true, 1), [GuestEvent::Resumed, exited.clone()]);
+        assert_eq!(told(2, true, 0), [exited]);
+        assert_eq!(told(2, false, 1), []);
+    }
+
+    #[test]
+    fn a_flood_of_events_does_not_hide_the_exit() {
+        let told = told(0, true, 10 * EVENTS_MAX);
+        assert_eq!(told.len(), EVENTS_MAX + 1);
+        assert_eq!(told.last(), Some(&GuestEvent::Exited(exit())));
+    }
+}

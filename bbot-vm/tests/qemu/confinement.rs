@@ -1,12 +1,13 @@
 //! What a guest's process is, seen from outside.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
+use bbot_vm::Network;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
-use crate::host::{Host, LIMIT, fail, last};
+use crate::host::{Host, LIMIT, fail, last, network_of, start};
 
 struct Process(String);
 
@@ -100,6 +101,22 @@ fn a_guest_inherits_no_other_file() {
     assert_eq!(sockets, 4);
     guest.force_down(LIMIT).unwrap();
     last(&events);
+}
+
+/// What is above it is nothing to a guest's process.
+#[test]
+fn a_machine_may_be_in_a_closed_folder() {
+    let host = Host::new();
+    let mut config = host.config();
+    let closed = host.path("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::rename(&config.directory, closed.join("machine")).unwrap();
+    config.directory = closed.join("machine");
+    fs::set_permissions(&closed, Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(&config.directory, Permissions::from_mode(0o711)).unwrap();
+    let network = Network::set_up(&network_of(1)).unwrap();
+    let (guest, _events) = start(&config, &network);
+    assert_eq!(guest.unwrap().force_down(LIMIT).unwrap().code, Some(0));
 }
 
 /// QEMU's own sandbox is not what confines it: it is confined when it begins.
