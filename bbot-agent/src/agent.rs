@@ -61,7 +61,8 @@ impl Agent {
         }
     }
 
-    fn posted(&mut self, entry: EntryId, posting: Posting) {
+    /// Notes what came of posting a result.
+    pub(crate) fn posted(&mut self, entry: EntryId, posting: Posting) {
         let Some(reports) = &mut self.reports else { return };
         reports.poster.reported(&entry);
         match posting {
@@ -97,6 +98,11 @@ impl Agent {
                 diag::error(format_args!("cannot look into the outbox: {error:#}"));
             }
         }
+    }
+
+    /// Returns whether a result is on its way to its controller.
+    pub(crate) fn is_posting(&self) -> bool {
+        self.reports.as_ref().is_some_and(|reports| !reports.poster.is_idle())
     }
 
     /// Returns whether the agent is to do nothing new.

@@ -26,8 +26,6 @@ const RUNTIME_DIR_MAX: usize = 107 - "/private/monitor.sock".len();
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Config {
-    /// Diagnostics level, 0 to 6.
-    pub(crate) verbose: u8,
     /// Whether it runs as a systemd service.
     pub(crate) systemd: bool,
     /// The toolchain.
@@ -248,7 +246,6 @@ impl Config {
             None => Path::new("/var/lib/bbot-agent").join(&instance_name),
         };
         Ok(Self {
-            verbose: cli.verbose,
             systemd: cli.systemd_daemon,
             toolchain,
             worker_version: parsed("--worker-ver", &cli.worker_ver)?,

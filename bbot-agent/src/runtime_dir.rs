@@ -22,6 +22,14 @@ pub(crate) fn create(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Removes the directory, as far as it is empty: what else is in it is not ours to judge.
+pub(crate) fn remove(path: &Path) {
+    for folder in [path.join(PRIVATE).as_path(), path] {
+        // Not empty, or gone already.
+        drop(fs::remove_dir(folder));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,5 +44,11 @@ mod tests {
             assert_eq!(mode(&path), 0o755);
             assert_eq!(mode(&path.join(PRIVATE)), 0o700);
         }
+        fs::write(path.join("instance.lock"), "").unwrap();
+        remove(&path);
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
+        fs::remove_file(path.join("instance.lock")).unwrap();
+        remove(&path);
+        assert!(!path.try_exists().unwrap());
     }
 }

@@ -17,6 +17,7 @@ use crate::machines::enumerate::{Enumeration, State, Wanted, enumerate};
 use crate::machines::layout::MachineDir;
 use crate::output;
 use crate::recovery;
+use crate::runtime_dir;
 use crate::schedule::plan::{Host, Plan, plan};
 use crate::status::Phase;
 use crate::task::perform::{Assignment, perform};
@@ -59,6 +60,9 @@ pub(crate) fn work(agent: &mut Agent) -> anyhow::Result<()> {
     agent.hand_out_results();
     finish_posting(agent);
     agent.status.remove();
+    if !agent.config.is_fake() {
+        runtime_dir::remove(&agent.config.runtime_dir);
+    }
     Ok(())
 }
 
@@ -267,7 +271,11 @@ fn pause(agent: &mut Agent, half: bool) {
 /// Lets results that are on their way arrive, for a few seconds at most; they are on disk anyway.
 fn finish_posting(agent: &mut Agent) {
     let end = Instant::now() + LAST_POST;
-    while agent.reports.as_ref().is_some_and(|reports| !reports.poster.is_idle())
-        && agent.next_event(end).is_some()
-    {}
+    while agent.is_posting() {
+        match agent.events.next(end) {
+            Some(Event::Posted { entry, posting }) => agent.posted(entry, posting),
+            Some(_) => {}
+            None => return,
+        }
+    }
 }

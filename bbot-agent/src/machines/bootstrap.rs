@@ -210,12 +210,15 @@ fn sit(
     };
     let mut sitting = Sitting::start(agent, &setup)?;
     let end = sitting.drive(agent);
-    if !matches!(end, End::Complete(_) | End::Terminated) {
-        diag::error(format_args!(
-            "bootstrap of {}: {end:?}: {}",
-            setup.machine.header.name,
-            sitting.describe()
-        ));
+    let what = match &end {
+        End::Complete(_) | End::Terminated | End::Interrupted => None,
+        End::MisBoot => Some("bootstrap startup timeout"),
+        End::TimedOut => Some("bootstrap timeout"),
+        End::WouldNotShutDown => Some("bootstrap shutdown timeout"),
+        End::Exited { .. } => Some("unexpected exit during bootstrap"),
+    };
+    if let Some(what) = what {
+        sitting.report_failure(what, agent);
     }
     sitting.end();
     Ok(end)

@@ -1,5 +1,7 @@
 //! One guest at work: its TFTP server, its network, its process; driven by [`run`](super::run).
 
+use std::fs;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +12,7 @@ use bbot_manifest::MachineManifest;
 use bbot_tftp::{Namespace, Server, ServerConfig, ServerHandle};
 use bbot_vm::{Guest, GuestConfig, GuestEvent, Network, NetworkConfig, VmUser, VncAddress};
 
+use super::failure;
 use super::run::{Action, End, Input, Job, Limits, Run};
 use crate::agent::Agent;
 use crate::diag;
@@ -200,15 +203,23 @@ impl Sitting {
         [("machine", &self.machine)]
     }
 
-    /// Says where to look at the machine: for an operator who wonders what went wrong.
-    pub(crate) fn describe(&self) -> String {
-        format!(
-            "qemu pid {}, vnc {}, monitor {}, console log {}",
-            self.guest.pid(),
-            self.guest.vnc(),
-            self.guest.monitor_path().display(),
-            self.guest.console_path().display(),
-        )
+    /// Says what went wrong, and keeps the console log for an operator (until guests are held,
+    /// W27, this is what there is to look at).
+    pub(crate) fn report_failure(&self, what: &str, agent: &Agent) {
+        let console = self.guest.console_path();
+        match failure::keep(console, &agent.config.state_dir, &self.machine) {
+            Ok(log) => diag::error(format_args!(
+                "{what} on {}: {}, console log kept in {}",
+                self.machine,
+                self.guest.mac(),
+                log.display()
+            )),
+            Err(error) => diag::error(format_args!(
+                "{what} on {}: {}, cannot keep the console log: {error}",
+                self.machine,
+                self.guest.mac()
+            )),
+        }
     }
 
     /// Forces the guest down, stops the server and takes the network apart.
@@ -217,11 +228,17 @@ impl Sitting {
         if let Some(tftp) = self.tftp {
             tftp.stop();
         }
+        let console = self.guest.console_path().to_owned();
         if let Err(error) = self.guest.force_down(FORCE_DOWN_LIMIT) {
             diag::warn(format_args!("cannot force {} down: {error}", self.machine));
         }
         if let Err(error) = self.network.tear_down() {
             diag::warn(format_args!("cannot take the network of {} apart: {error}", self.machine));
+        }
+        if let Err(error) = fs::remove_file(&console)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            diag::warn(format_args!("cannot remove {}: {error}", console.display()));
         }
         diag::phase("guest-down", start.elapsed(), &[("machine", &self.machine)]);
     }

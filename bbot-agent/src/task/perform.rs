@@ -166,7 +166,7 @@ fn sit(
     let Outcome { result, concern } =
         outcome(&task.name, &task.version, task.interactive.is_some(), &end, result);
     if let Some(concern) = concern {
-        diag::error(format_args!("{concern} on {}: {}", assignment.dir.name, sitting.describe()));
+        sitting.report_failure(concern, agent);
     } else if let End::Exited { .. } = end {
         diag::warn(format_args!("machine {} exited unexpectedly", assignment.dir.name));
     }
