@@ -129,23 +129,24 @@ pub(crate) fn find_refused(text: &str) -> Option<(usize, Flaw)> {
     let bytes = text.as_bytes();
     let mut at = 0;
     while at < bytes.len() {
-        if let Some(block) = bytes[at..].first_chunk::<BLOCK>()
-            && is_plain(block)
-        {
-            at += BLOCK;
+        let rest = &bytes[at..];
+        let plain = match rest.first_chunk::<BLOCK>() {
+            Some(block) => is_plain(block),
+            None => is_plain(rest),
+        };
+        let block_end = bytes.len().min(at + BLOCK);
+        if plain {
+            at = block_end;
             continue;
         }
-        let block_end = at + BLOCK;
-        let mut chars = text[at..].char_indices();
-        loop {
-            let Some((offset, c)) = chars.next() else { return None };
-            if at + offset >= block_end {
-                at += offset;
+        for c in text[at..].chars() {
+            if at >= block_end {
                 break;
             }
             if let Some(class) = classify(c) {
-                return Some((at + offset, Flaw::refused(class, c)));
+                return Some((at, Flaw::refused(class, c)));
             }
+            at += c.len_utf8();
         }
     }
     None
@@ -154,11 +155,12 @@ pub(crate) fn find_refused(text: &str) -> Option<(usize, Flaw)> {
 /// Bytes looked at in one step; four or two vectors.
 const BLOCK: usize = 64;
 
-/// Whether a block is graphic ASCII, tabs and newlines only.
-fn is_plain(block: &[u8; BLOCK]) -> bool {
+/// Whether bytes are graphic ASCII, tabs and newlines only.
+#[inline]
+fn is_plain(bytes: &[u8]) -> bool {
     // No early exit, so that the compiler makes vector code of it.
     let mut other = 0;
-    for &byte in block {
+    for &byte in bytes {
         let graphic = byte.wrapping_sub(0x20) < 0x5f;
         other |= u8::from(!graphic & (byte != b'\n') & (byte != b'\t') & (byte != b'\r'));
     }

@@ -7,7 +7,7 @@ use memchr::{memchr2, memchr2_iter};
 use crate::serializer::Lines;
 
 /// A line is broken before this column, so that its backslash stands in it.
-const COLUMNS: usize = 77;
+pub(crate) const COLUMNS: usize = 77;
 
 /// From this column on a line is rather broken at a space.
 const SOFT_FROM: usize = 57;
@@ -24,11 +24,10 @@ pub(crate) fn write_lines(w: &mut impl Write, value: &str, lines: Lines) -> io::
 pub(crate) fn write(
     w: &mut impl Write,
     fragment: &str,
-    start: u64,
+    start: usize,
     lines: Lines,
 ) -> io::Result<()> {
     let bytes = fragment.as_bytes();
-    let start = usize::try_from(start).unwrap_or(usize::MAX);
     // A fragment that fits, counted generously, is never broken.
     if lines == Lines::Long || start.saturating_add(bytes.len()) <= COLUMNS {
         w.write_all(bytes)?;

@@ -123,23 +123,25 @@ impl<'a> Parser<'a> {
         }
     }
 
+    #[cold]
+    fn too_long(&mut self, maximum: u64) -> Error {
+        self.sequence.close();
+        let kind = ErrorKind::Limit { limit: Limit::Bytes, maximum };
+        Error::at(Position::START, kind).named(&self.name)
+    }
+
+    #[inline(never)]
     fn step(&mut self) -> Result<Option<Event<'a>>, Error> {
         let maximum = self.sequence.scanner.limits().bytes;
-        if self.bytes > maximum {
-            // Said once: nothing is left after it.
-            self.bytes = 0;
-            self.text = "";
-            self.flaw = None;
-            self.sequence.close();
-            let kind = ErrorKind::Limit { limit: Limit::Bytes, maximum };
-            return Err(Error::at(Position::START, kind));
+        if self.bytes > maximum && !self.sequence.is_closed() {
+            return Err(self.too_long(maximum));
         }
         loop {
             let window = self.window();
             match self.sequence.next_event(window) {
                 Ok(event) => return Ok(event.map(|event| event.resolve(window.text))),
                 Err(Stop::More) => self.check_more(),
-                Err(Stop::Fail(error)) => return Err(error),
+                Err(Stop::Fail(error)) => return Err(error.named(&self.name)),
             }
         }
     }
@@ -148,7 +150,12 @@ impl<'a> Parser<'a> {
 impl<'a> Iterator for Parser<'a> {
     type Item = Result<Event<'a>, Error>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.step().map_err(|error| error.named(&self.name)).transpose()
+        let checked = &self.text[..self.checked];
+        if let Some(line) = self.sequence.next_line(checked) {
+            return Some(Ok(line.resolve(checked)));
+        }
+        self.step().transpose()
     }
 }

@@ -28,11 +28,13 @@ impl Position {
     }
 
     /// Returns the position `columns` further right.
+    #[inline]
     pub(crate) fn right(self, columns: u64) -> Self {
         Self { column: self.column + columns, ..self }
     }
 
     /// Returns the beginning of the line `lines` further down.
+    #[inline]
     pub(crate) fn down(self, lines: u64) -> Self {
         Self { line: self.line + lines, column: 1 }
     }
@@ -45,8 +47,9 @@ impl fmt::Display for Position {
 }
 
 /// Returns the number of code points of `text`.
+#[inline]
 pub(crate) fn count(text: &str) -> u64 {
-    text.chars().count() as u64
+    if text.is_ascii() { text.len() as u64 } else { text.chars().count() as u64 }
 }
 
 /// Returns the number of logical newlines: an LF, or a run of CRs with the LF that may follow it.

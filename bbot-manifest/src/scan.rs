@@ -4,6 +4,10 @@
 //! text, the answer is offsets into it. The in-memory parser shows it the input bit by bit as the
 //! check of the code points proceeds, the streaming one as it is read; so both are this one.
 
+mod quick;
+
+pub(crate) use self::quick::Line;
+
 use std::ops::Range;
 
 use memchr::memchr2;

@@ -4,7 +4,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Pair};
 use crate::limits::Limit;
 use crate::position::Position;
-use crate::scan::{RawPair, Scanner, Stop, Window};
+use crate::scan::{Line, RawPair, Scanner, Stop, Window};
 use crate::unfold::unfold;
 
 /// A step, as offsets.
@@ -68,6 +68,17 @@ impl Sequence {
         self.stage = Stage::Done;
     }
 
+    /// Whether there is no next step.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.stage, Stage::Done)
+    }
+
+    /// Takes the next pair if it is a usual one, and all of it is in the window.
+    #[inline]
+    pub(crate) fn next_line(&mut self, text: &str) -> Option<Line> {
+        if matches!(self.stage, Stage::Inside) { self.scanner.next_line(text) } else { None }
+    }
+
     /// Returns the next step; `None` after the last one and after an error.
     pub(crate) fn next_event(&mut self, w: Window<'_>) -> Result<Option<RawEvent>, Stop> {
         let event = match self.stage {
@@ -106,6 +117,11 @@ impl Sequence {
     }
 
     fn inside(&mut self, w: Window<'_>) -> Result<RawEvent, Stop> {
+        if let Some(name_at) = self.scanner.next_bare_start(w.text) {
+            self.count(name_at)?;
+            self.stage = Stage::Start { name_at, value_at: name_at.right(1) };
+            return Ok(RawEvent::End { at: name_at });
+        }
         let Some(pair) = self.scanner.next_pair(w)? else {
             self.stage = Stage::Ended;
             return Ok(RawEvent::End { at: self.scanner.position() });
@@ -125,11 +141,16 @@ impl Sequence {
             let kind = ErrorKind::UnsupportedVersion(version.into_owned());
             return Err(Error::at(pair.value_at, kind).into());
         }
+        self.count(pair.name_at)
+    }
+
+    /// Counts a manifest that starts at `at`.
+    fn count(&mut self, at: Position) -> Result<(), Stop> {
         self.manifests += 1;
         let maximum = self.scanner.limits().manifests;
         if self.manifests > maximum {
             let kind = ErrorKind::Limit { limit: Limit::Manifests, maximum };
-            return Err(Error::at(pair.name_at, kind).into());
+            return Err(Error::at(at, kind).into());
         }
         Ok(())
     }

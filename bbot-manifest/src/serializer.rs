@@ -152,6 +152,12 @@ impl<W: Write> Serializer<W> {
     }
 
     fn write_pair(&mut self, name: &[u8], value: &[u8]) -> Result<(), Error> {
+        if is_usual(name, value) {
+            self.writer.write_all(name)?;
+            self.writer.write_all(b": ")?;
+            self.writer.write_all(value)?;
+            return Ok(self.writer.write_all(b"\n")?);
+        }
         let name = checked_name(name)?;
         let value = checked(value, Part::Value)?;
         self.writer.write_all(name.as_bytes())?;
@@ -159,7 +165,7 @@ impl<W: Write> Serializer<W> {
             self.writer.write_all(b":\n")?;
             return Ok(());
         }
-        let start = crate::position::count(name) + 2;
+        let start = name.chars().count() + 2;
         if start > SIMPLE_START_MAX || needs_lines(value) {
             self.writer.write_all(b":\n\\\n")?;
             fragment::write_lines(&mut self.writer, value, self.lines)?;
@@ -185,7 +191,19 @@ impl<W: Write> Serializer<W> {
 }
 
 /// The last column at which a simple value may start, from 0.
-const SIMPLE_START_MAX: u64 = 39;
+const SIMPLE_START_MAX: usize = 39;
+
+/// Whether a pair is a short line of ASCII: one that needs neither escapes nor breaks.
+fn is_usual(name: &[u8], value: &[u8]) -> bool {
+    let ends = [value.first(), value.last()];
+    let short =
+        name.len() + 2 + value.len() <= fragment::COLUMNS && name.len() + 2 <= SIMPLE_START_MAX;
+    short
+        && name[0] != b'#'
+        && name.iter().all(|byte| byte.is_ascii_graphic() && *byte != b':')
+        && value.iter().all(|byte| (b' '..=b'~').contains(byte))
+        && ends.iter().all(|end| end.is_some_and(|end| *end != b' ' && *end != b'\\'))
+}
 
 /// Whether a value can be written in the multi-line form only.
 fn needs_lines(value: &str) -> bool {
@@ -203,7 +221,8 @@ fn checked(bytes: &[u8], part: Part) -> Result<&str, Error> {
         flaw = Some(refused);
     }
     if part == Part::Value
-        && let Some(Flaw { error: EncodingError::Byte { index: 1.., byte: b'\n' | b'\r' }, .. }) = flaw
+        && let Some(Flaw { error: EncodingError::Byte { index: 1.., byte: b'\n' | b'\r' }, .. }) =
+            flaw
     {
         // Values are written line by line, so that the newline is an end.
         flaw = Some(Flaw { error: EncodingError::Truncated, late: true });

@@ -73,7 +73,16 @@ impl<R: BufRead> StreamParser<R> {
     /// # Errors
     ///
     /// What is wrong with the manifest, that a limit is passed, or that the reader fails.
+    #[inline]
     pub fn next_event(&mut self) -> Result<Option<Event<'_>>, Error> {
+        if let Some(line) = self.sequence.next_line(&self.intake.text) {
+            return Ok(Some(line.resolve(&self.intake.text)));
+        }
+        self.step()
+    }
+
+    #[inline(never)]
+    fn step(&mut self) -> Result<Option<Event<'_>>, Error> {
         loop {
             let window = Window { text: &self.intake.text, beyond: self.intake.beyond };
             match self.sequence.next_event(window) {

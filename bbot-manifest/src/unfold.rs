@@ -19,6 +19,7 @@ pub(crate) enum Form {
 }
 
 /// Returns the value that is written as `text`.
+#[inline]
 pub(crate) fn unfold(text: &str, form: Form) -> Cow<'_, str> {
     match form {
         Form::Plain => Cow::Borrowed(text),

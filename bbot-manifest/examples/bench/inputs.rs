@@ -17,7 +17,8 @@ impl Lcg {
     }
 
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
 
@@ -38,8 +39,18 @@ const WORDS: [&str; 26] = [
 ];
 
 const FILES: [&str; 12] = [
-    "alpha", "beta", "gamma", "delta", "core", "parser", "serializer", "transport", "scheduler",
-    "worker", "task", "result",
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "core",
+    "parser",
+    "serializer",
+    "transport",
+    "scheduler",
+    "worker",
+    "task",
+    "result",
 ];
 
 const OPERATIONS: [&str; 8] =

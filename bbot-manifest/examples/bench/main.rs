@@ -65,9 +65,9 @@ fn run(options: &Options) -> io::Result<()> {
         writeln!(out, "{case:24} {mb_per_s:>10.1} {of_limit:>9.3}")?;
     }
     if let Some(file) = &options.json {
-        let rows = rows.iter().map(|row| {
-            json!({ "case": row.case, "mb_per_s": row.mb_per_s, "of_limit": row.of_limit })
-        });
+        let rows = rows.iter().map(
+            |row| json!({ "case": row.case, "mb_per_s": row.mb_per_s, "of_limit": row.of_limit }),
+        );
         let rows = rows.collect::<Vec<_>>();
         fs::write(file, format!("{:#}\n", json!({ "rows": rows })))?;
     }

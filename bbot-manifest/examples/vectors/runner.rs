@@ -51,9 +51,9 @@ fn run_file(file: &Path) -> io::Result<Report> {
             let place = format!("{}:{}", report.file, index + 1);
             let mut input = vector.clone();
             input["expect"].take();
-            report.differences.push(format!(
-                "{place}: {input}\n  expected: {expected}\n  actual:   {actual}"
-            ));
+            report
+                .differences
+                .push(format!("{place}: {input}\n  expected: {expected}\n  actual:   {actual}"));
         }
     }
     Ok(report)

@@ -126,11 +126,7 @@ impl<'s, W: Write> serde::Serializer for Stream<'s, W> {
         Ok(Pairs { serializer: self.0, name: String::new() })
     }
 
-    fn serialize_struct(
-        self,
-        _name: &'static str,
-        _length: usize,
-    ) -> Result<Pairs<'s, W>, Error> {
+    fn serialize_struct(self, _name: &'static str, _length: usize) -> Result<Pairs<'s, W>, Error> {
         self.serialize_map(None)
     }
 }
