@@ -4,6 +4,7 @@
 //! and leave the first unanswered. The request itself runs on a thread of its own, so that a
 //! signal ends the wait.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,6 +24,9 @@ use crate::controller::verdict::{AcceptedTask, Answer, Terms, Verdict, verdict};
 use crate::diag;
 use crate::event::Event;
 use crate::outbox::{AGENT_CHECKSUM, Entry};
+
+/// Tells the answers of one request from those of an earlier one.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// How long an aborted request may take to report that it was.
 const ABORT_LIMIT: Duration = Duration::from_secs(1);
@@ -136,7 +140,6 @@ fn response(
     if let Some(file) = &agent.config.fake_request {
         return Ok(Some(Ok(fake_response(file)?)));
     }
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let (client, sender) = (Arc::clone(&agent.client), agent.events.sender());
     let (url, request) = (url.to_owned(), request.clone());
@@ -174,7 +177,7 @@ fn fake_response(file: &Path) -> anyhow::Result<TaskResponse> {
         session: "fake-session".into(),
         challenge: None,
         result_url: Some("https://example.org".into()),
-        upload_urls: Default::default(),
+        upload_urls: BTreeMap::new(),
         agent_checksum: Some(AGENT_CHECKSUM.into()),
         task: Some(task),
         task_text: Some(text),

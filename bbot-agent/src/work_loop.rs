@@ -82,7 +82,7 @@ fn round(agent: &mut Agent, reported: &mut HashSet<String>) -> anyhow::Result<Ro
     }
 
     if let Some(due) = first_due(agent, &enumeration) {
-        return bootstrap_machine(agent, host, &due);
+        return Ok(bootstrap_machine(agent, host, &due));
     }
     if agent.config.dump_machines {
         for (_, machine) in enumeration.ready() {
@@ -179,11 +179,7 @@ fn host_state(agent: &Agent, enumeration: &Enumeration) -> Host {
     }
 }
 
-fn bootstrap_machine(
-    agent: &mut Agent,
-    host: HostLock,
-    machine: &MachineDir,
-) -> anyhow::Result<Round> {
+fn bootstrap_machine(agent: &mut Agent, host: HostLock, machine: &MachineDir) -> Round {
     let name = machine.name.to_string();
     agent.status.enter(Phase::Bootstrapping, Some(&name), None);
     match bootstrap(agent, host, machine) {
@@ -192,13 +188,13 @@ fn bootstrap_machine(
             diag::info(format_args!("bootstrapped {name}"));
         }
         Ok(Bootstrapped::NotNeeded) => {}
-        Ok(Bootstrapped::Stopped) => return Ok(Round::Stop),
+        Ok(Bootstrapped::Stopped) => return Round::Stop,
         Err(error) => {
             let pause = agent.machine_rests.failed(name.clone(), Instant::now(), fastrand::f64());
             diag::error(format_args!("cannot bootstrap {name}: {error:#}; it rests {pause:.0?}"));
         }
     }
-    Ok(Round::Again)
+    Round::Again
 }
 
 /// Asks for a task while the host lock is held (W21), and performs the one that is given.

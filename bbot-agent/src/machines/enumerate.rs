@@ -134,7 +134,7 @@ fn examine(
 /// A failure is retried at once if the link has changed meanwhile: somebody upgrades the machine
 /// (W9).
 fn read_current(dir: &MachineDir) -> anyhow::Result<Option<MachineManifest>> {
-    with_current(dir, |source| Ok(read_manifest(&source.join("manifest"))?))
+    with_current(dir, |source| read_manifest(&source.join("manifest")))
 }
 
 /// Does `action` with the current revision's subvolume, again if it fails and the link has changed

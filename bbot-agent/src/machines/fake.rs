@@ -1,5 +1,6 @@
 //! `--fake-machine`: one machine that exists only as its header manifest.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use bbot_manifest::{
@@ -28,7 +29,7 @@ pub(crate) fn enumeration(file: &Path, machines: &Path) -> anyhow::Result<Enumer
     let manifest = BootstrappedMachine {
         machine,
         toolchain: ToolchainManifest { id: String::new() },
-        bootstrap: BootstrapManifest { versions: Default::default(), agent_version: None },
+        bootstrap: BootstrapManifest { versions: BTreeMap::new(), agent_version: None },
     };
     let state = State::Ready(Box::new(manifest));
     Ok(Enumeration { machines: vec![Machine { dir, state }], problems: Vec::new() })

@@ -1,6 +1,6 @@
 //! `--fake-machine`: whoever tests a worker puts its result where a guest's would arrive.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ pub(super) fn build(agent: &mut Agent, assignment: &Assignment) -> anyhow::Resul
     let path = tftp_folder::build(&agent.config.tftp, &agent.config.instance_name());
     let folder = TftpFolder::create(path, &["get", "put"])?;
     let put = folder.join("put");
-    watch(agent, put.clone())?;
+    watch(agent, &put)?;
     write_task(agent, &folder, assignment)?;
     loop {
         match agent.next_event(Instant::now() + NEVER) {
@@ -44,12 +44,12 @@ pub(super) fn build(agent: &mut Agent, assignment: &Assignment) -> anyhow::Resul
 }
 
 /// Reports each file that is closed or moved into `directory`, for as long as it is there.
-fn watch(agent: &Agent, directory: PathBuf) -> anyhow::Result<()> {
+fn watch(agent: &Agent, directory: &Path) -> anyhow::Result<()> {
     let inotify = Inotify::init(InitFlags::IN_CLOEXEC)?;
     let flags =
         AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE_SELF;
     inotify
-        .add_watch(&directory, flags)
+        .add_watch(directory, flags)
         .with_context(|| format!("cannot watch {}", directory.display()))?;
     let sender = agent.events.sender();
     thread::Builder::new().name("fake-machine".into()).spawn(move || {

@@ -116,7 +116,7 @@ impl Sitting {
         let mut run = Run::new(self.job, self.limits, self.started);
         // A signal that came since the interrupts were armed has its event in the channel, or
         // had it taken by an earlier wait: look at the flags once.
-        let mut action = self.signalled(agent, &mut run);
+        let mut action = Self::signalled(agent, &mut run);
         loop {
             action = match action {
                 Action::End(end) => return end,
@@ -157,16 +157,19 @@ impl Sitting {
     fn handle(&mut self, event: Event, agent: &Agent, run: &mut Run) -> Action {
         let now = Instant::now();
         match event {
-            Event::Signal => self.signalled(agent, run),
+            Event::Signal => Self::signalled(agent, run),
             Event::Tftp { sitting, event } if sitting == self.number => match event {
                 bbot_tftp::Event::FirstRequest { .. } => {
                     self.first_request = Some(now);
                     diag::phase("first-request", now - self.started, &self.keys());
                     run.step(Input::FirstRequest, now)
                 }
-                bbot_tftp::Event::Finished { direction, file, bytes, .. }
-                    if direction == bbot_tftp::Direction::Put =>
-                {
+                bbot_tftp::Event::Finished {
+                    direction: bbot_tftp::Direction::Put,
+                    file,
+                    bytes,
+                    ..
+                } => {
                     let action = run.step(Input::Stored { file: &file, bytes }, now);
                     if action != Action::Wait {
                         let since = self.first_request.unwrap_or(self.started);
@@ -188,7 +191,7 @@ impl Sitting {
         }
     }
 
-    fn signalled(&self, agent: &Agent, run: &mut Run) -> Action {
+    fn signalled(agent: &Agent, run: &mut Run) -> Action {
         let now = Instant::now();
         if agent.events.signals.terminated() {
             return run.step(Input::Terminate, now);

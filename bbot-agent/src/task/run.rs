@@ -133,11 +133,9 @@ impl Run {
         match (&self.state, input) {
             (State::Ended, _) => Action::Wait,
             (_, Input::Terminate) => self.end(End::Terminated),
-            // A bootstrap is not interrupted; nor is a task whose result is complete.
             (State::Startup | State::Working, Input::Interrupt) if self.job == Job::Build => {
                 self.end(End::Interrupted)
             }
-            (_, Input::Interrupt) => Action::Wait,
             (State::Startup, Input::FirstRequest) => {
                 self.state = State::Working;
                 self.deadline = now + self.limits.work;
@@ -168,11 +166,12 @@ impl Run {
             (State::PoweringDown { .. }, Input::Deadline) if now >= self.deadline => {
                 self.end(End::WouldNotShutDown)
             }
-            // Late and repeated news change nothing.
+            // Late and repeated news change nothing. A bootstrap is not interrupted; nor is a task
+            // whose result is complete.
             (State::Draining { .. }, Input::Stored { .. } | Input::Exited { .. })
             | (State::Startup | State::Working | State::PoweringDown { .. }, Input::Drained)
             | (State::PoweringDown { .. }, Input::Stored { .. })
-            | (_, Input::Deadline | Input::FirstRequest) => Action::Wait,
+            | (_, Input::Deadline | Input::FirstRequest | Input::Interrupt) => Action::Wait,
         }
     }
 
@@ -214,7 +213,7 @@ mod tests {
 
     /// Feeds a script of (seconds since the start, input) and returns the last answer.
     #[track_caller]
-    fn check(job: Job, script: &[(u64, Input<'_>)], expected: Action) {
+    fn check(job: Job, script: &[(u64, Input<'_>)], expected: &Action) {
         let start = Instant::now();
         let mut run = Run::new(job, LIMITS, start);
         let mut last = Action::Wait;
@@ -222,7 +221,7 @@ mod tests {
             assert!(!matches!(last, Action::End(_)), "ended too early: {last:?}");
             last = run.step(*input, start + Duration::from_secs(*seconds));
         }
-        assert_eq!(last, expected);
+        assert_eq!(last, *expected);
     }
 
     fn stored(file: &str) -> Input<'_> {
@@ -241,70 +240,70 @@ mod tests {
     /// W28: the complete, non-empty result ends the build at once.
     #[test]
     fn a_durable_result_completes_a_build() {
-        check(Job::Build, &[(6, FirstRequest), (60, stored(RESULT))], complete(RESULT));
+        check(Job::Build, &[(6, FirstRequest), (60, stored(RESULT))], &complete(RESULT));
         let old = "result.manifest";
-        check(Job::Build, &[(6, FirstRequest), (60, stored(old))], complete(old));
+        check(Job::Build, &[(6, FirstRequest), (60, stored(old))], &complete(old));
         let empty = Input::Stored { file: RESULT, bytes: 0 };
-        check(Job::Build, &[(6, FirstRequest), (60, empty)], Action::Wait);
-        check(Job::Build, &[(6, FirstRequest), (60, stored("upload.tar"))], Action::Wait);
+        check(Job::Build, &[(6, FirstRequest), (60, empty)], &Action::Wait);
+        check(Job::Build, &[(6, FirstRequest), (60, stored("upload.tar"))], &Action::Wait);
     }
 
     /// W26: no request within the startup limit is a mis-boot, not a moment earlier.
     #[test]
     fn silence_is_a_misboot() {
-        check(Job::Build, &[(119, Deadline)], Action::Wait);
-        check(Job::Build, &[(120, Deadline)], Action::End(End::MisBoot));
-        check(Job::Build, &[(119, FirstRequest), (120, Deadline)], Action::Wait);
+        check(Job::Build, &[(119, Deadline)], &Action::Wait);
+        check(Job::Build, &[(120, Deadline)], &Action::End(End::MisBoot));
+        check(Job::Build, &[(119, FirstRequest), (120, Deadline)], &Action::Wait);
     }
 
     /// The work's limit counts from the first request.
     #[test]
     fn a_build_that_takes_too_long_times_out() {
-        check(Job::Build, &[(100, FirstRequest), (5499, Deadline)], Action::Wait);
+        check(Job::Build, &[(100, FirstRequest), (5499, Deadline)], &Action::Wait);
         let late = [(100, FirstRequest), (5500, Deadline)];
-        check(Job::Build, &late, Action::End(End::TimedOut));
+        check(Job::Build, &late, &Action::End(End::TimedOut));
     }
 
     /// W14: a bootstrap ends by power-down after its manifest is durable.
     #[test]
     fn a_bootstrap_is_powered_down() {
         let file = "bootstrap.manifest";
-        check(Job::Bootstrap, &[(6, FirstRequest), (60, stored(file))], Action::PowerDown);
+        check(Job::Bootstrap, &[(6, FirstRequest), (60, stored(file))], &Action::PowerDown);
         let whole = [(6, FirstRequest), (60, stored(file)), (70, EXIT)];
-        check(Job::Bootstrap, &whole, complete(file));
+        check(Job::Bootstrap, &whole, &complete(file));
         let stuck = [(6, FirstRequest), (60, stored(file)), (360, Deadline)];
-        check(Job::Bootstrap, &stuck, Action::End(End::WouldNotShutDown));
+        check(Job::Bootstrap, &stuck, &Action::End(End::WouldNotShutDown));
         let old = [(6, FirstRequest), (60, stored("manifest")), (70, EXIT)];
-        check(Job::Bootstrap, &old, complete("manifest"));
-        check(Job::Bootstrap, &[(6, FirstRequest), (60, stored(RESULT))], Action::Wait);
+        check(Job::Bootstrap, &old, &complete("manifest"));
+        check(Job::Bootstrap, &[(6, FirstRequest), (60, stored(RESULT))], &Action::Wait);
     }
 
     /// W29: after the guest's exit, an upload whose data is all here still counts.
     #[test]
     fn an_exit_is_judged_after_the_transfers() {
-        check(Job::Build, &[(6, FirstRequest), (60, EXIT)], Action::Drain);
+        check(Job::Build, &[(6, FirstRequest), (60, EXIT)], &Action::Drain);
         let done = [(6, FirstRequest), (60, EXIT), (61, stored(RESULT))];
-        check(Job::Build, &done, complete(RESULT));
+        check(Job::Build, &done, &complete(RESULT));
         for (exit, by_signal) in [(EXIT, false), (KILLED, true)] {
             let none = [(6, FirstRequest), (60, exit), (61, Drained)];
-            check(Job::Build, &none, Action::End(End::Exited { by_signal }));
+            check(Job::Build, &none, &Action::End(End::Exited { by_signal }));
         }
-        check(Job::Bootstrap, &[(1, EXIT)], Action::Drain);
+        check(Job::Bootstrap, &[(1, EXIT)], &Action::Drain);
     }
 
     /// W30: an interrupt ends a build before its result is complete, never a bootstrap.
     #[test]
     fn interrupts_reach_builds_only() {
-        check(Job::Build, &[(1, Interrupt)], Action::End(End::Interrupted));
-        check(Job::Build, &[(6, FirstRequest), (7, Interrupt)], Action::End(End::Interrupted));
-        check(Job::Bootstrap, &[(6, FirstRequest), (7, Interrupt)], Action::Wait);
+        check(Job::Build, &[(1, Interrupt)], &Action::End(End::Interrupted));
+        check(Job::Build, &[(6, FirstRequest), (7, Interrupt)], &Action::End(End::Interrupted));
+        check(Job::Bootstrap, &[(6, FirstRequest), (7, Interrupt)], &Action::Wait);
     }
 
     #[test]
     fn termination_ends_everything() {
         for job in [Job::Build, Job::Bootstrap] {
-            check(job, &[(1, Terminate)], Action::End(End::Terminated));
-            check(job, &[(1, EXIT), (1, Terminate)], Action::End(End::Terminated));
+            check(job, &[(1, Terminate)], &Action::End(End::Terminated));
+            check(job, &[(1, EXIT), (1, Terminate)], &Action::End(End::Terminated));
         }
     }
 
