@@ -32,11 +32,21 @@ enum State {
     Asking {
         due: bool,
         timing: Timing,
+        /// When it was sent, as long as that was done once.
+        sent: Sending,
     },
     Sending(SendTransfer),
     Receiving(ReceiveTransfer),
     /// The server refused, or was silent, or its answer made no sense.
     Refused(Status),
+}
+
+/// How often the request was sent: only the answer to a single one tells the round trip.
+#[derive(Clone, Copy, Debug)]
+enum Sending {
+    Never,
+    Once(Instant),
+    Often,
 }
 
 /// What a [`ClientTransfer`] wants to send.
@@ -67,7 +77,7 @@ impl ClientTransfer {
         let mut request = Vec::new();
         Packet::Request(Request { direction, name, mode: b"octet", options }).encode(&mut request);
         let timing = Timing::new(Role::Sender, None, patience, now);
-        let state = State::Asking { due: true, timing };
+        let state = State::Asking { due: true, timing, sent: Sending::Never };
         let granted = Options::default();
         Self { direction, asked, size, rollover, patience, request, granted, state }
     }
@@ -116,7 +126,7 @@ impl ClientTransfer {
     /// Looks at the clock; to be called when [`poll_timeout`](Self::poll_timeout) is reached.
     pub fn handle_timeout(&mut self, now: Instant) {
         match &mut self.state {
-            State::Asking { due, timing } => match timing.expire(now) {
+            State::Asking { due, timing, .. } => match timing.expire(now) {
                 Expiry::Early => {}
                 Expiry::Again => *due = true,
                 Expiry::GiveUp => self.fail(Failure::TimedOut),
@@ -131,9 +141,16 @@ impl ClientTransfer {
     /// [`transmitted`](Self::transmitted).
     pub fn poll_transmit(&mut self, now: Instant) -> Option<ClientStep> {
         match &mut self.state {
-            State::Asking { due, timing } => {
+            State::Asking { due, timing, sent } => {
                 timing.arm(now);
-                std::mem::take(due).then_some(ClientStep::Request)
+                if !std::mem::take(due) {
+                    return None;
+                }
+                *sent = match sent {
+                    Sending::Never => Sending::Once(now),
+                    Sending::Once(_) | Sending::Often => Sending::Often,
+                };
+                Some(ClientStep::Request)
             }
             State::Sending(core) => match core.poll_transmit(now)? {
                 SendStep::Blocks { first, count } => Some(ClientStep::Blocks(first, count)),
@@ -227,8 +244,8 @@ impl ClientTransfer {
                 self.begin(now);
             }
             (Direction::Get, Packet::Data { block: 1, .. }) => {
-                let parameters = self.parameters();
-                self.state = State::Receiving(ReceiveTransfer::answered(parameters, now));
+                let core = ReceiveTransfer::answered(self.parameters(), now);
+                self.state = State::Receiving(core.with_round_trip(self.round_trip(now)));
             }
             (Direction::Put, Packet::Ack { block: 0 }) => self.begin(now),
             _ => {}
@@ -237,12 +254,27 @@ impl ClientTransfer {
 
     fn begin(&mut self, now: Instant) {
         let (parameters, opening) = (self.parameters(), Opening::Plain);
+        let trip = self.round_trip(now);
         self.state = match self.direction {
-            Direction::Get => State::Receiving(ReceiveTransfer::new(parameters, opening, now)),
+            Direction::Get => {
+                let core = ReceiveTransfer::new(parameters, opening, now);
+                State::Receiving(core.with_round_trip(trip))
+            }
             Direction::Put => {
-                State::Sending(SendTransfer::new(parameters, self.size, opening, now))
+                let core = SendTransfer::new(parameters, self.size, opening, now);
+                State::Sending(core.with_round_trip(trip))
             }
         };
+    }
+
+    /// The time from the request to its answer.
+    fn round_trip(&self, now: Instant) -> Option<Duration> {
+        match self.state {
+            State::Asking { sent: Sending::Once(at), .. } => {
+                Some(now.saturating_duration_since(at))
+            }
+            _ => None,
+        }
     }
 
     /// The server repeats its OACK: our answer to it was lost.

@@ -101,7 +101,7 @@ impl Default for Limits {
             tombstones: 512,
             errors_per_second: 100,
             idle: Duration::from_secs(30),
-            first_answer: Duration::from_secs(10),
+            first_answer: Duration::from_secs(20),
             total: Duration::from_secs(24 * 3600),
         }
     }

@@ -341,7 +341,7 @@ impl Engine {
 
     fn abandon(&mut self, id: u64, failure: &Failure, now: Instant, host: &mut dyn Host) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        let route = session.route;
+        let (route, announced) = (session.route, session.announced);
         // Nothing is left of an upload when its client hears of the end.
         session.discard();
         session.log(failure, now);
@@ -350,7 +350,10 @@ impl Engine {
             let reason = failure.clone();
             host.event(Event::Failed { id, direction, file, reason });
         }
-        self.send_error(id, &route, failure, None, host);
+        // Whoever never answered may not have asked either, or asks again.
+        if announced || failure != &Failure::TimedOut {
+            self.send_error(id, &route, failure, None, host);
+        }
         self.remove(id, host);
     }
 
@@ -445,7 +448,7 @@ impl Engine {
             self.remove(id, host);
             return true;
         }
-        session.repeat_opening();
+        session.repeat_opening(now);
         self.settle(id, now, host);
         false
     }
@@ -485,6 +488,7 @@ impl Engine {
             request: datagram.to_vec(),
             started: now,
             answer_by: now + answer,
+            answer_within: answer,
             end_by: now + limits.total,
             scheduled: None,
             reserved,

@@ -24,7 +24,7 @@ mod transfer;
 mod udp;
 
 pub use client::{Client, ClientError, Transferred};
-pub use client_transfer::ClientTransfer;
+pub use client_transfer::{ClientStep, ClientTransfer};
 pub use config::{Limits, Offload, Route, ServerConfig};
 pub use directory::{DirStore, Namespace, WritePolicy};
 pub use engine::{Arrival, Engine, Host, LISTENER, Sent};

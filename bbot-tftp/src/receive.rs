@@ -9,8 +9,6 @@ use crate::transfer::{Failure, Opening, Parameters, Status};
 
 /// In a window, a repeated block is acknowledged when nothing new follows it for so long.
 const DUPLICATE_DELAY: Duration = Duration::from_millis(2);
-/// The shortest time for which the last block is acknowledged again.
-const DALLY: Duration = Duration::from_secs(5);
 
 /// What a [`ReceiveTransfer`] wants to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +90,13 @@ impl ReceiveTransfer {
         Self { due: None, ..Self::new(parameters, Opening::Plain, now) }
     }
 
+    /// Takes a round trip into account that was measured before the transfer began.
+    #[must_use]
+    pub fn with_round_trip(mut self, trip: Option<Duration>) -> Self {
+        trip.into_iter().for_each(|trip| self.timing.sample(trip));
+        self
+    }
+
     /// Feeds a DATA packet; returns the file offset at which its payload is to be written.
     pub fn handle_data(&mut self, wire: u16, length: usize, now: Instant) -> Option<u64> {
         match self.status {
@@ -126,8 +131,9 @@ impl ReceiveTransfer {
         if self.status == Status::Committing {
             self.status = Status::Dallying;
             self.due = Some(self.blocks);
+            // The peer repeats its last block for as long, if it is as patient as this end.
             let timeout = self.parameters.timeout.unwrap_or_default();
-            self.dally_until = Some(now + DALLY.max(timeout * 2));
+            self.dally_until = Some(now + self.parameters.patience.max(timeout * 2));
         }
     }
 

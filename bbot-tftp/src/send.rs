@@ -94,6 +94,13 @@ impl SendTransfer {
         }
     }
 
+    /// Takes a round trip into account that was measured before the transfer began.
+    #[must_use]
+    pub fn with_round_trip(mut self, trip: Option<Duration>) -> Self {
+        trip.into_iter().for_each(|trip| self.timing.sample(trip));
+        self
+    }
+
     /// Feeds an ACK.
     pub fn handle_ack(&mut self, wire: u16, now: Instant) {
         if self.status != Status::Active {

@@ -1,7 +1,7 @@
 //! One transfer of a server: the state machine with its file.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::config::Route;
 use crate::engine::{Arrival, Host, Sent};
@@ -28,8 +28,9 @@ pub(crate) struct Session {
     /// The request, to know it again.
     pub(crate) request: Vec<u8>,
     pub(crate) started: Instant,
-    /// When a client that never answered is given up.
+    /// When a client that never answered is given up: so long after it asked last.
     pub(crate) answer_by: Instant,
+    pub(crate) answer_within: Duration,
     /// When the transfer is given up, whatever it does.
     pub(crate) end_by: Instant,
     /// The entry in the engine's queue.
@@ -181,7 +182,8 @@ impl Session {
     }
 
     /// The first packet again, because the client asked again.
-    pub(crate) fn repeat_opening(&mut self) {
+    pub(crate) fn repeat_opening(&mut self, now: Instant) {
+        self.answer_by = now + self.answer_within;
         match &mut self.transfer {
             Transfer::Send { core, .. } => core.repeat_opening(),
             Transfer::Receive { core, .. } => core.repeat_opening(),

@@ -1,0 +1,525 @@
+//! Client and server over a network that loses, repeats, delays and reorders, in virtual time.
+//!
+//! The property of all tests here: the content is equal, or an end says that it failed; never
+//! do both ends claim success with different content.
+
+#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+
+mod world;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bbot_tftp::{
+    ClientStep, ClientTransfer, Direction, Event, LISTENER, Options, Packet, Request, Rollover,
+    ServerConfig, Status,
+};
+use world::World;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const MS: Duration = Duration::from_millis(1);
+
+/// One end of a transfer.
+trait End {
+    fn receive(&mut self, port: u64, bytes: &[u8], now: Instant);
+    fn timeout(&mut self, now: Instant);
+    /// Packets that are due, with the port that they leave from or go to.
+    fn sent(&mut self, now: Instant) -> Vec<(u64, Vec<u8>)>;
+    fn deadline(&self) -> Option<Instant>;
+    /// Whether it claims success; `None`: it is not over.
+    fn outcome(&self) -> Option<bool>;
+    fn content(&self) -> Vec<u8>;
+}
+
+/// Our client.
+struct Ours {
+    transfer: ClientTransfer,
+    content: Vec<u8>,
+    direction: Direction,
+    port: u64,
+}
+
+impl Ours {
+    fn new(direction: Direction, options: Options, content: &[u8], now: Instant) -> Self {
+        let size = content.len() as u64;
+        let rollover = Rollover::Zero;
+        let transfer =
+            ClientTransfer::new(direction, "file", options, size, rollover, PATIENCE, now);
+        let content = if direction == Direction::Put { content.to_vec() } else { Vec::new() };
+        Self { transfer, content, direction, port: LISTENER }
+    }
+}
+
+impl End for Ours {
+    fn receive(&mut self, port: u64, bytes: &[u8], now: Instant) {
+        if self.port != LISTENER && port != self.port {
+            return;
+        }
+        if let Some(payload) = self.transfer.handle(bytes, now) {
+            self.content.extend(payload);
+        }
+        if self.transfer.is_answered() {
+            self.port = port;
+        }
+        if self.transfer.status() == &Status::Committing {
+            self.transfer.committed(now);
+        }
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        self.transfer.handle_timeout(now);
+    }
+
+    fn sent(&mut self, now: Instant) -> Vec<(u64, Vec<u8>)> {
+        let mut packets = Vec::new();
+        while let Some(step) = self.transfer.poll_transmit(now) {
+            match step {
+                ClientStep::Request => {
+                    packets.push((LISTENER, self.transfer.request().to_vec()));
+                }
+                ClientStep::Ack(block) => packets.push((self.port, encode(&Packet::Ack { block }))),
+                ClientStep::Blocks(first, count) => {
+                    let core = self.transfer.sending().unwrap();
+                    for block in first..first + u64::from(count) {
+                        let (offset, length) = core.payload(block);
+                        let offset = usize::try_from(offset).unwrap();
+                        let payload = &self.content[offset..offset + length];
+                        let block = core.wire(block);
+                        packets.push((self.port, encode(&Packet::Data { block, payload })));
+                    }
+                    core.transmitted(count, now);
+                }
+            }
+        }
+        packets
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.transfer.poll_timeout()
+    }
+
+    fn outcome(&self) -> Option<bool> {
+        match self.transfer.status() {
+            Status::Active | Status::Committing => None,
+            Status::Dallying | Status::Done => Some(true),
+            Status::Failed(_) => Some(false),
+        }
+    }
+
+    fn content(&self) -> Vec<u8> {
+        assert_eq!(self.direction, Direction::Get);
+        self.content.clone()
+    }
+}
+
+const CLIENT: ([u8; 4], u16) = ([192, 0, 2, 7], 7777);
+
+/// Our server.
+struct Server(World);
+
+impl Server {
+    fn new(content: &[u8], rollover: Rollover, now: Instant) -> Self {
+        let mut world = World::new(ServerConfig { rollover, ..ServerConfig::default() });
+        world.files.put("file", content);
+        world.now = now;
+        Self(world)
+    }
+}
+
+impl End for Server {
+    fn receive(&mut self, port: u64, bytes: &[u8], now: Instant) {
+        self.0.now = now;
+        if port == LISTENER || self.0.host.ports.contains(&port) {
+            self.0.receive(SocketAddr::from(CLIENT), port, bytes);
+        }
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        self.0.now = now;
+        self.0.pass(Duration::ZERO);
+    }
+
+    fn sent(&mut self, now: Instant) -> Vec<(u64, Vec<u8>)> {
+        self.0.now = now;
+        self.0.commit();
+        self.0.sent().into_iter().map(|packet| (packet.port, packet.bytes)).collect()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.0.engine.poll_timeout()
+    }
+
+    fn outcome(&self) -> Option<bool> {
+        self.0.host.events.iter().find_map(|event| match event {
+            Event::Finished { .. } => Some(true),
+            Event::Failed { .. } | Event::Refused { .. } => Some(false),
+            _ => None,
+        })
+    }
+
+    fn content(&self) -> Vec<u8> {
+        self.0.files.get("file").unwrap()
+    }
+}
+
+/// The simplest end of RFC 1350: blocks of 512 bytes, one at a time, a timer of one second.
+struct Naive {
+    sends: bool,
+    content: Vec<u8>,
+    /// The block that was sent, or is expected.
+    block: usize,
+    last: Option<(u64, Vec<u8>)>,
+    due: bool,
+    timer: Option<Instant>,
+    tries: u32,
+    outcome: Option<bool>,
+    server: bool,
+    port: u64,
+}
+
+impl Naive {
+    fn client(direction: Direction, content: &[u8]) -> Self {
+        let request = Request { direction, name: b"file", mode: b"octet", options: Vec::new() };
+        let last = Some((LISTENER, encode(&Packet::Request(request))));
+        let sends = direction == Direction::Put;
+        let block = usize::from(!sends);
+        Self { last, due: true, block, ..Self::new(sends, false, content) }
+    }
+
+    /// A server that waits for a request.
+    fn server(direction: Direction, content: &[u8]) -> Self {
+        Self::new(direction == Direction::Get, true, content)
+    }
+
+    fn new(sends: bool, server: bool, content: &[u8]) -> Self {
+        let content = if sends { content.to_vec() } else { Vec::new() };
+        Self {
+            sends,
+            content,
+            block: 0,
+            last: None,
+            due: false,
+            timer: None,
+            tries: 0,
+            outcome: None,
+            server,
+            port: u64::from(server),
+        }
+    }
+
+    fn say(&mut self, packet: &Packet<'_>) {
+        self.last = Some((self.port, encode(packet)));
+        self.due = true;
+        self.tries = 0;
+        self.timer = None;
+    }
+
+    fn send_block(&mut self) {
+        let start = ((self.block - 1) * 512).min(self.content.len());
+        let payload = self.content[start..(start + 512).min(self.content.len())].to_vec();
+        let block = u16::try_from(self.block % 65536).unwrap();
+        self.say(&Packet::Data { block, payload: &payload });
+    }
+
+    fn acknowledge(&mut self, block: u16) {
+        self.say(&Packet::Ack { block });
+    }
+}
+
+impl End for Naive {
+    fn receive(&mut self, port: u64, bytes: &[u8], _: Instant) {
+        let packet = Packet::decode(bytes).unwrap();
+        if !self.server {
+            self.port = port;
+        }
+        let expected = u16::try_from(self.block % 65536).unwrap();
+        match packet {
+            Packet::Request(_) if self.server && self.last.is_none() => {
+                self.block = 1;
+                if self.sends { self.send_block() } else { self.acknowledge(0) }
+            }
+            Packet::Ack { block } if self.sends && block == expected && self.last.is_some() => {
+                if self.block > 0 && self.block * 512 > self.content.len() {
+                    self.outcome = Some(true);
+                    self.timer = None;
+                    self.last = None;
+                } else {
+                    self.block += 1;
+                    self.send_block();
+                }
+            }
+            Packet::Data { block, payload } if !self.sends && block == expected => {
+                self.content.extend(payload);
+                self.block += 1;
+                self.acknowledge(block);
+                if payload.len() < 512 {
+                    self.outcome = Some(true);
+                }
+            }
+            // The ACK was lost.
+            Packet::Data { block, .. } if !self.sends && block == expected.wrapping_sub(1) => {
+                self.acknowledge(block);
+            }
+            Packet::Error { .. } => self.outcome = self.outcome.or(Some(false)),
+            _ => {}
+        }
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        if self.timer.take_if(|at| *at <= now).is_some() && self.outcome.is_none() {
+            self.tries += 1;
+            self.due = true;
+            if self.tries > 30 {
+                self.outcome = Some(false);
+            }
+        }
+    }
+
+    fn sent(&mut self, now: Instant) -> Vec<(u64, Vec<u8>)> {
+        if !std::mem::take(&mut self.due) {
+            return Vec::new();
+        }
+        self.timer = Some(now + Duration::from_secs(1)).filter(|_| self.outcome.is_none());
+        self.last.clone().into_iter().collect()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.timer.filter(|_| self.outcome.is_none())
+    }
+
+    fn outcome(&self) -> Option<bool> {
+        self.outcome
+    }
+
+    fn content(&self) -> Vec<u8> {
+        self.content.clone()
+    }
+}
+
+fn encode(packet: &Packet<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    packet.encode(&mut bytes);
+    bytes
+}
+
+/// When copies of the `n`-th packet arrive, after so long each.
+type Network<'a> = &'a mut dyn FnMut(usize) -> Vec<Duration>;
+
+/// Joins two ends until both are over; returns what they claim.
+fn run(
+    client: &mut dyn End,
+    server: &mut dyn End,
+    now: Instant,
+    network: Network<'_>,
+) -> (Option<bool>, Option<bool>) {
+    let mut now = now;
+    let limit = now + Duration::from_secs(3600);
+    let mut queue: BTreeMap<(Instant, usize), (bool, u64, Vec<u8>)> = BTreeMap::new();
+    let (mut number, mut copies) = (0, 0);
+    loop {
+        for to_server in [true, false] {
+            let packets = if to_server { client.sent(now) } else { server.sent(now) };
+            for (port, bytes) in packets {
+                for delay in network(number) {
+                    copies += 1;
+                    queue.insert((now + delay, copies), (to_server, port, bytes.clone()));
+                }
+                number += 1;
+            }
+        }
+        if client.outcome().is_some() && server.outcome().is_some() && queue.is_empty() {
+            break;
+        }
+        let packet = queue.first_key_value().map(|((at, _), _)| *at);
+        let next = [packet, client.deadline(), server.deadline()].into_iter().flatten().min();
+        let Some(at) = next.filter(|at| *at < limit) else { break };
+        now = now.max(at);
+        if packet.is_some_and(|at| at <= now) {
+            let (_, (to_server, port, bytes)) = queue.pop_first().unwrap();
+            if to_server {
+                server.receive(port, &bytes, now);
+            } else {
+                client.receive(port, &bytes, now);
+            }
+        } else {
+            client.timeout(now);
+            server.timeout(now);
+        }
+    }
+    (client.outcome(), server.outcome())
+}
+
+fn content(length: usize) -> Vec<u8> {
+    (0..length).map(|i| u8::try_from((i * 31 + i / 251) % 251).unwrap()).collect()
+}
+
+fn options(block_size: u16, window_size: u16) -> Options {
+    let window_size = (window_size > 1).then_some(window_size);
+    Options { block_size: Some(block_size), window_size, ..Options::default() }
+}
+
+/// Which ends there are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Ends {
+    Ours(Options),
+    NaiveClient,
+    NaiveServer,
+}
+
+/// How a transfer ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Ending {
+    /// The client knows that it succeeded.
+    Told,
+    /// It succeeded, but the client lost too many packets to learn of it.
+    Untold,
+    Failed,
+}
+
+#[track_caller]
+fn check(ends: Ends, direction: Direction, length: usize, network: Network<'_>) -> Ending {
+    let now = Instant::now();
+    let sent = content(length);
+    let before: &[u8] = if direction == Direction::Get { &sent } else { b"old" };
+    let mut client: Box<dyn End> = match ends {
+        Ends::Ours(options) => Box::new(Ours::new(direction, options, &sent, now)),
+        Ends::NaiveServer => Box::new(Ours::new(direction, Options::default(), &sent, now)),
+        Ends::NaiveClient => Box::new(Naive::client(direction, &sent)),
+    };
+    let mut server: Box<dyn End> = match ends {
+        Ends::NaiveServer => Box::new(Naive::server(direction, &sent)),
+        _ => Box::new(Server::new(before, Rollover::Zero, now)),
+    };
+    let claims = run(client.as_mut(), server.as_mut(), now, network);
+    let receiver = if direction == Direction::Get { &client } else { &server };
+    if receiver.outcome() == Some(true) {
+        assert!(receiver.content() == sent, "{ends:?} {direction} {length}: wrong content");
+    } else if ends != Ends::NaiveServer && direction == Direction::Put {
+        assert_eq!(server.content(), b"old", "a failed upload left something");
+    }
+    if direction == Direction::Put {
+        assert!(claims.0 != Some(true) || claims.1 == Some(true), "the client was told a lie");
+    }
+    match claims {
+        (Some(true), _) => Ending::Told,
+        (_, Some(true)) => Ending::Untold,
+        _ => Ending::Failed,
+    }
+}
+
+const BOTH: [Direction; 2] = [Direction::Get, Direction::Put];
+
+/// Every loss pattern of the first twelve packets: a transfer that can succeed does.
+///
+/// T5, T8, T13, T15, T17, T18, T19, T20, T24, T25.
+#[test]
+fn every_loss_of_the_first_packets() {
+    let plain = Ends::Ours(Options::default());
+    let cases = [
+        (plain, 0),
+        (plain, 1025),
+        (Ends::Ours(options(8, 1)), 24),
+        (Ends::Ours(options(8, 2)), 31),
+        (Ends::Ours(options(8, 16)), 40),
+        (Ends::NaiveClient, 1024),
+        (Ends::NaiveServer, 1024),
+    ];
+    for (ends, length) in cases {
+        for direction in BOTH {
+            let mut untold = 0;
+            for pattern in 0..1 << 12 {
+                let mut network = |number| match number {
+                    0..12 if pattern >> number & 1 == 1 => vec![],
+                    _ => vec![MS],
+                };
+                let ending = check(ends, direction, length, &mut network);
+                let case = format!("{ends:?} {direction} {length} pattern {pattern:#014b}");
+                assert_ne!(ending, Ending::Failed, "{case}");
+                untold += u32::from(ending == Ending::Untold);
+            }
+            // The last ACK and all that is sent again after it have to be lost for this.
+            assert!(untold <= 40, "{ends:?} {direction} {length}: {untold} not told");
+        }
+    }
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 20) % bound
+    }
+}
+
+/// Loss, duplication, delay and reordering of every packet, by a seed.
+fn rough(seed: u64, loss_percent: u64) -> impl FnMut(usize) -> Vec<Duration> {
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    move |_| {
+        let copies = match random.below(100) {
+            n if n < loss_percent => 0,
+            n if n >= 95 => 2,
+            _ => 1,
+        };
+        (0..copies).map(|_| MS / 2 + MS / 100 * u32::try_from(random.below(100)).unwrap()).collect()
+    }
+}
+
+/// T17 to T22: all block sizes and windows, at lengths around the borders of blocks and windows.
+#[test]
+fn rough_networks() {
+    let mut seed = 0;
+    for block in [8_u16, 512, 1428, 65464] {
+        for window in [1_u16, 2, 16, 64] {
+            let (block_bytes, window_bytes) =
+                (usize::from(block), usize::from(block) * usize::from(window));
+            let lengths = [
+                0,
+                block_bytes - 1,
+                block_bytes,
+                window_bytes - 1,
+                window_bytes,
+                window_bytes + 1,
+                3 * window_bytes + 5,
+            ];
+            // The files of this world hold no more.
+            for length in lengths.into_iter().filter(|length| *length <= world::ROOM) {
+                for direction in BOTH {
+                    seed += 1;
+                    let ends = Ends::Ours(options(block, window));
+                    let ending = check(ends, direction, length, &mut rough(seed, 5));
+                    assert_eq!(ending, Ending::Told, "{ends:?} {direction} {length} seed {seed}");
+                }
+            }
+        }
+    }
+}
+
+/// At any loss: no lie. At a loss of a fifth, most transfers still succeed.
+#[test]
+fn very_rough_networks() {
+    for seed in 1..=150 {
+        for direction in BOTH {
+            check(Ends::Ours(options(64, 1)), direction, 2000, &mut rough(seed, 40));
+            check(Ends::Ours(options(64, 16)), direction, 2000, &mut rough(seed, 60));
+            check(Ends::NaiveClient, direction, 2000, &mut rough(seed, 30));
+            check(Ends::NaiveServer, direction, 2000, &mut rough(seed, 30));
+        }
+    }
+}
+
+/// T14: more than 65535 blocks, both ways, at lockstep and in windows.
+#[test]
+fn block_numbers_roll_over() {
+    let length = 8 * 65_540 + 3;
+    for (direction, window, loss) in
+        [(Direction::Get, 1, 0), (Direction::Get, 64, 1), (Direction::Put, 64, 1)]
+    {
+        let ends = Ends::Ours(options(8, window));
+        let ending = check(ends, direction, length, &mut rough(7, loss));
+        assert_eq!(ending, Ending::Told, "{direction} {window}");
+    }
+}
