@@ -56,8 +56,9 @@ struct Tally {
 impl Tally {
     /// Counts what a runner's summary says; other lines say nothing.
     fn add(&mut self, line: &str) {
-        let line = line.trim_start();
-        let summary = line.strip_prefix("test result: ").or_else(|| line.strip_prefix("Summary "));
+        // nextest shows what a failed test printed, a summary of that one test too, indented.
+        let summary = line.strip_prefix("test result: ");
+        let summary = summary.or_else(|| line.trim_start().strip_prefix("Summary ["));
         for count in summary.unwrap_or_default().split(['.', ',', ';', ':', '(', ')']) {
             let mut words = count.split_whitespace();
             let number = words.next().and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
@@ -113,6 +114,14 @@ mod tests {
              finished in 0.00s\nrunning 3 tests\n\
              test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 7 filtered out",
             "7 passed, 1 failed, 1 skipped",
+        );
+    }
+
+    #[test]
+    fn what_a_failed_test_printed_is_not_counted_again() {
+        check(
+            "    test result: FAILED. 0 passed; 1 failed; 0 ignored",
+            "0 passed, 0 failed, 0 skipped",
         );
     }
 
