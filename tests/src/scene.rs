@@ -66,16 +66,28 @@ impl Scene {
         AgentSpec { arguments, ..AgentSpec::default() }
     }
 
-    /// What agents have left behind since `before` that they should not have: bootstrapped
-    /// machines stay, and lock files that are never removed.
+    /// The runtime folder of instance 1, as seen from outside.
+    pub fn runtime_folder(&self) -> PathBuf {
+        self.farm.run().join(format!("bbot-agent/{TOOLCHAIN}-1"))
+    }
+
+    /// What agents have left behind since `before` that they should not have.
     ///
     /// # Errors
     /// If it cannot be seen.
     pub fn leftovers(&self, before: &Inventory) -> Result<Vec<String>> {
-        let bootstrapped = format!("subvolume {}/{MACHINE}/{MACHINE}-{TOOLCHAIN}", layout::VOLUME);
-        let stays = |item: &&str| *item == bootstrapped || item.starts_with("lock run/lock/");
-        let after = self.farm.inventory()?;
-        let added = after.added_since(before).into_iter();
-        Ok(added.filter(|item| !stays(item)).map(str::to_owned).collect())
+        Ok(leftovers(before, &self.farm.inventory()?, MACHINE))
     }
+}
+
+/// What is in `after` and was not in `before` and should not be: the bootstrapped `machine`
+/// stays, and lock files that are never removed, and the folder for sockets.
+pub fn leftovers(before: &Inventory, after: &Inventory, machine: &str) -> Vec<String> {
+    let bootstrapped = format!("subvolume {}/{machine}/{machine}-{TOOLCHAIN}", layout::VOLUME);
+    let stays = |item: &&str| {
+        *item == bootstrapped
+            || item.starts_with("lock run/lock/")
+            || item.starts_with("folder run/bbot-agent")
+    };
+    after.added_since(before).into_iter().filter(|item| !stays(item)).map(str::to_owned).collect()
 }

@@ -1,10 +1,12 @@
 //! The real agent in a farm, with real btrfs, network, TFTP, HTTP and RSA, and a pretend guest
 //! that takes milliseconds.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
+
 use std::time::Duration;
 
 use bbot_manifest::{Manifest, ResultRequest, ResultStatus};
-use bbot_tests::agent::Agent;
+use bbot_tests::agent::{Agent, wait_for_status};
 use bbot_tests::controller::{Exchange, Outcome, Verdict};
 use bbot_tests::pretend::WELL;
 use bbot_tests::scene::{MACHINE, Scene};
@@ -19,14 +21,14 @@ const SILENT: &str =
 /// The verdict on the `count`th result that came to the controller, and the result.
 fn result(scene: &Scene, count: usize) -> (Verdict, ResultRequest) {
     let find = |exchanges: &[Exchange]| {
-        let results = exchanges.iter().filter_map(|exchange| match &exchange.outcome {
+        let mut results = exchanges.iter().filter_map(|exchange| match &exchange.outcome {
             Outcome::Result { verdict, .. } => {
                 let body = &exchange.request.body;
                 Some((verdict.clone(), ResultRequest::parse(body, "result").unwrap()))
             }
             _ => None,
         });
-        results.skip(count - 1).next()
+        results.nth(count - 1)
     };
     scene.controller.wait(LIMIT, find).expect("no result came")
 }
@@ -92,7 +94,6 @@ fn what_a_killed_agent_left_is_swept() {
     for other in &others {
         scene.farm.create_subvolume(other).unwrap();
     }
-    // There is nothing to do for the second agent, whose disk is another.
     let mut agent = Agent::start(&scene.farm, &scene.idle_agent(&["--dump-machines"])).unwrap();
     assert!(agent.wait(LIMIT).unwrap().success(), "{:?}", agent.lines());
     let swept = scene.farm.inventory().unwrap();
@@ -101,9 +102,11 @@ fn what_a_killed_agent_left_is_swept() {
         let item = format!("subvolume default/{MACHINE}/{name}");
         assert!(swept.of_kind("subvolume").contains(&item.as_str()), "{item}");
     }
-    let others_left = scene.leftovers(&before).unwrap();
-    assert!(others_left.iter().all(|item| item.starts_with("subvolume")), "{others_left:?}");
-    assert_eq!(others_left.len(), others.len(), "{others_left:?}");
+    // The kernel has freed the machine's lock: its file may stay.
+    let is_lock = |item: &String| item.starts_with("lock ");
+    let left: Vec<_> = scene.leftovers(&before).unwrap();
+    let left: Vec<_> = left.into_iter().filter(|item| !is_lock(item)).collect();
+    assert_eq!(left.len(), others.len(), "{left:?}");
     let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
     let (verdict, answer) = result(&scene, 1);
     assert_eq!((verdict, answer.result.status), (Verdict::PutBack, ResultStatus::Interrupt));
@@ -149,9 +152,9 @@ fn a_failed_bootstrap_leaves_nothing() {
     let scene = Scene::new("fresh\nfirst: get toolchain.sha256\nfirst: exit 1\n", &[]).unwrap();
     let before = scene.farm.inventory().unwrap();
     let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
-    agent.wait_for_phase(LIMIT, "guest-down", 1).unwrap();
-    // The machine rests: the next enumeration does not try it again.
-    agent.wait_for_phase(LIMIT, "enumerate", 1).unwrap();
+    // The machine rests: the next round does not try it again.
+    agent.wait_for_phase(LIMIT, "enumerate", 2).unwrap();
+    wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
     assert!(agent.terminate().unwrap().success());
     assert_eq!(scene.leftovers(&before).unwrap(), [""; 0]);
     assert_eq!(scene.farm.inventory().unwrap().of_kind("subvolume").len(), 1);
@@ -198,7 +201,7 @@ fn a_controller_is_asked_once_a_round() {
 /// not die, and asks for no more work that must be signed.
 #[test]
 fn a_result_that_cannot_be_signed_is_kept() {
-    let scene = Scene::new(WELL, &["libfoo", "libbar"]).unwrap();
+    let scene = Scene::new(WELL, &["libfoo", "libbar", "libbaz", "libqux"]).unwrap();
     // It knows the key, but signs nothing.
     let openssl = scene.farm.run().join("openssl");
     let script = "#!/bin/sh\ncase \"$1\" in pkeyutl|rsautl) echo no key >&2; exit 1;; esac\n\
@@ -208,12 +211,15 @@ fn a_result_that_cannot_be_signed_is_kept() {
     std::fs::set_permissions(&openssl, executable).unwrap();
     let spec = scene.agent(&["--openssl", "/run/openssl"]);
     let mut agent = Agent::start(&scene.farm, &spec).unwrap();
-    agent.wait_for_phase(LIMIT, "durable", 1).unwrap();
-    agent
-        .wait_for(LIMIT, |lines| lines.iter().find(|line| line.contains("no key")).cloned())
-        .unwrap();
+    let says_so = |all: &[String]| all.iter().any(|line| line.contains("no key")).then_some(());
+    agent.wait_for(LIMIT, says_so).unwrap();
+    // A second task may have been given before the first result was to be signed.
+    wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
+    let exchanges = scene.controller.exchanges();
+    let is_task = |one: &&Exchange| matches!(one.outcome, Outcome::Task { .. });
+    let tasks = exchanges.iter().filter(is_task).count();
+    assert!(tasks <= 2, "{tasks} tasks were taken: {:#?}", agent.lines());
     assert!(agent.terminate().unwrap().success());
-    assert_eq!(task_requests(&scene), 1, "more work was asked for");
     // The next agent can sign, and posts what waits.
     let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
     assert_eq!(result(&scene, 1).0, Verdict::Stored(ResultStatus::Success));

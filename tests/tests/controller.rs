@@ -1,6 +1,8 @@
 //! The controller made for tests behaves as the real one: what it hands out, what it takes, and
 //! each of its refusals.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
@@ -110,12 +112,10 @@ fn split(answer: &str) -> (u16, String) {
 }
 
 fn task_request(more: &str, machines: &[&str]) -> String {
-    let mut text =
-        format!(": 1\nagent: host\ntoolchain-name: default\ntoolchain-version: 0.16.0\n{more}");
-    for name in machines {
-        text += &format!(":\nid: {name}-1\nname: {name}\nsummary: A machine\n");
-    }
-    text
+    let machine = |name: &&str| format!(":\nid: {name}-1\nname: {name}\nsummary: A machine\n");
+    let machines: Vec<_> = machines.iter().map(machine).collect();
+    let head = ": 1\nagent: host\ntoolchain-name: default\ntoolchain-version: 0.16.0\n";
+    format!("{head}{more}{}", machines.concat())
 }
 
 fn result(session: &str, status: ResultStatus) -> ResultRequest {

@@ -1,5 +1,7 @@
 //! The whole system once, with the real hypervisor and the real guest.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
+
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 

@@ -13,7 +13,7 @@ pub struct Phase {
     pub millis: f64,
     /// When it ended.
     pub at: Nanos,
-    /// What it was about: `machine`, `package`, `session`, where known; escaped.
+    /// What it was about: `machine`, `session`, where known; escaped.
     pub keys: BTreeMap<String, String>,
 }
 
@@ -36,6 +36,14 @@ impl Phase {
     pub fn key(&self, name: &str) -> &str {
         self.keys.get(name).map_or("", String::as_str)
     }
+
+    /// `name/version` of the package that it was about: in our controller's sessions they are
+    /// the second and third field.
+    pub fn package(&self) -> Option<String> {
+        let mut fields = self.key("session").split('/').skip(1);
+        let (name, version) = (fields.next()?, fields.next()?);
+        Some(format!("{name}/{version}"))
+    }
 }
 
 #[cfg(test)]
@@ -44,13 +52,13 @@ mod tests {
 
     #[test]
     fn a_phase_line_is_read() {
-        let line = "<7>phase: build 12003.456 ms at 17 machine=linux package=zlib/1.2.13";
+        let line = "<7>phase: build 12003.456 ms at 17 machine=linux session=/zlib/1.2.13/x";
         let phase = Phase::parse(line).unwrap();
         assert_eq!((phase.name.as_str(), phase.at), ("build", 17));
         assert!((phase.millis - 12003.456).abs() < 1e-6);
         assert_eq!(phase.key("machine"), "linux");
-        assert_eq!(phase.key("package"), "zlib/1.2.13");
-        assert_eq!(phase.key("session"), "");
+        assert_eq!(phase.package().as_deref(), Some("zlib/1.2.13"));
+        assert_eq!(phase.key("other"), "");
     }
 
     #[test]

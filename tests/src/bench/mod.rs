@@ -19,7 +19,7 @@ const ROUNDS: usize = 10;
 /// Builds by one agent.
 const BUILDS: usize = 20;
 /// For all builds together.
-const LIMIT: Duration = Duration::from_mins(5);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// Medians, in milliseconds.
 #[derive(Debug, Clone, Serialize)]

@@ -72,7 +72,7 @@ pub fn challenge() -> Result<String> {
 /// The lower-case hex SHA-256 of `bytes`.
 pub fn hex_sha256(bytes: &[u8]) -> String {
     let digest: [u8; 32] = Sha256::digest(bytes).into();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    digest.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// Runs openssl with `input`, which fits into a pipe, and returns its output.

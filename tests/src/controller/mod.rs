@@ -224,17 +224,17 @@ impl Office {
         self.keys.iter().any(|key| Some(key.fingerprint()) == fingerprint)
     }
 
-    fn hand_out(&self, asked: &TaskRequest) -> Result<Answer> {
+    fn hand_out(&self, request: &TaskRequest) -> Result<Answer> {
         // An agent that shows a key to a controller without keys is served without a challenge.
-        let fingerprint = asked.fingerprint.clone().filter(|_| !self.keys.is_empty());
+        let fingerprint = request.fingerprint.clone().filter(|_| !self.keys.is_empty());
         let challenge = fingerprint.as_ref().map(|_| challenge()).transpose()?;
         let asker = Asker {
-            toolchain_name: asked.toolchain_name.clone(),
-            toolchain_version: asked.toolchain_version.to_string(),
+            toolchain_name: request.toolchain_name.clone(),
+            toolchain_version: request.toolchain_version.to_string(),
             fingerprint,
         };
         let machines: Vec<_> =
-            asked.machines.iter().map(|header| header.name.to_string()).collect();
+            request.machines.iter().map(|header| header.name.to_string()).collect();
         let now = crate::clock::now();
         let Some(task) = self.queue().hand_out(&asker, &machines, challenge.as_deref(), now) else {
             let nothing = pairs::write(true, &[pair("session", "")]);

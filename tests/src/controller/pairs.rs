@@ -6,30 +6,27 @@ pub type Pair = (String, String);
 
 /// Writes one manifest of a stream: the line that begins it, then `pairs`.
 pub(super) fn write(first: bool, pairs: &[Pair]) -> String {
-    let mut text = String::from(if first { ": 1\n" } else { ":\n" });
-    for (name, value) in pairs {
-        let blank = |edge: Option<char>| edge.is_some_and(char::is_whitespace);
-        let many = value.contains('\n') || blank(value.chars().next());
-        if many || blank(value.chars().last()) || value.ends_with('\\') {
-            text.push_str(&format_lines(name, value));
-        } else if value.is_empty() {
-            text.push_str(&format!("{name}:\n"));
-        } else {
-            text.push_str(&format!("{name}: {value}\n"));
-        }
+    let head = if first { ": 1\n" } else { ":\n" };
+    pairs.iter().fold(head.to_owned(), |text, (name, value)| text + &one(name, value))
+}
+
+fn one(name: &str, value: &str) -> String {
+    let blank = |edge: Option<char>| edge.is_some_and(char::is_whitespace);
+    let has_edges = blank(value.chars().next()) || blank(value.chars().last());
+    if has_edges || value.contains('\n') || value.ends_with('\\') {
+        return lines(name, value);
     }
-    text
+    if value.is_empty() { format!("{name}:\n") } else { format!("{name}: {value}\n") }
 }
 
 /// The form for values of several lines; a line's last backslash is doubled.
-fn format_lines(name: &str, value: &str) -> String {
-    let mut text = format!("{name}:\n\\\n");
-    for line in value.split('\n') {
+fn lines(name: &str, value: &str) -> String {
+    let escaped = |line: &str| {
         let escape = if line.ends_with('\\') { "\\" } else { "" };
-        text.push_str(&format!("{line}{escape}\n"));
-    }
-    text.push_str("\\\n");
-    text
+        format!("{line}{escape}\n")
+    };
+    let lines: Vec<_> = value.split('\n').map(escaped).collect();
+    format!("{name}:\n\\\n{}\\\n", lines.concat())
 }
 
 #[cfg(test)]

@@ -44,6 +44,16 @@ impl Face {
         out.flush()
     }
 
+    /// Writes a row of a table.
+    pub(super) fn row(
+        &mut self,
+        title: &str,
+        cells: impl Iterator<Item = String>,
+    ) -> io::Result<()> {
+        let row = cells.fold(format!("{title:<26}"), |row, cell| format!("{row}{cell:>22}"));
+        self.line(&row)
+    }
+
     /// From now on `what` is waited for.
     pub(super) fn wait_for(&mut self, what: Option<&'static str>) {
         self.waits = what.map(|what| (Instant::now(), what));
@@ -73,9 +83,22 @@ pub(super) fn duration(millis: f64) -> String {
     if millis < 1000.0 { format!("{millis:.1} ms") } else { format!("{:.1} s", millis / 1000.0) }
 }
 
+/// A line of a guest's log: no control characters reach the terminal, and it is not endless.
+pub(super) fn harmless(line: &str) -> String {
+    const LENGTH: usize = 120;
+    let shown = |c: char| if c.is_control() { ' ' } else { c };
+    line.chars().take(LENGTH).map(shown).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::duration;
+    use super::{duration, harmless};
+
+    #[test]
+    fn a_log_cannot_play_with_the_terminal() {
+        assert_eq!(harmless("a\tb\x1b[2J\u{9b}c"), "a b [2J c");
+        assert_eq!(harmless(&"x".repeat(1000)).len(), 120);
+    }
 
     #[test]
     fn durations_have_the_unit_that_fits() {

@@ -21,15 +21,15 @@ use crate::agent::{Agent, AgentSpec, Phase};
 use crate::controller::{
     Controller, ControllerConfig, KnownKey, Outcome, Package, Verdict, generate_key,
 };
-use crate::farm::{Disk, Farm, Inventory, MachineSpec, layout};
+use crate::farm::{Disk, Farm, MachineSpec, layout};
+use crate::scene::{TOOLCHAIN, leftovers};
 
 /// Everything together; a guest without hardware virtualization needs a fraction of it.
-const LIMIT: Duration = Duration::from_mins(10);
+const LIMIT: Duration = Duration::from_secs(600);
 const MACHINE: &str = "linux_debian_12-tcc_0.9";
 const VERSION: &str = "1.2.13";
 const GOOD: &str = "zlib";
 const BROKEN: &str = "zlib-broken";
-const TOOLCHAIN: &str = "default";
 /// RAM of the machine in KiB: enough for a small C compiler.
 const RAM: &str = "524288";
 
@@ -122,7 +122,7 @@ impl Demo {
         ensure!(status.success(), "the agent ended with {status}:\n{}", tail(&agent));
         self.step("agent stopped", "SIGTERM, exit 0")?;
 
-        let left = leftovers(&before, &farm.inventory()?);
+        let left = leftovers(&before, &farm.inventory()?, MACHINE);
         ensure!(left.is_empty(), "the agent has left something behind: {}", left.join("; "));
         let results = Results::of(&controller)?;
         let artifact = check(&results, &uploads)?;
@@ -161,7 +161,7 @@ impl Demo {
             self.show_phase(&phase)?;
             match phase.name.as_str() {
                 // The guest's folder is there, and the guest is not yet.
-                "snapshot" if !phase.key("package").is_empty() => {
+                "snapshot" if phase.package().is_some() => {
                     watch = Some(watch_uploads(farm, uploads.len())?);
                 }
                 "build" => {
@@ -189,9 +189,8 @@ impl Demo {
     }
 
     fn show_phase(&mut self, phase: &Phase) -> Result<()> {
-        let about = ["package", "machine"].map(|key| phase.key(key));
-        let about = about.into_iter().find(|value| !value.is_empty()).unwrap_or_default();
-        self.face.phase(&phase.name, phase.millis, about)?;
+        let about = phase.package().unwrap_or_else(|| phase.key("machine").to_owned());
+        self.face.phase(&phase.name, phase.millis, &about)?;
         self.face.wait_for(match phase.name.as_str() {
             "qemu" => Some("the guest boots"),
             "first-request" => Some("the guest works"),
@@ -203,19 +202,18 @@ impl Demo {
 
     /// The table of durations, and of each result its status and what its logs say.
     fn show(&mut self, results: &Results, builds: &[Build]) -> Result<()> {
-        let head: String = builds.iter().map(|build| format!("{:>22}", build.package)).collect();
-        self.face.line(&format!("\n{:<26}{head}", ""))?;
+        self.face.line("")?;
+        self.face.row("", builds.iter().map(|build| build.package.clone()))?;
         for (index, (_, title, _)) in ROWS.iter().enumerate() {
             let cells = builds.iter().map(|build| face::duration(build.phases[index].1));
-            let cells: String = cells.map(|cell| format!("{cell:>22}")).collect();
-            self.face.line(&format!("{title:<26}{cells}"))?;
+            self.face.row(title, cells)?;
         }
         for result in &results.0 {
             self.face.line(&format!("\n{} {}: {}", result.name, result.version, result.status))?;
             for operation in &result.results {
                 self.face.line(&format!("  {}: {}", operation.operation, operation.status))?;
                 for line in excerpt(&operation.log) {
-                    self.face.line(&format!("    | {line}"))?;
+                    self.face.line(&format!("    | {}", face::harmless(line)))?;
                 }
             }
         }
@@ -249,14 +247,6 @@ fn start_controller(farm: &Farm, image: &Path, public_key: &Path) -> Result<Cont
 fn watch_uploads(farm: &Farm, number: usize) -> Result<Watch> {
     let folder = farm.tftp().join(format!("build/{TOOLCHAIN}-1/put"));
     Watch::start(&folder, farm.scratch().join(format!("upload-{number}.tar")))
-}
-
-/// What an agent has left behind that it should not have: the bootstrapped machine stays, and
-/// lock files that are never removed.
-fn leftovers(before: &Inventory, after: &Inventory) -> Vec<String> {
-    let bootstrapped = format!("subvolume {}/{MACHINE}/{MACHINE}-{TOOLCHAIN}", layout::VOLUME);
-    let stays = |item: &&str| *item == bootstrapped || item.starts_with("lock run/lock/");
-    after.added_since(before).into_iter().filter(|item| !stays(item)).map(str::to_owned).collect()
 }
 
 /// The results that the controller has stored, in the order of their arrival.

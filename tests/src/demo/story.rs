@@ -47,7 +47,7 @@ fn build(phases: &[Phase], task: usize, end: usize) -> Option<Build> {
         .iter()
         .find(|phase| phase.name == "posted" && phase.key("session") == session)?;
     let enumerated = phases[..task].iter().rev().find(|phase| phase.name == "enumerate")?;
-    let (snapshot, built, qemu) = (own("snapshot")?, own("build")?, own("qemu")?);
+    let (built, qemu) = (own("build")?, own("qemu")?);
     let result_durable_to_posted = millis_between(built.at, posted.at);
     let millis = |phase: &str| match phase {
         "enumerate" => Some(enumerated.millis),
@@ -55,7 +55,7 @@ fn build(phases: &[Phase], task: usize, end: usize) -> Option<Build> {
         name => own(name).map(|phase| phase.millis),
     };
     Some(Build {
-        package: snapshot.key("package").to_owned(),
+        package: phases[task].package()?,
         phases: ROWS.iter().map(|row| Some((row.0, millis(row.2)?))).collect::<Option<_>>()?,
         task_to_qemu_exec: millis_between(phases[task].at, qemu.at),
         result_durable_to_posted,
@@ -73,15 +73,15 @@ mod tests {
         let lines = "\
             phase: snapshot 9 ms at 0 machine=m\n\
             phase: enumerate 1 ms at 0\n\
-            phase: task 1 ms at 1000000 session=a\n\
-            phase: snapshot 2 ms at 2000000 machine=m package=x/1\n\
+            phase: task 1 ms at 1000000 session=/x/1/a\n\
+            phase: snapshot 2 ms at 2000000 machine=m session=/x/1/a\n\
             phase: qemu 3 ms at 5000000 machine=m\n\
             phase: first-request 4 ms at 6000000 machine=m\n\
             phase: build 5 ms at 10000000 machine=m\n\
-            phase: deleted 6 ms at 20000000 machine=m package=x/1\n\
+            phase: deleted 6 ms at 20000000 machine=m session=/x/1/a\n\
             phase: enumerate 7 ms at 21000000\n\
-            phase: task 1 ms at 22000000 session=b\n\
-            phase: posted 8 ms at 30000000 session=a";
+            phase: task 1 ms at 22000000 session=/y/1/b\n\
+            phase: posted 8 ms at 30000000 session=/x/1/a";
         let phases: Vec<_> = lines.lines().map(|line| Phase::parse(line).unwrap()).collect();
         let builds = builds(&phases);
         assert_eq!(builds.len(), 1, "the second has not ended");

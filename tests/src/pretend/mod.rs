@@ -28,8 +28,6 @@ use self::wire::Wire;
 /// What the hypervisor waits for.
 enum Event {
     Wish(Wish),
-    /// The monitor's connection has ended.
-    Abandoned,
     /// The guest has done all its steps.
     Idle,
     /// The guest ends by itself.
@@ -53,6 +51,10 @@ pub fn pretend(arguments: &[String]) -> Result<ExitCode> {
     };
     let (sender, events) = channel();
     start_monitor(qmp, sender.clone())?;
+    end(guest, &sender, &events)
+}
+
+fn start_guest(guest: Guest, sender: Sender<Event>) -> Result<()> {
     let play = move || {
         let event = match guest.play() {
             Ok(None) => Event::Idle,
@@ -63,27 +65,30 @@ pub fn pretend(arguments: &[String]) -> Result<ExitCode> {
         drop(sender.send(event));
     };
     std::thread::Builder::new().name("guest".to_owned()).spawn(play)?;
-    end(&events)
+    Ok(())
 }
 
 fn start_monitor(connection: File, events: Sender<Event>) -> Result<()> {
     let serve = move || {
-        // The hypervisor has ended: nobody wants to know.
-        let send = |event| drop(events.send(event));
-        // A broken connection is as good as an ended one.
-        drop(qmp::serve(connection, |wish| send(Event::Wish(wish))));
-        send(Event::Abandoned);
+        // A send fails when the hypervisor has ended, and a broken connection is an ended one.
+        let wish = |wish| drop(events.send(Event::Wish(wish)));
+        drop(qmp::serve(connection, wish));
     };
     std::thread::Builder::new().name("monitor".to_owned()).spawn(serve)?;
     Ok(())
 }
 
-/// Waits for the guest's end.
-fn end(events: &Receiver<Event>) -> Result<ExitCode> {
+/// Boots the guest when the agent has seen that the hypervisor is there, and waits for its end. As
+/// QEMU, it outlives whoever holds the other end of the monitor.
+fn end(guest: Guest, sender: &Sender<Event>, events: &Receiver<Event>) -> Result<ExitCode> {
     let (mut is_idle, mut is_pressed) = (false, false);
+    let mut guest = Some(guest);
     loop {
         match events.recv().context("nothing can happen any more")? {
-            Event::Wish(Wish::Quit) | Event::Abandoned => return Ok(ExitCode::SUCCESS),
+            Event::Wish(Wish::Begin) => {
+                guest.take().map_or(Ok(()), |guest| start_guest(guest, sender.clone()))?;
+            }
+            Event::Wish(Wish::Quit) => return Ok(ExitCode::SUCCESS),
             Event::Wish(Wish::PowerDown) => is_pressed = true,
             Event::Idle => is_idle = true,
             Event::Exit(code) => return Ok(code.into()),

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 /// What a command asks of the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wish {
+    /// Both sides agree on the protocol.
+    Begin,
     /// The power button was pressed.
     PowerDown,
     /// The hypervisor shall end.
@@ -39,6 +41,7 @@ pub(super) fn serve(connection: File, mut wish: impl FnMut(Wish)) -> Result<()> 
             say(&json!({"event": event, "data": {}, "timestamp": timestamp()}))?;
         }
         match name {
+            "qmp_capabilities" => wish(Wish::Begin),
             "system_powerdown" => wish(Wish::PowerDown),
             "quit" => wish(Wish::Quit),
             _ => (),
