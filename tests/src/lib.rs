@@ -7,7 +7,7 @@
 //! * [`demo`]: everything together, once, for people.
 //! * [`pretend`]: a hypervisor that plays a scripted guest.
 //! * [`scene`]: farm, machine, controller and a quick guest, for tests of the agent.
-//! * [`bench`]: what the agent costs.
+//! * [`mod@bench`]: what the agent costs.
 //! * [`programs`]: where the workspace's own programs lie.
 
 #![deny(unsafe_code)]

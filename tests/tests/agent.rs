@@ -3,12 +3,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
 
+use std::io::Read;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::process::Stdio;
 use std::time::Duration;
 
-use bbot_manifest::{Manifest, ResultRequest, ResultStatus};
-use bbot_tests::agent::{Agent, wait_for_status};
-use bbot_tests::controller::{Exchange, Outcome, Verdict};
-use bbot_tests::pretend::WELL;
+use bbot_manifest::{BootstrappedMachine, Manifest, ResultRequest, ResultStatus};
+use bbot_tests::agent::{Agent, wait_for_file, wait_for_status};
+use bbot_tests::controller::{Exchange, Outcome, Package, Verdict};
+use bbot_tests::farm::{MachineSpec, layout};
+use bbot_tests::pretend::{WELL, lz4_frame};
 use bbot_tests::scene::{MACHINE, Scene};
 use rustix::process::Signal;
 
@@ -270,12 +275,8 @@ fn a_task_is_dumped() {
 #[test]
 fn a_fake_request_is_done() {
     let scene = Scene::new(WELL, &[]).unwrap();
-    let task = format!(
-        ": 1\nname: libfoo\nversion: 1.0.0\nrepository-url: https://pkg.example.org/1/stable\n\
-         machine: {MACHINE}\ntarget: x86_64-linux-gnu\n"
-    );
     let file = scene.farm.scratch().join("task.manifest");
-    std::fs::write(&file, task).unwrap();
+    std::fs::write(&file, task_manifest()).unwrap();
     let spec = scene.idle_agent(&["--fake-request", file.to_str().unwrap(), "--dump-result"]);
     let inside = scene.farm.inside();
     let output = inside.output(&mut spec.command(&scene.farm).unwrap()).unwrap();
@@ -283,4 +284,144 @@ fn a_fake_request_is_done() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("name: libfoo\n") && text.contains("status: success\n"), "{text}");
     assert_eq!(scene.controller.exchanges().len(), 0);
+}
+
+/// W42: `--fake-build` answers with `abort`, without a guest.
+#[test]
+fn a_fake_build_aborts() {
+    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
+    let spec = scene.agent(&["--fake-bootstrap", "--fake-build"]);
+    let mut agent = Agent::start(&scene.farm, &spec).unwrap();
+    assert_eq!(result(&scene, 1).0, Verdict::Stored(ResultStatus::Abort));
+    assert!(agent.terminate().unwrap().success());
+    assert!(agent.phases().iter().all(|phase| phase.name != "qemu"));
+}
+
+/// W42: `--fake-machine` with `--fake-request` needs neither root, nor btrfs, nor QEMU: the
+/// result is whatever appears in the folder for it.
+#[test]
+fn a_fake_machine_needs_no_rights() {
+    const NOBODY: u32 = 65534;
+    let scene = Scene::new(WELL, &[]).unwrap();
+    let folder = scene.farm.run().join("fake");
+    std::fs::create_dir(&folder).unwrap();
+    std::os::unix::fs::chown(&folder, Some(NOBODY), Some(NOBODY)).unwrap();
+    let program = bbot_tests::programs::find("bbot-agent").unwrap();
+    std::fs::copy(program, scene.farm.run().join("bbot-agent.program")).unwrap();
+    let machine = format!(": 1\nid: fake-1\nname: {MACHINE}\nsummary: Fake\n");
+    std::fs::write(folder.join("machine"), machine).unwrap();
+    std::fs::write(folder.join("request"), task_manifest()).unwrap();
+    let inside = scene.farm.inside();
+    let mut command = inside.command("/run/bbot-agent.program");
+    command.args(["--fake-machine", "/run/fake/machine", "--fake-request", "/run/fake/request"]);
+    command.args(["--tftp", "/run/fake/tftp", "--state-dir", "/run/fake/state", "--dump-result"]);
+    command.args(["--machines", "/run/fake"]).uid(NOBODY).gid(NOBODY);
+    let agent = inside.spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped())).unwrap();
+    let build = folder.join("tftp/build/default-1");
+    let task = build.join("get/task.manifest");
+    if wait_for_file(&task, LIMIT).is_err() {
+        agent.signal(Signal::KILL).unwrap();
+        panic!("no task: {}", std::io::read_to_string(agent.take_stderr().unwrap()).unwrap());
+    }
+    let result = ": 1\nname: libfoo\nversion: 1.0.0\nstatus: warning\n";
+    let result = lz4_frame(result.as_bytes()).unwrap();
+    std::fs::write(build.join("put/part"), result).unwrap();
+    std::fs::rename(build.join("put/part"), build.join("put/result.manifest.lz4")).unwrap();
+    assert!(agent.wait(LIMIT).unwrap().unwrap().success());
+    let text = std::io::read_to_string(agent.take_stdout().unwrap()).unwrap();
+    assert!(text.contains("status: warning\n"), "{text}");
+}
+
+/// W8, W14: another toolchain id means another bootstrap, with the MAC address of the first; the
+/// same id means none.
+#[test]
+fn a_new_toolchain_means_a_new_bootstrap() {
+    let scene = Scene::new(WELL, &[]).unwrap();
+    let path = scene.farm.machine_folder(MACHINE).join(format!("{MACHINE}-default/manifest"));
+    let bootstrap = |id: &str| {
+        let mut agent = Agent::start(&scene.farm, &scene.agent(&["--toolchain-id", id])).unwrap();
+        wait_for_file(&scene.runtime_folder().join("status.json"), LIMIT).unwrap();
+        wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
+        assert!(agent.terminate().unwrap().success());
+        let manifest = scene.farm.inside().run(|| std::fs::read(&path)).unwrap().unwrap();
+        let machine = BootstrappedMachine::parse(&manifest, "manifest").unwrap();
+        let count = agent.phases().iter().filter(|phase| phase.name == "publish").count();
+        (machine.toolchain.id, machine.machine.mac.unwrap(), count)
+    };
+    let (first, mac, count) = bootstrap("one");
+    assert_eq!((first.as_str(), count), ("one", 1));
+    assert_eq!(bootstrap("one"), ("one".to_owned(), mac, 0));
+    assert_eq!(bootstrap("two"), ("two".to_owned(), mac, 1));
+    let subvolumes = scene.farm.inventory().unwrap();
+    assert_eq!(subvolumes.of_kind("subvolume").len(), 2, "{subvolumes}");
+}
+
+/// W10: a machine with a broken manifest is reported once, and the others work.
+#[test]
+fn a_bad_machine_does_not_stop_the_others() {
+    let scene = Scene::new(WELL, &["libfoo", "libbar"]).unwrap();
+    let mut bad = MachineSpec::small("a-bad-machine", "disk");
+    bad.manifest = ": 1\nid:\n".to_owned();
+    scene.farm.add_machine(&bad).unwrap();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    assert_eq!(result(&scene, 2).0, Verdict::Stored(ResultStatus::Success));
+    agent.terminate().unwrap();
+    let lines = agent.lines();
+    let complaints = lines.iter().filter(|line| line.contains("a-bad-machine")).count();
+    assert_eq!(complaints, 1, "{lines:#?}");
+}
+
+/// W22: a task from a local repository is refused, and the refusal is sent.
+#[test]
+fn a_local_repository_is_refused() {
+    let scene = Scene::new(WELL, &[]).unwrap();
+    let mut package = Package::new("libfoo", "1.0.0", MACHINE);
+    package.repository = Some("/var/lib/packages/1".to_owned());
+    scene.controller.add(package);
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    assert_eq!(result(&scene, 1).0, Verdict::Stored(ResultStatus::Abort));
+    agent.terminate().unwrap();
+    assert_eq!(task_requests(&scene), 1, "the controller rests");
+}
+
+/// W29: a hypervisor that a signal from the host ended is no fault of the task: `interrupt`.
+#[test]
+fn a_killed_hypervisor_is_an_interrupt() {
+    let scene = Scene::new(SILENT, &["libfoo"]).unwrap();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    agent.wait_for_phase(LIMIT, "first-request", 2).unwrap();
+    let inventory = scene.farm.inventory().unwrap();
+    let processes = inventory.of_kind("process");
+    let hypervisor = processes.iter().find(|line| line.contains("/run/bbot-pretend")).unwrap();
+    let pid = hypervisor.split(' ').nth(1).unwrap();
+    let inside = scene.farm.inside();
+    assert!(inside.output(inside.command("kill").args(["-9", pid])).unwrap().status.success());
+    assert_eq!(result(&scene, 1).0, Verdict::PutBack);
+    agent.terminate().unwrap();
+}
+
+/// W21, W40: a request is made under the host lock, and SIGTERM ends it at once.
+#[test]
+fn a_silent_controller_is_left_on_sigterm() {
+    let scene = Scene::new(WELL, &[]).unwrap();
+    let address = (layout::BRIDGE_ADDRESS, 0);
+    let listener = scene.farm.inside().run(|| TcpListener::bind(address)).unwrap().unwrap();
+    let url = format!("http://{}/?build-task", listener.local_addr().unwrap());
+    let mut spec = scene.idle_agent(&[]);
+    spec.arguments.push(url.into());
+    let mut agent = Agent::start(&scene.farm, &spec).unwrap();
+    let (mut connection, _) = listener.accept().unwrap();
+    connection.read_exact(&mut [0; 5]).unwrap();
+    let lock = scene.farm.run().join("lock/bbot-agent-default.lock");
+    let lock = std::fs::File::open(lock).unwrap();
+    assert!(lock.try_lock().is_err(), "the host lock is free during the request");
+    assert!(agent.terminate().unwrap().success());
+    lock.try_lock().unwrap();
+}
+
+fn task_manifest() -> String {
+    format!(
+        ": 1\nname: libfoo\nversion: 1.0.0\nrepository-url: https://pkg.example.org/1/stable\n\
+         machine: {MACHINE}\ntarget: x86_64-linux-gnu\n"
+    )
 }

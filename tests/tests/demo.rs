@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
 
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use bbot_tests::farm::Traces;
 use bbot_tests::programs;
 
 /// The folder with machine, toolchain and packages: `$BBOT_FARM_IMAGE`, or made now.
@@ -49,4 +52,26 @@ fn the_demo_shows_what_it_promises() {
     for name in ["enumerate", "snapshot", "qemu_start", "first_request", "build"] {
         assert!(report["phases_ms"][name].as_f64().unwrap() > 0.0, "{name}");
     }
+}
+
+/// Ctrl-C while the guest boots: the demo fails, and its farm is gone with guest and all.
+#[test]
+fn an_interrupted_demo_leaves_nothing() {
+    let base = programs::scratch_base().unwrap();
+    let folder = tempfile::Builder::new().prefix("bbot-").tempdir_in(base).unwrap();
+    let mut demo = Command::new(programs::find("bbot-farm").unwrap());
+    demo.arg("demo").arg("--image").arg(image());
+    demo.arg("--report").arg(folder.path().join("report.json"));
+    let mut demo = demo.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut line_with = |word: &str| lines.find(|line| line.contains(word)).unwrap();
+    let farm = line_with(" farm ");
+    let scratch = PathBuf::from(farm.split_whitespace().last().unwrap());
+    assert!(scratch.is_dir(), "{farm}");
+    line_with(" qemu ");
+    let pid = rustix::process::Pid::from_child(&demo);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(demo.wait().unwrap().code(), Some(1));
+    let traces = Traces::new(scratch, BTreeSet::new());
+    assert_eq!(traces.remaining().unwrap(), [""; 0]);
 }

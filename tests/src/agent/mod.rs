@@ -1,7 +1,7 @@
 //! The real agent, run in a farm.
 
 mod phase;
-mod status;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use rustix::process::Signal;
 
 pub use phase::Phase;
-pub use status::wait_for_status;
+pub use watch::{wait_for_file, wait_for_status};
 
 use crate::farm::{Farm, Process};
 use crate::growing::Growing;

@@ -36,11 +36,18 @@ impl Face {
 
     /// Writes a line of its own.
     pub(super) fn line(&mut self, text: &str) -> io::Result<()> {
+        self.clear()?;
+        let mut out = io::stdout().lock();
+        writeln!(out, "{text}")?;
+        out.flush()
+    }
+
+    /// Takes the sign of life away.
+    pub(super) fn clear(&mut self) -> io::Result<()> {
         let mut out = io::stdout().lock();
         if std::mem::take(&mut self.drawn) {
             out.write_all(b"\r\x1b[K")?;
         }
-        writeln!(out, "{text}")?;
         out.flush()
     }
 

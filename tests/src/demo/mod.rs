@@ -62,6 +62,7 @@ pub fn demo(options: &DemoOptions) -> Result<()> {
     let farm = Farm::start()?;
     demo.step("farm", &farm.scratch().display().to_string())?;
     let outcome = demo.run(&farm, options, sender);
+    demo.face.clear()?;
     if options.keep {
         let (enter, remove) = farm.keep()?;
         demo.face.line(&format!("\nThe farm stays. To enter it:\n    {enter}"))?;

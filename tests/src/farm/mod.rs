@@ -48,7 +48,10 @@ impl Farm {
     /// Without root, or if a part of it cannot be made.
     pub fn start() -> Result<Farm> {
         if !nix::unistd::geteuid().is_root() {
-            bail!("a farm needs root: it mounts a volume and makes namespaces");
+            bail!(
+                "a farm needs root: it mounts a btrfs volume from a file, and makes namespaces \
+                 with a bridge and taps; run this again as root"
+            );
         }
         let base = crate::programs::scratch_base()?;
         let mut holder = Command::new(crate::programs::find("bbot-farm")?)

@@ -164,7 +164,11 @@ fn bootstrap_manifest(version: &str) -> String {
     ": 1\n".to_owned() + &["bbot", "libbbot", "libbpkg", "libbutl"].map(package).concat()
 }
 
-fn lz4_frame(content: &[u8]) -> Result<Vec<u8>> {
+/// An LZ4 frame with a checksum of the content, as workers send their results.
+///
+/// # Errors
+/// If there is not enough memory.
+pub fn lz4_frame(content: &[u8]) -> Result<Vec<u8>> {
     let mut encoder = lz4::EncoderBuilder::new()
         .checksum(lz4::ContentChecksum::ChecksumEnabled)
         .build(Vec::new())?;
