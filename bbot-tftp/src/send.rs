@@ -97,7 +97,9 @@ impl SendTransfer {
     /// Takes a round trip into account that was measured before the transfer began.
     #[must_use]
     pub fn with_round_trip(mut self, trip: Option<Duration>) -> Self {
-        trip.into_iter().for_each(|trip| self.timing.sample(trip));
+        if let Some(trip) = trip {
+            self.timing.sample(trip);
+        }
         self
     }
 
