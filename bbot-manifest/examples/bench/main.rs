@@ -1,10 +1,10 @@
 //! Measures how fast manifests are parsed and written, beside how fast that could be at all.
 //!
-//! `cargo run -p bbot-manifest --release --example bench -- [--json FILE] [--rounds N] [--scaling]`
+//! `cargo run -p bbot-manifest --release --example bench -- [--json FILE] [--rounds N] [--only CASE] [--scaling]`
 //!
 //! The *limit* is to find all newlines (memchr) and then to check the UTF-8, of the same bytes in
 //! the same run. All cases are measured in turn, round after round; the medians count.
-//! `--scaling` shows instead how time and memory grow with the input.
+//! `--only parse/logs` runs that case and the limit, for a profiler. `--scaling` shows instead how time and memory grow with the input.
 
 mod cases;
 mod inputs;
@@ -21,16 +21,18 @@ use cases::Row;
 struct Options {
     json: Option<String>,
     rounds: usize,
+    only: Option<String>,
     scaling: bool,
 }
 
 fn options() -> Option<Options> {
-    let mut options = Options { json: None, rounds: 7, scaling: false };
+    let mut options = Options { json: None, rounds: 7, only: None, scaling: false };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--json" => options.json = Some(arguments.next()?),
             "--rounds" => options.rounds = arguments.next()?.parse().ok()?,
+            "--only" => options.only = Some(arguments.next()?),
             "--scaling" => options.scaling = true,
             _ => return None,
         }
@@ -39,7 +41,8 @@ fn options() -> Option<Options> {
 }
 
 fn main() -> ExitCode {
-    let usage = || io::Error::other("usage: bench [--json FILE] [--rounds N] [--scaling]");
+    let usage =
+        || io::Error::other("usage: bench [--json FILE] [--rounds N] [--only CASE] [--scaling]");
     let result = options().ok_or_else(usage).and_then(|options| run(&options));
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -58,7 +61,7 @@ fn run(options: &Options) -> io::Result<()> {
     }
     let mut rows = Vec::new();
     for input in [inputs::small(64 << 20), inputs::logs(8, 1 << 20)] {
-        rows.extend(cases::measure(&input, options.rounds));
+        rows.extend(cases::measure(&input, options.rounds, options.only.as_deref()));
     }
     writeln!(out, "{:24} {:>10} {:>9}", "case", "MB/s", "of limit")?;
     for Row { case, mb_per_s, of_limit } in &rows {

@@ -1,6 +1,8 @@
 //! Deserializes a list of manifests, and each of them.
 
-use serde::de::value::CowStrDeserializer;
+use std::borrow::Cow;
+
+use serde::de::value::{BorrowedStrDeserializer, CowStrDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
@@ -48,10 +50,13 @@ impl<'de, S: Source<'de>> Deserializer<'de> for Stream<'_, '_, S> {
         visitor.visit_seq(Elements { manifests: self.0, all: false })
     }
 
+    /// Also what a struct with a flattened map asks for.
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        let Record { groups, end_at } = self.0.next_record()?;
-        let pairs = Pairs { groups: groups.into_iter(), value: None };
-        visitor.visit_map(pairs).map_err(|error| error.or_at(end_at))
+        let record = self.0.next_record()?;
+        let place = |group: &Group<'de>| (group.first.name.clone(), group.first.value_at);
+        let places: Vec<_> = record.groups.iter().map(place).collect();
+        let end_at = record.end_at;
+        visit(record, visitor).map_err(|error| locate(error, &places).or_at(end_at))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -60,12 +65,31 @@ impl<'de, S: Source<'de>> Deserializer<'de> for Stream<'_, '_, S> {
         _fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        self.deserialize_map(visitor)
+        let record = self.0.next_record()?;
+        let end_at = record.end_at;
+        visit(record, visitor).map_err(|error| error.or_at(end_at))
     }
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
         unit unit_struct seq enum identifier ignored_any
+    }
+}
+
+fn visit<'de, V: Visitor<'de>>(record: Record<'de>, visitor: V) -> Result<V::Value, Error> {
+    visitor.visit_map(Pairs { groups: record.groups.into_iter(), value: None })
+}
+
+/// Gives an error about a value of a flattened map the value's position.
+fn locate(error: Error, places: &[(Cow<'_, str>, Position)]) -> Error {
+    let message = error.message();
+    let named = |name: &str| {
+        let rest = message.strip_prefix("invalid ").and_then(|rest| rest.strip_prefix(name));
+        rest.is_some_and(|rest| rest.starts_with(": "))
+    };
+    match places.iter().find(|(name, _)| named(name)) {
+        Some(&(_, at)) => error.or_at(at),
+        None => error,
     }
 }
 
@@ -140,9 +164,7 @@ impl<'de> MapAccess<'de> for Pairs<'de> {
         let name = group.first.name.clone();
         self.value = Some(group);
         let key: Result<_, Error> = match name {
-            std::borrow::Cow::Borrowed(name) => {
-                seed.deserialize(serde::de::value::BorrowedStrDeserializer::new(name))
-            }
+            Cow::Borrowed(name) => seed.deserialize(BorrowedStrDeserializer::new(name)),
             name => seed.deserialize(CowStrDeserializer::new(name)),
         };
         key.map(Some).map_err(|error| error.or_at(at))

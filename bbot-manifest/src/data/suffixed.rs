@@ -124,9 +124,13 @@ impl<'de, S: Suffix, T: Deserialize<'de>> Visitor<'de> for Names<S, T> {
             match name.strip_suffix(S::SUFFIX) {
                 Some(key) if !key.is_empty() => {
                     let value = map.next_value();
-                    // A flattened map is read after the manifest, when nobody else knows the name.
-                    let value = value
-                        .map_err(|error| A::Error::custom(format_args!("invalid {name}: {error}")));
+                    // A flattened map is read after the manifest: who reads that finds the place
+                    // by the name.
+                    let value = value.map_err(|error| {
+                        let message = error.to_string();
+                        let message = message.strip_prefix("error: ").unwrap_or(&message);
+                        A::Error::custom(format_args!("invalid {name}: {message}"))
+                    });
                     entries.push((key.to_owned(), value?));
                 }
                 _ => {

@@ -1,0 +1,9 @@
+//! `cargo fuzz run parse fuzz/corpus/parse tests/corpus/parse`, in the folder of the crate.
+#![no_main]
+
+// The other targets have the other checks.
+#[allow(dead_code)]
+#[path = "../../tests/corpus/checks.rs"]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| checks::parse(data));

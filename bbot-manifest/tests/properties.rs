@@ -1,0 +1,164 @@
+//! What holds for all inputs, tried with random ones.
+
+use std::cmp::Ordering;
+
+use bbot_manifest::{
+    PackageConstraint, PackageVersion, PackageVersionForms, StandardConstraint, StandardVersion,
+    StandardVersionForms, merge_comment, split_comment,
+};
+use proptest::prelude::*;
+
+#[path = "corpus/checks.rs"]
+mod checks;
+
+/// Texts made of what matters to the parser.
+fn manifest_like() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        4 => Just(&b"\n"[..]),
+        3 => Just(&b"\\"[..]),
+        1 => Just(&b"\\\n"[..]),
+        1 => Just(&b"\r"[..]),
+        1 => Just(&b"\r\n"[..]),
+        2 => Just(&b":"[..]),
+        1 => Just(&b": 1\n"[..]),
+        2 => Just(&b" "[..]),
+        1 => Just(&b"\t"[..]),
+        1 => Just(&b"#"[..]),
+        3 => Just(&b"a"[..]),
+        2 => Just(&b"name: value\n"[..]),
+        1 => Just(&b"log:\n\\\n"[..]),
+        1 => Just("\u{e9}\u{20ac}\u{1f600}".as_bytes()),
+        1 => Just(&b"\xe2\x82"[..]),
+        1 => Just(&b"\x07"[..]),
+        1 => Just("\u{200b}".as_bytes()),
+    ];
+    let body = prop::collection::vec(piece, 0..40);
+    (any::<bool>(), body).prop_map(|(start, pieces)| {
+        let start: &[u8] = if start { b": 1\n" } else { b"" };
+        [start, &pieces.concat()].concat()
+    })
+}
+
+/// Texts that fit in a value, often long enough to be broken.
+fn value() -> impl Strategy<Value = String> {
+    let word = prop_oneof!["[a-z\\\\;: #]{0,30}", "[ \t\\\\\n\r]{0,4}", "[x\u{e9}\u{4e2d}]{0,90}"];
+    prop::collection::vec(word, 0..8).prop_map(|words| words.concat())
+}
+
+fn standard_version() -> impl Strategy<Value = StandardVersion> {
+    let part = prop_oneof![0..3_u32, 99_998..100_000_u32];
+    let pre =
+        prop_oneof!["", "-", "-[ab]\\.[1-3]", "-[ab]\\.[0-2]\\.([1-3]|z)", "-a\\.1\\.2\\.[a-c]"];
+    let revision = prop_oneof!["", "\\+[1-3]"];
+    ("", part.clone(), part.clone(), part, pre, revision).prop_filter_map(
+        "not a version",
+        |(epoch, a, b, c, pre, revision)| {
+            let text = format!("{epoch}{a}.{b}.{c}{pre}{revision}");
+            StandardVersion::parse(&text, StandardVersionForms::ALL).ok()
+        },
+    )
+}
+
+fn final_version() -> impl Strategy<Value = StandardVersion> {
+    standard_version().prop_filter("a snapshot", |version| !version.is_snapshot())
+}
+
+fn package_version() -> impl Strategy<Value = PackageVersion> {
+    "(\\+[0-2]-)?[0-2a-bA]{1,2}(\\.[0-2a]{1,2}){0,2}(-([0-1a]{1,2}(\\.[0-1])?)?)?(\\+[0-2])?(#[0-2])?"
+        .prop_filter_map("not a version", |text| {
+            let forms = PackageVersionForms { fold_zero_revision: false, iteration: true };
+            PackageVersion::parse(&text, forms).ok()
+        })
+}
+
+fn check_order<T: Ord + std::hash::Hash>(a: &T, b: &T, c: &T) {
+    assert_eq!(a.cmp(a), Ordering::Equal);
+    assert_eq!(a.cmp(b), b.cmp(a).reverse());
+    assert_eq!(a == b, a.cmp(b).is_eq());
+    if a <= b && b <= c {
+        assert!(a <= c);
+    }
+    if a == b {
+        assert_eq!(a.cmp(c), b.cmp(c));
+        let hash = |value: &T| {
+            use std::hash::BuildHasher;
+            std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default().hash_one(value)
+        };
+        assert_eq!(hash(a), hash(b));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn both_parsers_see_the_same_and_it_can_be_written(text in manifest_like()) {
+        checks::parse(&text);
+    }
+
+    #[test]
+    fn written_pairs_are_read_again(pairs in prop::collection::vec(("[a-z\u{e9}]{1,45}", value()), 0..4)) {
+        let fields: Vec<_> = pairs.iter().map(|(name, value)| format!("{name}\0{value}")).collect();
+        checks::serialize(fields.join("\0").as_bytes());
+    }
+
+    #[test]
+    fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+        checks::parse(&bytes);
+        checks::serialize(&bytes);
+        checks::values(&bytes);
+        checks::manifests(&bytes);
+    }
+
+    #[test]
+    fn value_like_texts_are_survived(text in "[(\\[~^<>=$ ]{0,3}[0-9a-z.+*?/:@#%-]{0,12}[ )\\]0-9.a-z\"']{0,8}") {
+        checks::values(text.as_bytes());
+    }
+
+    #[test]
+    fn comments_are_split_again(value in value(), comment in value()) {
+        let (value, comment) = (value.replace('\r', ""), comment.replace('\r', ""));
+        let one_line = !value.contains('\n') && !comment.contains('\n');
+        let expected = match one_line {
+            true => (value.trim_end_matches([' ', '\t']), comment.trim_start_matches([' ', '\t'])),
+            false => (value.as_str(), comment.as_str()),
+        };
+        let split = split_comment(&merge_comment(&value, &comment));
+        prop_assert_eq!((split.0.as_str(), split.1.as_str()), expected);
+    }
+
+    #[test]
+    fn standard_versions_are_ordered(a in standard_version(), b in standard_version(), c in standard_version()) {
+        check_order(&a, &b, &c);
+        let again = StandardVersion::parse(&a.to_string(), StandardVersionForms::ALL).unwrap();
+        prop_assert_eq!(again, a);
+    }
+
+    #[test]
+    fn package_versions_are_ordered(a in package_version(), b in package_version(), c in package_version()) {
+        check_order(&a, &b, &c);
+        let forms = PackageVersionForms { fold_zero_revision: false, iteration: true };
+        prop_assert_eq!(PackageVersion::parse(&a.to_string(), forms).unwrap(), a);
+    }
+
+    /// A version sorts in one way whether it is read as a standard or as a package version.
+    #[test]
+    fn both_kinds_of_version_agree(a in final_version(), b in final_version()) {
+        let package = |v: &StandardVersion| v.to_string().parse::<PackageVersion>().unwrap();
+        prop_assert_eq!(package(&a).cmp(&package(&b)), a.cmp(&b));
+    }
+
+    #[test]
+    fn a_range_holds_what_is_between_its_ends(a in standard_version(), b in standard_version(), probe in standard_version()) {
+        let text = format!("[{a} {b})");
+        if let Ok(range) = text.parse::<StandardConstraint>() {
+            prop_assert_eq!(range.is_satisfied_by(&probe), a <= probe && probe < b);
+            let again: StandardConstraint = range.to_string().parse().unwrap();
+            prop_assert_eq!(again, range);
+        }
+        if let Ok(range) = text.parse::<PackageConstraint>() {
+            let again: PackageConstraint = range.to_string().parse().unwrap();
+            prop_assert_eq!(again, range);
+        }
+    }
+}

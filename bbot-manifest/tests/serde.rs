@@ -1,0 +1,184 @@
+//! The serde data format.
+
+use std::collections::BTreeMap;
+use std::io::BufReader;
+
+use bbot_manifest::{
+    Lines, PackageName, PackageVersion, ResultStatus, StandardVersion, Suffix, Suffixed,
+    from_reader, from_str, to_string, to_string_with,
+};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Package {
+    name: PackageName,
+    version: PackageVersion,
+    build_count: Option<u32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    depends: Vec<String>,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Kind {
+    HeaderOnly,
+    Compiled,
+}
+
+const PACKAGE: &str = "name: libhello\nversion: 1.2.3\nbuild-count: 3\ndepends: a\ndepends: b\n\
+    kind: header-only\n";
+
+#[track_caller]
+fn round_trip<T>(text: &str) -> T
+where
+    T: Serialize + for<'de> Deserialize<'de> + PartialEq + std::fmt::Debug,
+{
+    let value: T = from_str(text).unwrap();
+    assert_eq!(to_string(&value).unwrap(), text);
+    let read: T = from_reader(BufReader::with_capacity(3, text.as_bytes())).unwrap();
+    assert_eq!(read, value);
+    value
+}
+
+#[track_caller]
+fn check_error<'de, T: Deserialize<'de>>(text: &'de str, expected: &str) {
+    assert_eq!(from_str::<T>(text).err().expect("an error").to_string(), expected);
+}
+
+#[test]
+fn a_struct_is_a_manifest() {
+    let package: Package = round_trip(&format!(": 1\n{PACKAGE}"));
+    assert_eq!(package.depends, ["a", "b"]);
+    assert_eq!(package.kind, Kind::HeaderOnly);
+    let short: Package = from_str(": 1\nname: libhello\nversion: 1\nkind: compiled\n").unwrap();
+    assert_eq!((short.build_count, short.depends.len()), (None, 0));
+}
+
+#[test]
+fn a_vec_is_a_list_of_manifests() {
+    let list: Vec<Package> = round_trip(&format!(": 1\n{PACKAGE}:\n{PACKAGE}"));
+    assert_eq!(list.len(), 2);
+    assert_eq!(round_trip::<Vec<Package>>(""), []);
+}
+
+#[test]
+fn a_tuple_is_a_list_of_different_manifests() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Head {
+        agent: String,
+    }
+    type List = (Head, Option<Head>, Vec<Package>);
+    let text = format!(": 1\nagent: a\n:\nagent: b\n:\n{PACKAGE}:\n{PACKAGE}");
+    let (first, second, packages): List = round_trip(&text);
+    assert_eq!((first.agent.as_str(), packages.len()), ("a", 2));
+    assert_eq!(second.unwrap().agent, "b");
+    let (_, second, packages): List = round_trip(": 1\nagent: a\n");
+    assert_eq!((second, packages.len()), (None, 0));
+}
+
+#[test]
+fn an_untagged_enum_is_a_list_of_different_manifests() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Any {
+        Package(Box<Package>),
+        Other(BTreeMap<String, String>),
+    }
+    let list: Vec<Any> =
+        from_str(&format!(": 1\na: 1\n:\n{}", PACKAGE.replace("build-count: 3\n", ""))).unwrap();
+    assert!(matches!(list[..], [Any::Other(_), Any::Package(_)]), "{list:?}");
+}
+
+struct Status;
+
+impl Suffix for Status {
+    const SUFFIX: &'static str = "-status";
+}
+
+struct Version;
+
+impl Suffix for Version {
+    const SUFFIX: &'static str = "-version";
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Report {
+    status: ResultStatus,
+    #[serde(flatten)]
+    statuses: Suffixed<Status, ResultStatus>,
+    #[serde(flatten)]
+    versions: Suffixed<Version, StandardVersion>,
+}
+
+#[test]
+fn suffixed_names_are_flattened_maps() {
+    let report: Report = round_trip(
+        ": 1\nstatus: error\nupdate-status: success\na-status: error\nbbot-version: 0.16.0\n",
+    );
+    assert_eq!(report.statuses[0], ("update".to_owned(), ResultStatus::Success));
+    assert_eq!(report.versions.len(), 1);
+    check_error::<Report>(
+        ": 1\nstatus: error\nupdate-status: fine\n",
+        "3:16: error: invalid update-status: result status expected",
+    );
+}
+
+#[test]
+fn errors_name_the_value_and_its_place() {
+    let with = |line: &str| format!(": 1\n{PACKAGE}{line}");
+    let text = PACKAGE.replace("1.2.3", "1..2");
+    check_error::<Package>(
+        &format!(": 1\n{text}"),
+        "3:10: error: invalid version: unexpected '.' character position",
+    );
+    check_error::<Package>(&with("odd: 1\n"), "8:1: error: unknown name 'odd' in manifest");
+    check_error::<Package>(&with("name: x\n"), "8:1: error: name redefinition");
+    check_error::<Package>(": 1\nname: libhello\n", "3:1: error: no version specified");
+    let text = PACKAGE.replace("count: 3", "count: x");
+    check_error::<Package>(
+        &format!(": 1\n{text}"),
+        "4:14: error: invalid build-count: number expected",
+    );
+    check_error::<Package>("", "1:1: error: start of manifest expected");
+    check_error::<Package>(&with(":\n"), "8:1: error: single manifest expected");
+    check_error::<Package>(": 1\nname\n", "2:5: error: ':' expected after name");
+}
+
+#[test]
+fn what_is_not_a_manifest_cannot_be_written() {
+    let error = |result: Result<String, bbot_manifest::Error>| result.unwrap_err().message();
+    assert!(error(to_string("text")).contains("struct, map, or list"));
+    let nested = BTreeMap::from([("a", BTreeMap::from([("b", 1)]))]);
+    assert_eq!(
+        error(to_string(&nested)),
+        "invalid a: text, number, or list of them expected for a value"
+    );
+    assert!(error(to_string(&BTreeMap::from([("", "1")]))).contains("value without a name"));
+    assert_eq!(error(to_string(&BTreeMap::from([("a b", 1)]))), "name contains whitespace");
+    let long = "x ".repeat(60) + "x";
+    let text = to_string_with(&BTreeMap::from([("a", &long)]), Lines::Long).unwrap();
+    assert_eq!(text, format!(": 1\na: {long}\n"));
+}
+
+#[test]
+fn values_of_all_simple_types_are_read_and_written() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct All {
+        flag: bool,
+        letter: char,
+        small: i8,
+        large: u128,
+        real: f64,
+        nothing: (),
+        pair: (u8, u8),
+        wrapped: Wrapped,
+    }
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Wrapped(String);
+    round_trip::<All>(
+        ": 1\nflag: true\nletter: x\nsmall: -3\nlarge: 340282366920938463463374607431768211455\n\
+         real: 0.5\nnothing:\npair: 1\npair: 2\nwrapped: w\n",
+    );
+}
