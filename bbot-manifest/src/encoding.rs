@@ -162,7 +162,8 @@ fn is_plain(bytes: &[u8]) -> bool {
     let mut other = 0;
     for &byte in bytes {
         let graphic = byte.wrapping_sub(0x20) < 0x5f;
-        other |= u8::from(!graphic & (byte != b'\n') & (byte != b'\t') & (byte != b'\r'));
+        let space = u8::from(byte == b'\n') | u8::from(byte == b'\t') | u8::from(byte == b'\r');
+        other |= u8::from(!graphic) & !space;
     }
     other == 0
 }

@@ -12,6 +12,7 @@ use crate::value_error::ValueError;
 ///
 /// Its text is `NAME:LINE:COLUMN: error: MESSAGE`, without the parts that are not known.
 #[derive(Debug)]
+#[expect(clippy::error_impl_error, reason = "the crate's one error, read as bbot_manifest::Error")]
 pub struct Error(Box<Inner>);
 
 #[derive(Debug)]

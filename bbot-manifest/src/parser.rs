@@ -156,6 +156,9 @@ impl<'a> Iterator for Parser<'a> {
         if let Some(line) = self.sequence.next_line(checked) {
             return Some(Ok(line.resolve(checked)));
         }
+        if let Some(mark) = self.sequence.next_mark(checked) {
+            return Some(Ok(mark));
+        }
         self.step().transpose()
     }
 }

@@ -266,7 +266,7 @@ impl Scanner {
             scan += 1;
         }
         self.state = State::Name { scan };
-        self.check(Limit::Name, self.limits.name, scan - self.pos, self.at)?;
+        check(Limit::Name, self.limits.name, scan - self.pos, self.at)?;
         if scan == bytes.len() {
             self.at_end(w, Part::ManifestName)?;
         }
@@ -354,14 +354,14 @@ impl Scanner {
                 value.scan = line_end;
                 self.state = State::Simple { name_end, value };
                 let at = self.value_at(w, name_end, value.start);
-                self.check(Limit::Value, self.limits.value, so_far, at)?;
+                check(Limit::Value, self.limits.value, so_far, at)?;
                 self.at_end(w, Part::ManifestValue)?;
             }
             let content = &bytes[value.line..line_end];
             let backslash = content.last() == Some(&b'\\');
             let continued = backslash && !content.ends_with(b"\\\\");
-            value.broken |= backslash;
             if continued && found.is_some() {
+                value.broken = true;
                 value.line = newline_end(bytes, line_end);
                 value.scan = value.line;
                 value.lines += 1;
@@ -390,13 +390,17 @@ impl Scanner {
     ) -> Result<RawPair, Stop> {
         let bytes = w.bytes();
         let value_at = self.value_at(w, name_end, value.start);
-        self.check(Limit::Value, self.limits.value, value.len(), value_at)?;
+        check(Limit::Value, self.limits.value, value.len(), value_at)?;
         let (end, at) = if value.end < bytes.len() {
             (newline_end(bytes, value.end), self.at.down(lines + 1))
         } else {
             (value.end, value_at.after(&w.text[value.clone()]))
         };
         if form == Form::Plain {
+            // The last backslash of a line goes; the value is still one piece of the text.
+            if bytes[value.clone()].last() == Some(&b'\\') {
+                value.end -= 1;
+            }
             while value.end > value.start && matches!(bytes[value.end - 1], b' ' | b'\t') {
                 value.end -= 1;
             }
@@ -454,7 +458,7 @@ impl Scanner {
     ) -> Result<(), Stop> {
         self.state = State::Multi { name_end, value };
         let at = self.at.down(value.lead_lines);
-        self.check(Limit::Value, self.limits.value, w.text.len() - value.start, at)?;
+        check(Limit::Value, self.limits.value, w.text.len() - value.start, at)?;
         self.at_end(w, Part::ManifestValue)
     }
 
@@ -472,7 +476,7 @@ impl Scanner {
         } else {
             self.at.after(&w.text[self.pos..])
         };
-        self.check(Limit::Value, self.limits.value, text.len(), value_at)?;
+        check(Limit::Value, self.limits.value, text.len(), value_at)?;
         let (end, at) = match mark {
             Some(mark) if mark + 1 < bytes.len() => {
                 let lines = count_newlines(&bytes[text.clone()]) + 1;
@@ -519,13 +523,6 @@ impl Scanner {
         self.at.right(count(name) + between)
     }
 
-    fn check(&self, limit: Limit, maximum: u64, length: usize, at: Position) -> Result<(), Stop> {
-        if length as u64 <= maximum {
-            return Ok(());
-        }
-        Err(Error::at(at, ErrorKind::Limit { limit, maximum }).into())
-    }
-
     /// Looks at the text at `offset`. An encoding error there is one in `part`.
     fn peek(&self, w: Window<'_>, offset: usize, part: Part) -> Result<Peek, Stop> {
         match w.bytes().get(offset) {
@@ -556,6 +553,14 @@ impl Scanner {
     fn fail(&self, w: Window<'_>, offset: usize, kind: ErrorKind) -> Stop {
         Stop::Fail(Error::at(self.at.after(&w.text[self.pos..offset]), kind))
     }
+}
+
+/// Checks that something that stands at `at` is not longer than it may be.
+fn check(limit: Limit, maximum: u64, length: usize, at: Position) -> Result<(), Stop> {
+    if length as u64 <= maximum {
+        return Ok(());
+    }
+    Err(Error::at(at, ErrorKind::Limit { limit, maximum }).into())
 }
 
 fn skip_spaces(bytes: &[u8], mut offset: usize) -> usize {

@@ -79,6 +79,24 @@ impl Sequence {
         if matches!(self.stage, Stage::Inside) { self.scanner.next_line(text) } else { None }
     }
 
+    /// Takes the next end or start of a manifest if it is a usual one.
+    #[inline]
+    pub(crate) fn next_mark(&mut self, text: &str) -> Option<Event<'static>> {
+        match self.stage {
+            Stage::Inside if self.manifests < self.scanner.limits().manifests => {
+                let at = self.scanner.next_bare_start(text)?;
+                self.manifests += 1;
+                self.stage = Stage::Start { name_at: at, value_at: at.right(1) };
+                Some(Event::End { at })
+            }
+            Stage::Start { name_at, value_at } => {
+                self.stage = Stage::Inside;
+                Some(Event::Start { name_at, value_at })
+            }
+            _ => None,
+        }
+    }
+
     /// Returns the next step; `None` after the last one and after an error.
     pub(crate) fn next_event(&mut self, w: Window<'_>) -> Result<Option<RawEvent>, Stop> {
         let event = match self.stage {
@@ -117,11 +135,6 @@ impl Sequence {
     }
 
     fn inside(&mut self, w: Window<'_>) -> Result<RawEvent, Stop> {
-        if let Some(name_at) = self.scanner.next_bare_start(w.text) {
-            self.count(name_at)?;
-            self.stage = Stage::Start { name_at, value_at: name_at.right(1) };
-            return Ok(RawEvent::End { at: name_at });
-        }
         let Some(pair) = self.scanner.next_pair(w)? else {
             self.stage = Stage::Ended;
             return Ok(RawEvent::End { at: self.scanner.position() });

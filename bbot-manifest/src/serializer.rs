@@ -193,6 +193,11 @@ impl<W: Write> Serializer<W> {
 /// The last column at which a simple value may start, from 0.
 const SIMPLE_START_MAX: usize = 39;
 
+/// Returns what a serializer has written to a buffer as a text.
+pub(crate) fn text(written: Vec<u8>) -> String {
+    String::from_utf8(written).expect("a serializer writes checked text only")
+}
+
 /// Whether a pair is a short line of ASCII: one that needs neither escapes nor breaks.
 fn is_usual(name: &[u8], value: &[u8]) -> bool {
     let ends = [value.first(), value.last()];

@@ -78,6 +78,9 @@ impl<R: BufRead> StreamParser<R> {
         if let Some(line) = self.sequence.next_line(&self.intake.text) {
             return Ok(Some(line.resolve(&self.intake.text)));
         }
+        if let Some(mark) = self.sequence.next_mark(&self.intake.text) {
+            return Ok(Some(mark));
+        }
         self.step()
     }
 

@@ -65,8 +65,7 @@ fn unfold_multi(text: &str, ended: bool) -> String {
     let mut copied = 0;
     // The last newline of the text belongs to the value's end mark.
     let mut cut_newline = ended;
-    let mut marks = memchr2_iter(b'\\', b'\r', bytes);
-    while let Some(mark) = marks.next() {
+    for mark in memchr2_iter(b'\\', b'\r', bytes) {
         if mark < copied {
             continue;
         }

@@ -1,4 +1,5 @@
 //! Replays what the fuzz targets have found interesting.
+#![allow(clippy::unwrap_used, reason = "all of this is test code, also outside of #[test]")]
 
 use std::path::Path;
 

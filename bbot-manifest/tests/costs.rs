@@ -1,4 +1,5 @@
 //! What parsing costs, whatever the input.
+#![allow(clippy::unwrap_used, reason = "all of this is test code, also outside of #[test]")]
 
 use std::io::{BufReader, Read};
 

@@ -1,4 +1,5 @@
 //! The typed manifests, from text and back.
+#![allow(clippy::unwrap_used, reason = "all of this is test code, also outside of #[test]")]
 
 use bbot_manifest::{
     AuxiliaryMachine, BootstrapManifest, BootstrappedMachine, ErrorKind, InteractiveMode, Lines,
@@ -178,13 +179,12 @@ fn a_result_has_statuses_before_logs() {
     assert_eq!(result.results[1].operation, "test-installed");
     assert_eq!(result.results[1].log, "line\n\nlast\n");
     assert!(result.status.is_bad());
-    type R = ResultManifest;
     let head = ": 1\nname: libhello\nversion: 1.2.3\n";
-    check_error::<R>(
+    check_error::<ResultManifest>(
         &format!("{head}update-status: error\n"),
         "test:4:1: error: status of an operation before that of the whole",
     );
-    check_error::<R>(
+    check_error::<ResultManifest>(
         &format!("{head}status: error\nupdate-log: x\n"),
         "test:5:1: error: log of an operation without its status before",
     );

@@ -1,4 +1,5 @@
 //! What holds for all inputs, tried with random ones.
+#![allow(clippy::unwrap_used, reason = "all of this is test code, also outside of #[test]")]
 
 use std::cmp::Ordering;
 
@@ -119,9 +120,11 @@ proptest! {
     fn comments_are_split_again(value in value(), comment in value()) {
         let (value, comment) = (value.replace('\r', ""), comment.replace('\r', ""));
         let one_line = !value.contains('\n') && !comment.contains('\n');
-        let expected = match one_line {
-            true => (value.trim_end_matches([' ', '\t']), comment.trim_start_matches([' ', '\t'])),
-            false => (value.as_str(), comment.as_str()),
+        let spaces = [' ', '\t'];
+        let expected = if one_line {
+            (value.trim_end_matches(spaces), comment.trim_start_matches(spaces))
+        } else {
+            (value.as_str(), comment.as_str())
         };
         let split = split_comment(&merge_comment(&value, &comment));
         prop_assert_eq!((split.0.as_str(), split.1.as_str()), expected);

@@ -1,4 +1,5 @@
 //! The serde data format.
+#![allow(clippy::unwrap_used, reason = "all of this is test code, also outside of #[test]")]
 
 use std::collections::BTreeMap;
 use std::io::BufReader;

@@ -1,4 +1,5 @@
 //! The public vectors: what the C++ implementation makes of thousands of inputs.
+#![allow(clippy::unwrap_used, reason = "all of this is test code, also outside of #[test]")]
 
 #[path = "../examples/vectors/constraints.rs"]
 mod constraints;

@@ -60,7 +60,12 @@ const OPERATIONS: [&str; 8] =
 pub(crate) fn small(size: usize) -> Input {
     let mut random = Lcg::new(1);
     // Some thousand different ones, again and again: enough to be varied, and quickly made.
-    let bodies: Vec<String> = (0..4096).map(|index| small_manifest(&mut random, index)).collect();
+    let mut body = |index| {
+        let mut text = String::new();
+        push_small_manifest(&mut random, index, &mut text).expect("a string takes everything");
+        text
+    };
+    let bodies: Vec<String> = (0..4096).map(&mut body).collect();
     let mut text = String::with_capacity(size + 1024);
     let mut start = ": 1\n";
     for body in bodies.iter().cycle() {
@@ -74,28 +79,27 @@ pub(crate) fn small(size: usize) -> Input {
     Input { name: "small", bytes: text.into_bytes() }
 }
 
-fn small_manifest(random: &mut Lcg, index: u64) -> String {
+fn push_small_manifest(random: &mut Lcg, index: u64, text: &mut String) -> std::fmt::Result {
     let name = format!("lib{}-{}", random.word(), random.word());
     let mut version = format!("{}.{}.{}", random.below(9), random.below(40), random.below(90));
     if random.below(4) == 0 {
         let (number, id) = (1 + random.below(9), random.below(1 << 31));
-        version += &format!("-a.{number}.{}.{id:08x}", 20_260_101 + index);
+        write!(version, "-a.{number}.{}.{id:08x}", 20_260_101 + index)?;
     }
-    let sum: String = (0..8).map(|_| format!("{:08x}", random.below(1 << 31))).collect();
-    let mut text = format!("name: {name}\nversion: {version}\nproject: {}\n", random.word());
-    let mut line = |name: &str, value: String| {
-        text.push_str(&format!("{name}: {value}\n"));
-    };
-    line("summary", format!("{} {} library for {}", random.word(), random.word(), random.word()));
-    line("license", random.pick(&["MIT", "Apache-2.0", "BSD-3-Clause", "Zlib"]).to_owned());
-    line("topics", format!("{}, {}, C++", random.word(), random.word()));
-    line("url", format!("https://example.org/{name}"));
-    line("email", format!("dev-{}@example.org", random.below(1000)));
-    line("depends", format!("* build2 >= 0.{}.0", 10 + random.below(9)));
-    line("requires", format!("c++{}", random.pick(&["11", "14", "17", "20"])));
-    line("location", format!("{}/{name}-{version}.tar.gz", random.word()));
-    line("sha256sum", sum);
-    text
+    writeln!(text, "name: {name}\nversion: {version}\nproject: {}", random.word())?;
+    let (a, b, c) = (random.word(), random.word(), random.word());
+    writeln!(text, "summary: {a} {b} library for {c}")?;
+    writeln!(text, "license: {}", random.pick(&["MIT", "Apache-2.0", "BSD-3-Clause", "Zlib"]))?;
+    writeln!(text, "topics: {}, {}, C++", random.word(), random.word())?;
+    writeln!(text, "url: https://example.org/{name}")?;
+    writeln!(text, "email: dev-{}@example.org", random.below(1000))?;
+    writeln!(text, "depends: * build2 >= 0.{}.0", 10 + random.below(9))?;
+    writeln!(text, "requires: c++{}", random.pick(&["11", "14", "17", "20"]))?;
+    writeln!(text, "location: {}/{name}-{version}.tar.gz", random.word())?;
+    text.push_str("sha256sum: ");
+    (0..8).try_for_each(|_| write!(text, "{:08x}", random.below(1 << 31)))?;
+    text.push('\n');
+    Ok(())
 }
 
 /// A result of a build: one manifest with long logs.
@@ -104,10 +108,10 @@ pub(crate) fn logs(count: usize, size: usize) -> Input {
     let mut text = String::from(": 1\nname: libhello\nversion: 1.2.3\nstatus: success\n");
     let operations = || OPERATIONS.iter().cycle().take(count);
     for operation in operations() {
-        text.push_str(&format!("{operation}-status: success\n"));
+        text.extend([operation, "-status: success\n"]);
     }
     for operation in operations() {
-        text.push_str(&format!("{operation}-log:\n\\\n"));
+        text.extend([operation, "-log:\n\\\n"]);
         push_log(&mut random, size, &mut text);
         text.push_str("\\\n");
     }

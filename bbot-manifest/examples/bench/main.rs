@@ -43,7 +43,12 @@ fn options() -> Option<Options> {
 fn main() -> ExitCode {
     let usage =
         || io::Error::other("usage: bench [--json FILE] [--rounds N] [--only CASE] [--scaling]");
-    let result = options().ok_or_else(usage).and_then(|options| run(&options));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let result = match arguments.split_first() {
+        // How `--scaling` calls itself.
+        Some((one, rest)) if one == "--one" => scaling::run_one(&mut io::stdout(), rest),
+        _ => options().ok_or_else(usage).and_then(|options| run(&options)),
+    };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {

@@ -1,9 +1,9 @@
 //! How time and memory grow with the input.
 
 use std::io::{self, BufReader, Read, Write};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Instant;
 
-use allocation_counter::AllocationInfo;
 use bbot_manifest::{Limits, Parser, StreamParser};
 
 use crate::inputs;
@@ -17,7 +17,7 @@ const INPUTS: [(&str, Make); 7] = [
     ("small", |size| inputs::small(size).bytes),
     ("logs", |size| inputs::logs(size / MIB, MIB).bytes),
     ("backslashes", |size| framed("a: ", "\\", size)),
-    ("backslash lines", |size| framed("a:\n\\\n", "\\\n \\x\\\n", size)),
+    ("backslash lines", |size| framed("a:\n\\\n", "x\\\n\\\\\n", size)),
     ("carriage returns", |size| framed("a: x\n", "\r", size)),
     ("one line", |size| framed("a: ", "x", size)),
     ("empty manifests", |size| framed("", ":\n", size)),
@@ -27,22 +27,20 @@ fn framed(begin: &str, repeated: &str, size: usize) -> Vec<u8> {
     format!(": 1\n{begin}{}", repeated.repeat(size / repeated.len())).into_bytes()
 }
 
-/// Prints, for each input at two sizes, time and peak memory, and how far they are proportional.
+/// Prints, for each input at two sizes, the times, and how far they are proportional; and the peak
+/// memory of a stream at three lengths.
 pub(crate) fn run(out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "{:18} {:>6} {:>13} {:>13}", "input", "MiB", "parse ms", "stream ms")?;
-    for (name, make) in INPUTS {
-        let mut before: Option<[Duration; 2]> = None;
-        for size in [10, 100] {
-            let bytes = make(size * MIB);
-            let times = [best(|| parse(&bytes)), best(|| stream(&bytes))];
-            write!(out, "{name:18} {size:>6}")?;
-            for (index, time) in times.iter().enumerate() {
-                let ms = time.as_secs_f64() * 1e3;
-                // 1 is what ten times the input should cost.
-                let growth = before.map(|b| time.as_secs_f64() / b[index].as_secs_f64() / 10.0);
-                match growth {
-                    Some(growth) => write!(out, " {ms:>7.1} x{growth:<4.2}")?,
-                    None => write!(out, " {ms:>7.1}      ")?,
+    writeln!(out, "{:18} {:>5} {:>15} {:>15}", "input", "MiB", "parse ms", "stream ms")?;
+    for (name, _) in INPUTS {
+        let mut before: Option<[f64; 2]> = None;
+        for mib in ["10", "100"] {
+            let times = [median_of_runs(name, mib, "parse")?, median_of_runs(name, mib, "stream")?];
+            write!(out, "{name:18} {mib:>5}")?;
+            for (index, ms) in times.iter().enumerate() {
+                match before {
+                    // 1 is what ten times the input should cost.
+                    Some(before) => write!(out, " {ms:>8.1} x{:<5.2}", ms / before[index] / 10.0)?,
+                    None => write!(out, " {ms:>8.1}       ")?,
                 }
             }
             writeln!(out)?;
@@ -50,28 +48,49 @@ pub(crate) fn run(out: &mut impl Write) -> io::Result<()> {
         }
     }
     for mib in [10, 100, 1000] {
-        let bytes = inputs::small(10 * MIB).bytes;
-        let (first, rest) = bytes.split_at(4);
-        let copies = mib / 10;
-        let info = peak(|| {
-            let mut reader: Box<dyn Read> = Box::new(first);
-            for _ in 0..copies {
-                reader = Box::new(reader.chain(rest).chain(&b":\n"[..]));
-            }
-            drain(BufReader::new(reader));
-        });
-        writeln!(out, "streaming {mib} MiB: peak {} KiB", info.bytes_max / 1024)?;
+        writeln!(out, "streaming {mib:>4} MiB: peak {} KiB", stream_peak(mib) / 1024)?;
     }
     Ok(())
 }
 
-fn best(mut run: impl FnMut()) -> Duration {
-    let time = |_| {
-        let start = Instant::now();
-        run();
-        start.elapsed()
-    };
-    (0..5).map(time).min().unwrap_or_default()
+/// Measures in processes of their own, so that none has memory left over from another run.
+fn median_of_runs(name: &str, mib: &str, parser: &str) -> io::Result<f64> {
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let arguments = ["--one", name, mib, parser];
+        let output = Command::new(std::env::current_exe()?).args(arguments).output()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let ms: f64 = text.trim().parse().map_err(io::Error::other)?;
+        times.push(ms);
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
+}
+
+/// Prints the milliseconds that one run takes: `arguments` are input, MiB and parser.
+pub(crate) fn run_one(out: &mut impl Write, arguments: &[String]) -> io::Result<()> {
+    let wrong = || io::Error::other("usage: bench --one INPUT MIB parse|stream");
+    let [name, mib, parser] = arguments else { return Err(wrong()) };
+    let (_, make) = INPUTS.iter().find(|(input, _)| input == name).ok_or_else(wrong)?;
+    let bytes = make(mib.parse::<usize>().map_err(io::Error::other)? * MIB);
+    let start = Instant::now();
+    match parser.as_str() {
+        "parse" => parse(&bytes),
+        "stream" => drain(BufReader::with_capacity(64 << 10, &*bytes)),
+        _ => return Err(wrong()),
+    }
+    writeln!(out, "{}", start.elapsed().as_secs_f64() * 1e3)
+}
+
+/// Returns the most memory that streaming so much has allocated at a time.
+fn stream_peak(mib: usize) -> u64 {
+    let bytes = inputs::small(10 * MIB).bytes;
+    let (first, rest) = bytes.split_at(": 1\n".len());
+    let mut reader: Box<dyn Read> = Box::new(first);
+    for _ in 0..mib / 10 {
+        reader = Box::new(reader.chain(rest).chain(&b":\n"[..]));
+    }
+    allocation_counter::measure(|| drain(BufReader::new(reader))).bytes_max
 }
 
 fn parse(bytes: &[u8]) {
@@ -80,17 +99,9 @@ fn parse(bytes: &[u8]) {
     }
 }
 
-fn stream(bytes: &[u8]) {
-    drain(BufReader::with_capacity(64 << 10, bytes));
-}
-
 fn drain(reader: impl io::BufRead) {
     let mut parser = StreamParser::new(reader).with_limits(Limits::NONE);
     while let Some(event) = parser.next_event().expect("the input is a manifest") {
         std::hint::black_box(&event);
     }
-}
-
-fn peak(run: impl FnOnce()) -> AllocationInfo {
-    allocation_counter::measure(run)
 }

@@ -145,19 +145,29 @@ impl<'s, S> Manifests<'s, S> {
 
 /// Brings together the values of each name.
 fn group(entries: Vec<Entry<'_>>) -> Vec<Group<'_>> {
-    // Sorted by name to find those that are there again, and then back, so that the time does not
-    // grow with the square of their number.
-    let mut sorted: Vec<_> = entries.into_iter().enumerate().collect();
-    sorted.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
-    let mut groups: Vec<(usize, Group<'_>)> = Vec::with_capacity(sorted.len());
-    for (index, entry) in sorted {
-        match groups.last_mut() {
-            Some((_, group)) if group.first.name == entry.name => group.others.push(entry),
-            _ => groups.push((index, Group { first: entry, others: Vec::new() })),
+    // Sorted by name to find those that are there again, so that the time does not grow with the
+    // square of their number.
+    let mut order: Vec<usize> = (0..entries.len()).collect();
+    order.sort_by(|&a, &b| entries[a].name.cmp(&entries[b].name));
+    // For each entry the first one with the same name.
+    let mut first: Vec<usize> = (0..entries.len()).collect();
+    for pair in order.windows(2) {
+        if entries[pair[0]].name == entries[pair[1]].name {
+            first[pair[1]] = first[pair[0]];
         }
     }
-    groups.sort_by_key(|&(index, _)| index);
-    groups.into_iter().map(|(_, group)| group).collect()
+    let mut groups: Vec<Group<'_>> = Vec::with_capacity(entries.len());
+    // Where the group of an entry is, for those that start one.
+    let mut places = first.clone();
+    for (index, entry) in entries.into_iter().enumerate() {
+        if first[index] == index {
+            places[index] = groups.len();
+            groups.push(Group { first: entry, others: Vec::new() });
+        } else {
+            groups[places[first[index]]].others.push(entry);
+        }
+    }
+    groups
 }
 
 impl serde::de::Error for Error {

@@ -165,7 +165,7 @@ impl<'de> MapAccess<'de> for Pairs<'de> {
         self.value = Some(group);
         let key: Result<_, Error> = match name {
             Cow::Borrowed(name) => seed.deserialize(BorrowedStrDeserializer::new(name)),
-            name => seed.deserialize(CowStrDeserializer::new(name)),
+            name @ Cow::Owned(_) => seed.deserialize(CowStrDeserializer::new(name)),
         };
         key.map(Some).map_err(|error| error.or_at(at))
     }

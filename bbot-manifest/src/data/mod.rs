@@ -117,7 +117,7 @@ pub fn to_string<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
 pub fn to_string_with<T: Serialize + ?Sized>(value: &T, lines: Lines) -> Result<String, Error> {
     let mut bytes = Vec::new();
     to_writer_with(&mut bytes, value, lines)?;
-    Ok(String::from_utf8(bytes).expect("what a serializer writes is UTF-8"))
+    Ok(crate::serializer::text(bytes))
 }
 
 /// Serializes manifests to a writer; as [`to_string`].

@@ -157,7 +157,7 @@ impl<'de> Deserializer<'de> for Value<'de> {
     ) -> Result<V::Value, Error> {
         match self.single()? {
             Cow::Borrowed(text) => visitor.visit_enum(BorrowedStrDeserializer::new(text)),
-            text => visitor.visit_enum(CowStrDeserializer::new(text)),
+            text @ Cow::Owned(_) => visitor.visit_enum(CowStrDeserializer::new(text)),
         }
     }
 

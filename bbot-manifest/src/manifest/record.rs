@@ -186,8 +186,7 @@ impl Writer {
 
     /// Returns the text.
     pub(crate) fn finish(self) -> Result<String, Error> {
-        let bytes = self.serializer.finish()?;
-        Ok(String::from_utf8(bytes).expect("what a serializer writes is UTF-8"))
+        Ok(crate::serializer::text(self.serializer.finish()?))
     }
 }
 

@@ -230,7 +230,7 @@ impl Body for TaskManifest {
     fn write(&self, writer: &mut Writer) -> Result<(), Error> {
         writer.pair("name", &self.name)?;
         writer.pair("version", &self.version)?;
-        writer.pair("repository-url", &self.repository.url())?;
+        writer.pair("repository-url", self.repository.url())?;
         writer.pair("repository-type", self.repository.kind())?;
         writer.repeated("trust", &self.trust)?;
         writer.repeated("requires", &self.requires)?;

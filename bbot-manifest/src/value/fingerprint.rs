@@ -33,7 +33,13 @@ impl std::error::Error for Sha256FingerprintError {}
 impl Sha256Fingerprint {
     /// Returns the form without colons, in lower case.
     pub fn to_hex(self) -> String {
-        self.0.iter().map(|octet| format!("{octet:02x}")).collect()
+        let mut text = String::with_capacity(64);
+        for octet in self.0 {
+            for digit in [octet >> 4, octet & 0xf] {
+                text.extend(char::from_digit(u32::from(digit), 16));
+            }
+        }
+        text
     }
 }
 

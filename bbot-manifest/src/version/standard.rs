@@ -364,7 +364,8 @@ impl StandardVersion {
     pub fn project_with_revision(&self) -> String {
         let mut text = self.project();
         if self.revision != 0 {
-            text.push_str(&format!("+{}", self.revision));
+            text.push('+');
+            text.push_str(&self.revision.to_string());
         }
         text
     }

@@ -115,13 +115,11 @@ pub(crate) fn serialize(data: &[u8]) {
 fn shown_again<T: FromStr + Display + PartialEq + Debug>(text: &str) {
     let Ok(value) = text.parse::<T>() else { return };
     let shown = value.to_string();
-    match shown.parse::<T>() {
-        Ok(again) => {
-            assert_eq!(again, value, "{shown:?}");
-            assert_eq!(again.to_string(), shown);
-        }
-        Err(_) => panic!("{text:?} is shown as {shown:?}, which cannot be read"),
-    }
+    let Ok(again) = shown.parse::<T>() else {
+        panic!("{text:?} is shown as {shown:?}, which cannot be read");
+    };
+    assert_eq!(again, value, "{shown:?}");
+    assert_eq!(again.to_string(), shown);
 }
 
 /// What a value is shown as is read as the same value.
