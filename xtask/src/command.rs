@@ -3,6 +3,7 @@
 use std::env;
 use std::io::{self, BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use crate::failure::{Context as _, Failure, Outcome};
@@ -73,8 +74,10 @@ fn announce(command: &Command) {
     say(format_args!("{}", words.join(" ")));
 }
 
+/// The program's name: whole paths would hide the command line.
 fn name(command: &Command) -> String {
-    command.get_program().display().to_string()
+    let program = Path::new(command.get_program());
+    program.file_name().unwrap_or(program.as_os_str()).display().to_string()
 }
 
 fn ended(command: &Command, status: ExitStatus) -> Failure {
