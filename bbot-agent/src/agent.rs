@@ -29,6 +29,8 @@ pub(crate) struct Agent {
     pub(crate) signer: Option<Arc<Signer>>,
     /// Where results wait, and who hands them over; none if nothing is posted (`--fake-request`).
     pub(crate) reports: Option<Reports>,
+    /// Whether the last challenge could not be signed (W37).
+    pub(crate) cannot_sign: bool,
     /// What we tell of ourselves.
     pub(crate) status: Status,
     /// The machines that failed lately (W10).
@@ -63,11 +65,16 @@ impl Agent {
 
     /// Notes what came of posting a result.
     pub(crate) fn posted(&mut self, entry: EntryId, posting: Posting) {
+        // W37: no more work is taken that could not be answered for.
+        self.cannot_sign |= matches!(posting, Posting::Unsigned(_));
         let Some(reports) = &mut self.reports else { return };
         reports.poster.reported(&entry);
         match posting {
-            Posting::Taken => reports.rests.succeeded(&entry),
-            Posting::Kept(reason) => {
+            Posting::Taken => {
+                self.cannot_sign = false;
+                reports.rests.succeeded(&entry);
+            }
+            Posting::Kept(reason) | Posting::Unsigned(reason) => {
                 let place = reports.outbox.path(&entry).display().to_string();
                 let pause = reports.rests.failed(entry, Instant::now(), fastrand::f64());
                 diag::error(format_args!(

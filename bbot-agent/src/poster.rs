@@ -20,6 +20,8 @@ pub(crate) enum Posting {
     Taken,
     /// It could not be posted now and stays in the outbox.
     Kept(String),
+    /// Its challenge could not be signed; it stays in the outbox (W37).
+    Unsigned(String),
     /// It never will be taken; it is among the dead letters.
     Dead(String),
 }
@@ -91,6 +93,9 @@ fn deliver(means: &Means, id: &EntryId) -> Posting {
     let body = match outbox::result_request(&entry, means.signer.as_deref()) {
         Ok(body) => body,
         Err(error @ RequestError::TooLarge { .. }) => return bury(means, id, &chain(error)),
+        Err(error @ (RequestError::Sign { .. } | RequestError::Key { .. })) => {
+            return Posting::Unsigned(chain(error));
+        }
         Err(error) => return Posting::Kept(chain(error)),
     };
     let start = Instant::now();

@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 use crate::agent::Agent;
 use crate::diag;
 use crate::machines::layout::{Layout, MachineDir};
+use crate::runtime_dir::PRIVATE;
 use crate::task::guest::network_config;
 use crate::tftp_folder;
 
@@ -29,6 +30,8 @@ pub(crate) fn sweep(agent: &Agent) -> anyhow::Result<()> {
     for swept in bbot_vm::sweep(&network_config(agent), &config.runtime_dir)? {
         diag::info(format_args!("removed leftover {swept}"));
     }
+    // A console log that a live guest's end would have removed; usually there is none.
+    drop(fs::remove_file(config.runtime_dir.join(PRIVATE).join("console.log")));
     sweep_snapshots(&agent.layout);
     let instance = config.instance_name();
     tftp_folder::remove(&tftp_folder::bootstrap(&config.tftp, &instance))?;

@@ -58,6 +58,7 @@ pub(crate) fn start(config: Config) -> anyhow::Result<Started> {
         client,
         signer,
         reports,
+        cannot_sign: false,
         status,
         machine_rests: Rests::new(),
         url_rests: Rests::new(),

@@ -23,7 +23,7 @@ pub(crate) fn build(root: &Path, instance_name: &str) -> PathBuf {
 }
 
 impl TftpFolder {
-    /// Makes the folder and its `subfolders` anew: what an earlier job left there is not this job's.
+    /// Makes the folder and its `subfolders` anew: what another job left is not this job's.
     pub(crate) fn create(path: PathBuf, subfolders: &[&str]) -> anyhow::Result<Self> {
         remove(&path)?;
         let folder = Self { path };

@@ -203,6 +203,10 @@ fn ask_and_perform(
     host: HostLock,
     enumeration: &Enumeration,
 ) -> anyhow::Result<Round> {
+    // W37: until signing works again, nothing is asked for that would have to be signed.
+    if agent.cannot_sign {
+        return Ok(Round::Idle { half: true });
+    }
     agent.status.enter(Phase::Asking, None, None);
     let now = Instant::now();
     let priorities: Vec<_> = agent.config.controllers.iter().map(|c| c.priority).collect();

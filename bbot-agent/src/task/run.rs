@@ -336,7 +336,8 @@ mod tests {
                 let job = if bootstrap { Job::Bootstrap } else { Job::Build };
                 let mut now = Instant::now();
                 let mut run = Run::new(job, LIMITS, now);
-                let (mut ended, mut powered_down, mut exited, mut complete) = (false, 0, false, false);
+                let (mut ended, mut exited, mut complete) = (false, false, false);
+                let mut powered_down = 0;
                 for (input, seconds) in history {
                     now += Duration::from_secs(seconds);
                     let action = run.step(input, now);
