@@ -40,7 +40,8 @@
 //!     depends: Vec<String>,
 //! }
 //!
-//! let text = ": 1\nname: libhello\nversion: 1.2.3\ndepends: a\ndepends: b\n:\nname: libbye\nversion: 0.1.0\n";
+//! let text = ": 1\nname: libhello\nversion: 1.2.3\ndepends: a\ndepends: b\n\
+//!     :\nname: libbye\nversion: 0.1.0\n";
 //! let packages: Vec<Package> = bbot_manifest::from_str(text)?;
 //! assert_eq!(packages[0].depends, ["a", "b"]);
 //! assert!(packages[1].version < packages[0].version);
@@ -60,7 +61,8 @@
 //! * The format is that of the C++ implementation, to the byte: text, positions and messages of
 //!   errors, order of versions. Thousands of its results are part of the tests.
 //! * Whatever the input, time is proportional to its length, and memory to its length
-//!   ([`Parser`]) or to its longest value ([`StreamParser`]); [`Limits`] bound both. Nothing panics.
+//!   ([`Parser`]) or to its longest value ([`StreamParser`]); [`Limits`] bound both. Nothing
+//!   panics.
 //! * Values that stand unbroken in the text are borrowed, and events of them allocate nothing.
 //! * What was parsed can be written, and is then parsed again as the same; newlines become LF.
 //! * Values have types that cannot hold wrong ones: [`PackageName`], [`StandardVersion`],
@@ -109,8 +111,8 @@ pub use base64_text::{Base64Error, decode_base64, encode_base64};
 pub use comment::{merge_comment, split_comment};
 pub use data::suffixed::{Suffix, Suffixed};
 pub use data::{
-    from_parser, from_reader, from_slice, from_str, to_string, to_string_with, to_writer,
-    to_writer_with,
+    from_parser, from_reader, from_slice, from_str, from_stream_parser, to_string, to_string_with,
+    to_writer, to_writer_with,
 };
 pub use encoding::{CodePointClass, EncodingError};
 pub use error::{Error, ErrorKind, Part};

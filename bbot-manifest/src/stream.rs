@@ -63,6 +63,11 @@ impl<R: BufRead> StreamParser<R> {
         self
     }
 
+    /// Returns the stream's name; empty if it has none.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Returns the position up to which the input has been consumed.
     pub fn position(&self) -> Position {
         self.sequence.scanner.position()

@@ -90,7 +90,7 @@ fn check_order<T: Ord + std::hash::Hash>(a: &T, b: &T, c: &T) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn both_parsers_see_the_same_and_it_can_be_written(text in manifest_like()) {

@@ -156,12 +156,10 @@ fn push_log_line(random: &mut Lcg, text: &mut String) -> std::fmt::Result {
             Ok(())
         }
         17 => Ok(()),
-        18 => write!(
-            text,
-            "test \u{2018}{}\u{2019} passed \u{2713} \u{432}\u{440}\u{435}\u{43c}\u{44f} {} \u{b5}s",
-            random.word(),
-            random.below(10_000)
-        ),
+        18 => {
+            write!(text, "test \u{2018}{}\u{2019} passed \u{2713} ", random.word())?;
+            write!(text, "\u{432}\u{440}\u{435}\u{43c}\u{44f} {} \u{b5}s", random.below(10_000))
+        }
         _ => write!(text, "C:\\build\\{}\\{}\\", random.pick(&FILES), random.word()),
     }
 }

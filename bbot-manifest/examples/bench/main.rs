@@ -1,10 +1,14 @@
 //! Measures how fast manifests are parsed and written, beside how fast that could be at all.
 //!
-//! `cargo run -p bbot-manifest --release --example bench -- [--json FILE] [--rounds N] [--only CASE] [--scaling]`
+//! ```text
+//! cargo run -p bbot-manifest --release --example bench -- \
+//!     [--json FILE] [--rounds N] [--only CASE] [--scaling]
+//! ```
 //!
 //! The *limit* is to find all newlines (memchr) and then to check the UTF-8, of the same bytes in
 //! the same run. All cases are measured in turn, round after round; the medians count.
-//! `--only parse/logs` runs that case and the limit, for a profiler. `--scaling` shows instead how time and memory grow with the input.
+//! `--only parse/logs` runs that case and the limit, for a profiler. `--scaling` shows instead how
+//! time and memory grow with the input.
 
 mod cases;
 mod inputs;

@@ -1,8 +1,7 @@
-//! `cargo fuzz run parse fuzz/corpus/parse tests/corpus/parse`, in the folder of the crate.
+//! In the folder of the crate: `cargo fuzz run parse fuzz/corpus/parse tests/corpus/parse`.
 #![no_main]
 
-// The other targets have the other checks.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the other targets have the other checks")]
 #[path = "../../tests/corpus/checks.rs"]
 mod checks;
 

@@ -1,8 +1,7 @@
-//! `cargo fuzz run serialize fuzz/corpus/serialize tests/corpus/serialize`, in the folder of the crate.
+//! In the folder of the crate: `cargo fuzz run serialize fuzz/corpus/serialize tests/corpus/serialize`.
 #![no_main]
 
-// The other targets have the other checks.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the other targets have the other checks")]
 #[path = "../../tests/corpus/checks.rs"]
 mod checks;
 

@@ -13,7 +13,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::limits::Limits;
 use crate::parser::Parser;
 use crate::serializer::{Lines, Serializer};
 use crate::stream::StreamParser;
@@ -89,8 +88,20 @@ pub fn from_parser<'de, T: Deserialize<'de>>(parser: Parser<'de>) -> Result<T, E
 ///
 /// As [`from_str`], or the reader fails.
 pub fn from_reader<T: DeserializeOwned>(reader: impl BufRead) -> Result<T, Error> {
-    let parser = StreamParser::new(reader).with_limits(Limits::default());
-    read(&mut Streamed(parser))
+    from_stream_parser(StreamParser::new(reader))
+}
+
+/// Deserializes manifests from a streaming parser, and so with its name and limits; as
+/// [`from_str`].
+///
+/// # Errors
+///
+/// As [`from_str`], or the reader fails.
+pub fn from_stream_parser<T: DeserializeOwned, R: BufRead>(
+    parser: StreamParser<R>,
+) -> Result<T, Error> {
+    let name = parser.name().to_owned();
+    read(&mut Streamed(parser)).map_err(|error| error.named(&name))
 }
 
 fn read<'de, T: Deserialize<'de>>(source: &mut impl de::Source<'de>) -> Result<T, Error> {

@@ -45,7 +45,10 @@ pub struct MachineManifest {
 }
 
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident, $expected:literal, $($(#[$variant_doc:meta])* $variant:ident = $word:literal),*) => {
+    (
+        $(#[$doc:meta])* $name:ident, $expected:literal,
+        $($(#[$variant_doc:meta])* $variant:ident = $word:literal),*
+    ) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name {

@@ -79,7 +79,8 @@ impl Scanner {
 }
 
 impl Scanner {
-    /// Takes a line that is a colon only, unless the next one could belong to it; returns its position.
+    /// Takes a line that is a colon only, unless the next one could belong to it; returns its
+    /// position.
     #[inline]
     pub(crate) fn next_bare_start(&mut self, text: &str) -> Option<Position> {
         let line = text.as_bytes().get(self.pos..)?;

@@ -20,7 +20,8 @@ use crate::version::package_constraint::{PackageConstraint, PackageConstraintErr
 /// ```
 /// use bbot_manifest::TestDependency;
 ///
-/// let tests: TestDependency = "* libhello-tests >= 1.2.0 ? ($cxx.target.class == 'linux')".parse()?;
+/// let text = "* libhello-tests >= 1.2.0 ? ($cxx.target.class == 'linux')";
+/// let tests: TestDependency = text.parse()?;
 /// assert!(tests.build_time);
 /// assert_eq!(tests.name.as_str(), "libhello-tests");
 /// assert_eq!(tests.enable.as_deref(), Some("$cxx.target.class == 'linux'"));
