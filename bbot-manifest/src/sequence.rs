@@ -126,7 +126,9 @@ impl Sequence {
         if !pair.name.is_empty() {
             return Err(Error::at(pair.name_at, ErrorKind::VersionPairExpected).into());
         }
-        if pair.value.is_empty() && !self.inherits {
+        // The value as it is written may have a newline where the value itself is empty.
+        let version = unfold(&w.text[pair.value.clone()], pair.form);
+        if version.is_empty() && !self.inherits {
             return Err(Error::at(pair.value_at, ErrorKind::VersionValueExpected).into());
         }
         self.start(w, &pair)?;

@@ -2,13 +2,14 @@
 
 use std::hint::black_box;
 use std::io::BufReader;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bbot_manifest::{
     Event, Lines, Manifest, PackageName, Parser, ResultManifest, Serializer, StreamParser,
 };
 use serde::Deserialize;
 
+use crate::clock::CpuInstant;
 use crate::inputs::Input;
 
 /// A measurement.
@@ -76,7 +77,7 @@ pub(crate) fn measure(input: &Input, rounds: usize, only: Option<&str>) -> Vec<R
     let mut times = vec![Vec::with_capacity(rounds); cases.len()];
     for _ in 0..=rounds {
         for ((_, case), times) in cases.iter_mut().zip(&mut times) {
-            let start = Instant::now();
+            let start = CpuInstant::now();
             (0..repeats).for_each(|_| case());
             times.push(start.elapsed() / repeats);
         }

@@ -1,0 +1,21 @@
+//! The time that this thread has had a processor for.
+//!
+//! On a host with other work, what passes on the wall says more about that.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// A moment of this thread's processor time.
+pub(crate) struct CpuInstant(Duration);
+
+impl CpuInstant {
+    pub(crate) fn now() -> Self {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        Self(time.try_into().expect("processor time is not negative"))
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        Self::now().0 - self.0
+    }
+}
