@@ -63,8 +63,6 @@ fn unfold_multi(text: &str, ended: bool) -> String {
     let bytes = text.as_bytes();
     let mut value = String::with_capacity(text.len());
     let mut copied = 0;
-    // The last newline of the text belongs to the value's end mark.
-    let mut cut_newline = ended;
     for mark in memchr2_iter(b'\\', b'\r', bytes) {
         if mark < copied {
             continue;
@@ -82,14 +80,13 @@ fn unfold_multi(text: &str, ended: bool) -> String {
             let alone = mark == 0 || bytes[mark - 1] != b'\\';
             if alone && copied < bytes.len() {
                 copied = newline_end(bytes, copied);
-                if copied == bytes.len() {
-                    cut_newline = false;
-                }
             }
         }
     }
     value.push_str(&text[copied..]);
-    if cut_newline && value.ends_with('\n') {
+    // The last newline belongs to the end mark, unless the last line was continued: then the value
+    // ends with what that line has before its backslash.
+    if ended && value.ends_with('\n') {
         value.pop();
     }
     value

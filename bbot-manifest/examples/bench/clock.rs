@@ -16,6 +16,6 @@ impl CpuInstant {
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
-        Self::now().0 - self.0
+        Self::now().0.saturating_sub(self.0)
     }
 }
