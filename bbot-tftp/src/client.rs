@@ -10,10 +10,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::client_transfer::{ClientStep, ClientTransfer};
 use crate::config::{Offload, Route, buffer_cost};
 use crate::engine::Sent;
+use crate::fill::{ReadAhead, fill_blocks};
 use crate::numbering::Rollover;
 use crate::options::{DEFAULT_BLOCK_SIZE, Options};
 use crate::packet::{Direction, ErrorCode, MAX_DATAGRAM, Packet};
-use crate::session::fill_blocks;
 use crate::store::Source;
 use crate::transfer::{Failure, Status};
 use crate::udp::{Inbox, Port, Report};
@@ -207,7 +207,9 @@ impl Client {
         progress: &mut dyn FnMut(u64, Option<u64>),
     ) -> Result<Transferred, ClientError> {
         let mut link = Link::open(self)?;
-        let mut inbox = Inbox::new(self.offload);
+        // A lone packet at a time needs no room for many.
+        let windowed = self.options.window_size.is_some_and(|w| w > 1);
+        let mut inbox = Inbox::new(windowed && self.offload.batches);
         let started = Instant::now();
         let mut asked = self.options;
         asked.window_size = asked.window_size.map(|w| w.min(link.window(&asked)));
@@ -284,6 +286,7 @@ impl Local<'_> {
 struct Link {
     port: Port,
     buffer: Vec<u8>,
+    ahead: ReadAhead,
     server: SocketAddr,
     /// Where the server's answers come from.
     peer: Option<SocketAddr>,
@@ -307,6 +310,7 @@ impl Link {
         Ok(Self {
             port,
             buffer: vec![0; MAX_DATAGRAM],
+            ahead: ReadAhead::default(),
             server: client.server,
             peer: None,
             room,
@@ -330,9 +334,15 @@ impl Link {
                 ClientStep::Blocks(first, count) => {
                     let Local::Source(source) = local else { return };
                     let Some(core) = transfer.sending() else { return };
-                    let filled = fill_blocks(&mut self.buffer, core, *source, first, count);
-                    let Some(filled) = filled else { return core.unreadable() };
-                    filled
+                    let (buffer, ahead) = (&mut self.buffer, &mut self.ahead);
+                    match fill_blocks(buffer, core, *source, ahead, first, count) {
+                        Ok(filled) => filled,
+                        Err(error) => {
+                            core.unreadable();
+                            *local = Local::Broken(Some(error));
+                            return;
+                        }
+                    }
                 }
             };
             let sent = match self.send(length, segment) {

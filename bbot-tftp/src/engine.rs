@@ -627,7 +627,7 @@ impl Opened {
         match self {
             Self::Read(source) => {
                 let core = crate::SendTransfer::new(parameters, source.size(), opening, now);
-                Transfer::Send { core, source }
+                Transfer::Send { core, source, ahead: crate::fill::ReadAhead::default() }
             }
             Self::Write(sink) => {
                 let core = crate::ReceiveTransfer::new(parameters, opening, now);

@@ -8,6 +8,7 @@ mod directory;
 mod engine;
 mod error;
 mod event;
+mod fill;
 mod numbering;
 mod options;
 mod packet;

@@ -208,7 +208,7 @@ impl<F: FnMut(Event) + Send + 'static> Loop<F> {
         Ok(Self {
             engine: Engine::new(config, store, buffer, slots(&config), Instant::now()),
             shell: Shell { listener, ports, epoll, config, storage, events, refused: Vec::new() },
-            inbox: Inbox::new(config.offload),
+            inbox: Inbox::new(config.offload.batches),
             ready: Vec::with_capacity(EVENTS),
             commands,
             wake: Arc::clone(&waker.wake),

@@ -1,21 +1,20 @@
 //! One transfer of a server: the state machine with its file.
 
-use std::io::{IoSlice, IoSliceMut};
+use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
 use crate::config::Route;
 use crate::engine::{Arrival, Host, Sent};
 use crate::event::Event;
+use crate::fill::{ReadAhead, fill_blocks};
 use crate::options::Options;
-use crate::packet::{Direction, ErrorCode, HEADER, Packet, data_header};
+use crate::packet::{Direction, ErrorCode, HEADER, Packet};
 use crate::receive::{ReceiveStep, ReceiveTransfer};
 use crate::send::{SendStep, SendTransfer};
-use crate::store::{Sink, Source, StoreError, read_all};
+use crate::store::{Sink, Source, StoreError};
 use crate::transfer::{Failure, Status};
 
-/// Bytes that one step sends: the peer takes them while the next are read.
-const BYTES_AT_ONCE: usize = 32 << 10;
-/// Blocks that one step sends, and payloads that one call writes: both well under `IOV_MAX`.
+/// Payloads that one call writes: well under `IOV_MAX`.
 const BLOCKS_AT_ONCE: usize = 512;
 
 /// A transfer between its request and its end.
@@ -42,7 +41,7 @@ pub(crate) struct Session {
 
 /// The state machine and its file.
 pub(crate) enum Transfer {
-    Send { core: SendTransfer, source: Box<dyn Source> },
+    Send { core: SendTransfer, source: Box<dyn Source>, ahead: ReadAhead },
     Receive { core: ReceiveTransfer, sink: Option<Box<dyn Sink>> },
 }
 
@@ -222,14 +221,12 @@ impl Session {
     /// Puts the next packets into `buffer`; returns their length and that of each.
     fn next_packets(&mut self, buffer: &mut [u8], now: Instant) -> Option<(usize, usize)> {
         match &mut self.transfer {
-            Transfer::Send { core, source } => match core.poll_transmit(now)? {
+            Transfer::Send { core, source, ahead } => match core.poll_transmit(now)? {
                 SendStep::OptionAck => Some(put(buffer, &option_ack(&self.granted))),
                 SendStep::Blocks { first, count } => {
-                    let filled = fill_blocks(buffer, core, source.as_ref(), first, count);
-                    if filled.is_none() {
-                        core.unreadable();
-                    }
-                    filled
+                    let source = source.as_ref();
+                    let filled = fill_blocks(buffer, core, source, ahead, first, count);
+                    filled.inspect_err(|_| core.unreadable()).ok()
                 }
             },
             Transfer::Receive { core, .. } => Some(match core.poll_transmit(now)? {
@@ -268,30 +265,6 @@ pub(crate) fn option_ack(granted: &Options) -> Vec<u8> {
 fn put(buffer: &mut [u8], packet: &[u8]) -> (usize, usize) {
     buffer[..packet.len()].copy_from_slice(packet);
     (packet.len(), packet.len())
-}
-
-/// Reads as many of the blocks as `buffer` holds, each behind its header.
-pub(crate) fn fill_blocks(
-    buffer: &mut [u8],
-    core: &SendTransfer,
-    source: &dyn Source,
-    first: u64,
-    count: u16,
-) -> Option<(usize, usize)> {
-    let segment = usize::from(core.parameters().block_size) + HEADER;
-    let fitting = (BYTES_AT_ONCE.min(buffer.len()) / segment).clamp(1, BLOCKS_AT_ONCE);
-    let count = usize::from(count).min(fitting);
-    let mut payloads = Vec::with_capacity(count);
-    let mut length = 0;
-    for (block, packet) in (first..).zip(buffer.chunks_mut(segment).take(count)) {
-        let (header, payload) = packet.split_at_mut(HEADER);
-        header.copy_from_slice(&data_header(core.wire(block)));
-        let (_, bytes) = core.payload(block);
-        payloads.push(IoSliceMut::new(&mut payload[..bytes]));
-        length += HEADER + bytes;
-    }
-    read_all(source, &mut payloads, core.payload(first).0).ok()?;
-    Some((length, segment))
 }
 
 /// Payloads that follow each other, to be written by one call.

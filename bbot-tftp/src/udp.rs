@@ -61,8 +61,9 @@ struct Filled {
 }
 
 impl Inbox {
-    pub(crate) fn new(offload: Offload) -> Self {
-        let count = if offload.batches { BATCH } else { 1 };
+    /// Makes room for one datagram, or for as many as one call takes.
+    pub(crate) fn new(batches: bool) -> Self {
+        let count = if batches { BATCH } else { 1 };
         Self { slots: vec![vec![0; SLOT]; count], filled: Vec::with_capacity(count) }
     }
 

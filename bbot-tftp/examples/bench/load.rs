@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bbot_tftp::Client;
@@ -92,26 +92,19 @@ fn measure(
 }
 
 /// Many clients that begin at once.
-fn at_once(work: impl Fn(usize) -> Result<(), String> + Sync) -> (f64, u64) {
-    let barrier = Barrier::new(CROWD + 1);
-    let failed = AtomicU64::new(0);
-    let mut start = Instant::now();
+fn at_once(work: impl Fn(usize) + Sync) {
+    let barrier = Barrier::new(CROWD);
     std::thread::scope(|scope| {
         for number in 0..CROWD {
-            let (barrier, failed, work) = (&barrier, &failed, &work);
+            let (barrier, work) = (&barrier, &work);
             let builder = std::thread::Builder::new().stack_size(256 << 10);
             let client = move || {
                 barrier.wait();
-                if work(number).is_err() {
-                    failed.fetch_add(1, Ordering::Relaxed);
-                }
+                work(number);
             };
             builder.spawn_scoped(scope, client).unwrap();
         }
-        barrier.wait();
-        start = Instant::now();
     });
-    (start.elapsed().as_secs_f64(), failed.into_inner())
 }
 
 pub(crate) fn crowd(rival: &Rival, shape: Shape) -> Result<Figure, String> {
@@ -119,12 +112,7 @@ pub(crate) fn crowd(rival: &Rival, shape: Shape) -> Result<Figure, String> {
     std::fs::write(rival.root.path().join("file"), &sent).unwrap();
     let mut wrong = 0;
     let figure = measure(rival, CROWD * CROWD_FILE, || {
-        let (_, failed) = at_once(|_| {
-            let mut got = Vec::with_capacity(CROWD_FILE);
-            client(rival, shape).get("file", &mut got).map_err(|e| e.to_string())?;
-            if got == sent { Ok(()) } else { Err("wrong content".to_owned()) }
-        });
-        wrong = failed;
+        wrong = crate::crowd::get(rival.peer.address, CROWD, shape, &sent);
         Ok(())
     })?;
     Ok(Figure { wrong: Some(wrong), ..figure })
@@ -145,7 +133,6 @@ pub(crate) fn uploads(rival: &Rival) -> Result<Figure, String> {
             at_once(|number| {
                 let put = client(rival, shape).put(&format!("up-{number}"), &files[number]);
                 succeeded[number].store(put.is_ok(), Ordering::Relaxed);
-                put.map(drop).map_err(|e| e.to_string())
             });
             done.store(true, Ordering::Relaxed);
             partial = watcher.join().unwrap();

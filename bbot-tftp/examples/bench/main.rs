@@ -7,6 +7,7 @@
 #![allow(clippy::cast_precision_loss)] // Figures for humans.
 
 mod bound;
+mod crowd;
 mod load;
 mod lossy;
 #[path = "../../tests/peers/mod.rs"]
