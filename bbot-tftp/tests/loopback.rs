@@ -3,15 +3,16 @@
 #![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use bbot_tftp::{
-    Client, ClientError, Direction, ErrorCode, Event, Failure, Namespace, Offload, Server,
-    ServerConfig, ServerHandle, WritePolicy,
+    Client, ClientError, DirStore, Direction, ErrorCode, Event, Failure, Namespace, Offload,
+    RequestPath, Server, ServerConfig, ServerHandle, Sink, Source, Store, StoreError, WritePolicy,
 };
 use tempfile::TempDir;
 
@@ -234,4 +235,142 @@ fn closed_port_ends_the_client() {
     fixture.server.stop();
     let gone = client.get("file", &mut Vec::new()).unwrap_err();
     assert!(matches!(gone, ClientError::Transfer(Failure::Unreachable)), "{gone:?}");
+}
+
+/// T3: the answer leaves from the address that was asked, also where that is one of many.
+#[test]
+fn answers_from_the_address_that_was_asked() {
+    for (single_port, address) in [(false, "0.0.0.0:0"), (true, "0.0.0.0:0"), (false, "[::]:0")] {
+        let folder = TempDir::with_prefix("bbot-").unwrap();
+        fs::write(folder.path().join("file"), content(5000)).unwrap();
+        let config = ServerConfig { single_port, ..ServerConfig::default() };
+        let namespace = Namespace::new().read(folder.path());
+        let server = Server::bind(address.parse().unwrap(), namespace, config).unwrap();
+        let server = server.spawn(drop).unwrap();
+        let port = server.local_addr().port();
+        let v6 = address.starts_with('[');
+        for host in ["127.0.0.1", "127.0.0.2", "127.1.2.3", "[::1]"] {
+            if host.starts_with('[') && !v6 {
+                continue;
+            }
+            let asked: SocketAddr = format!("{host}:{port}").parse().unwrap();
+            let mut got = Vec::new();
+            // The client takes an answer from no other address.
+            Client::new(asked).block_size(1000).get("file", &mut got).unwrap();
+            assert!(got == content(5000), "{address} {host}");
+        }
+    }
+}
+
+/// T3: what was sent to everybody is answered by nobody.
+#[test]
+fn broadcasts_are_dropped() {
+    let config = ServerConfig::default();
+    let any = SocketAddr::from(([0, 0, 0, 0], 0));
+    let (sender, events) = channel();
+    let server = Server::bind(any, Namespace::new(), config).unwrap();
+    let server = server.spawn(move |event| sender.send(event).unwrap()).unwrap();
+    let port = server.local_addr().port();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_broadcast(true).unwrap();
+    socket.send_to(b"\0\x01to all\0octet\0", ("127.255.255.255", port)).unwrap();
+    socket.send_to(b"\0\x01to one\0octet\0", ("127.0.0.1", port)).unwrap();
+    events.recv_timeout(Duration::from_secs(10)).unwrap();
+    let Event::Refused { file, .. } = events.recv_timeout(Duration::from_secs(10)).unwrap() else {
+        panic!("not refused")
+    };
+    assert_eq!(file, "to one");
+}
+
+/// A disk that is as slow as the test wants.
+struct SlowDisk {
+    inner: DirStore,
+    begun: Sender<()>,
+    go_on: std::sync::Arc<Mutex<Receiver<()>>>,
+}
+
+struct SlowSink {
+    inner: Box<dyn Sink>,
+    begun: Sender<()>,
+    go_on: std::sync::Arc<Mutex<Receiver<()>>>,
+}
+
+impl Store for SlowDisk {
+    fn open(&self, path: &RequestPath) -> Result<Box<dyn Source>, StoreError> {
+        self.inner.open(path)
+    }
+
+    fn create(&self, path: &RequestPath, size: Option<u64>) -> Result<Box<dyn Sink>, StoreError> {
+        let inner = self.inner.create(path, size)?;
+        let (begun, go_on) = (self.begun.clone(), std::sync::Arc::clone(&self.go_on));
+        Ok(Box::new(SlowSink { inner, begun, go_on }))
+    }
+}
+
+impl Sink for SlowSink {
+    fn write_at(
+        &mut self,
+        buffers: &mut [std::io::IoSlice<'_>],
+        offset: u64,
+    ) -> Result<(), StoreError> {
+        self.inner.write_at(buffers, offset)
+    }
+
+    fn commit(self: Box<Self>) -> Result<(), StoreError> {
+        self.begun.send(()).unwrap();
+        self.go_on.lock().unwrap().recv().unwrap();
+        self.inner.commit()
+    }
+}
+
+/// T25: a slow disk holds up its own upload, and no other transfer; a drain waits for it.
+#[test]
+fn slow_disks_and_draining() {
+    let folder = TempDir::with_prefix("bbot-").unwrap();
+    fs::write(folder.path().join("file"), content(100_000)).unwrap();
+    let namespace = Namespace::new().read(folder.path()).write(folder.path());
+    let (begun, commits) = channel();
+    let (let_go, go_on) = channel();
+    let go_on = std::sync::Arc::new(Mutex::new(go_on));
+    let store = SlowDisk { inner: DirStore::new(namespace).unwrap(), begun, go_on };
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let config = ServerConfig { single_port: true, ..ServerConfig::default() };
+    let server = Server::with_store(any, store, config).unwrap().spawn(drop).unwrap();
+    let client = Client::new(server.local_addr());
+    std::thread::scope(|scope| {
+        let upload = scope.spawn(|| client.put("up", &content(70_000)).unwrap());
+        commits.recv_timeout(Duration::from_secs(10)).unwrap();
+        let mut got = Vec::new();
+        client.get("file", &mut got).unwrap();
+        assert!(got == content(100_000));
+        assert!(!upload.is_finished() && !folder.path().join("up").try_exists().unwrap());
+        let drained = scope.spawn(move || server.drain(Duration::from_secs(60)));
+        let_go.send(()).unwrap();
+        drained.join().unwrap();
+        assert!(fs::read(folder.path().join("up")).unwrap() == content(70_000));
+        assert_eq!(upload.join().unwrap().bytes, 70_000);
+    });
+    assert_eq!(names(folder.path()).len(), 2);
+}
+
+/// Many uploads at once: each whole, each under its own name, none seen before.
+#[test]
+fn a_crowd_of_uploads() {
+    for config in modes() {
+        let fixture = Fixture::new(config);
+        let clients: Vec<_> = (0..32).collect();
+        std::thread::scope(|scope| {
+            for number in &clients {
+                let client = fixture.client().block_size(1428).window_size(8);
+                let folder = fixture.put_folder();
+                scope.spawn(move || {
+                    let data = content(20_000 + number);
+                    client.put(&format!("up-{number}"), &data).unwrap();
+                    let stored = fs::read(folder.join(format!("up-{number}")));
+                    assert!(stored.unwrap() == data);
+                });
+            }
+        });
+        assert_eq!(names(&fixture.put_folder()).len(), clients.len());
+    }
 }

@@ -1,6 +1,9 @@
 //! This server and those of others, side by side in one run, with the bound of raw UDP.
 //!
-//! `bench [--rounds N] [--json FILE] [--only WORD]`
+//! `bench [--rounds N] [--json FILE] [--only WORD] [--server WORD]`
+//!
+//! The words pick cases and servers. It has to run as root: dnsmasq's port is 69, and the CPU
+//! time is counted by control groups.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // A program speaks to its user.
 #![allow(clippy::unwrap_used)] // A bench that cannot go on has failed.
@@ -70,13 +73,14 @@ fn main() -> std::process::ExitCode {
 
 fn run(arguments: Vec<String>) -> Result<(), String> {
     let mut arguments = arguments.into_iter();
-    let (mut rounds, mut json, mut only) = (5, None, String::new());
+    let (mut rounds, mut json, mut only, mut server) = (5, None, String::new(), String::new());
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or_else(|| format!("{argument} wants a value"));
         match argument.as_str() {
             "--rounds" => rounds = value()?.parse().map_err(|e| format!("--rounds: {e}"))?,
             "--json" => json = Some(value()?),
             "--only" => only = value()?,
+            "--server" => server = value()?,
             // What `--bench` of a harness passes has no meaning here.
             _ => return Err(format!("unknown argument {argument}")),
         }
@@ -88,7 +92,7 @@ fn run(arguments: Vec<String>) -> Result<(), String> {
         report.add("raw UDP, one way by UDP_SEGMENT", "bound", &Ok(bound::one_way()));
     }
     for case in CASES.iter().filter(|case| case.name.contains(&only)) {
-        run_case(case, rounds, &mut report);
+        run_case(case, rounds, &server, &mut report);
     }
     println!("\n{}", report.table());
     if let Some(path) = json {
@@ -98,10 +102,10 @@ fn run(arguments: Vec<String>) -> Result<(), String> {
 }
 
 /// All servers in turn, round after round, so that each sees the same machine.
-fn run_case(case: &Case, rounds: u32, report: &mut Report) {
+fn run_case(case: &Case, rounds: u32, server: &str, report: &mut Report) {
     let rounds = if case.once { 1 } else { rounds };
     for _ in 0..rounds {
-        for start in servers::ALL {
+        for (_, start) in servers::ALL.iter().filter(|(name, _)| name.contains(server)) {
             // A fresh server each time: none is helped or hurt by what it did before.
             let rival = match start() {
                 Ok(Some(rival)) => rival,

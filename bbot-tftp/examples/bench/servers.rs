@@ -19,12 +19,12 @@ pub(crate) struct Rival {
 /// Starts a server; `None` if it is not installed and nobody can expect it to be.
 type Start = fn() -> io::Result<Option<Rival>>;
 
-pub(crate) const ALL: &[Start] = &[
-    || ours(&[]),
-    || with(tftpd_hpa),
-    || with(|root| atftpd(root, &scratch())),
-    dnsmasq,
-    rs_tftpd,
+pub(crate) const ALL: &[(&str, Start)] = &[
+    ("bbot-tftp", ours),
+    ("tftpd-hpa", || with(tftpd_hpa)),
+    ("atftpd", || with(|root| atftpd(root, &scratch()))),
+    ("dnsmasq", dnsmasq),
+    ("rs-tftpd", rs_tftpd),
 ];
 
 impl Rival {
@@ -107,11 +107,11 @@ fn with(start: impl Fn(&Path) -> io::Result<Peer>) -> io::Result<Option<Rival>> 
 }
 
 /// The program `tftpd` of this package, built beside the bench.
-fn ours(extra: &[&str]) -> io::Result<Option<Rival>> {
+fn ours() -> io::Result<Option<Rival>> {
     let root = root()?;
     let program = scratch().join("tftpd");
     let mut command = Command::new(&program);
-    command.args(["--listen", "127.0.0.1:0", "--write", "overwrite"]).args(extra);
+    command.args(["--listen", "127.0.0.1:0", "--write", "overwrite"]);
     command.arg("--root").arg(root.path());
     // It says itself where it listens: ask it once, then start it there.
     let mut trial = command.stdout(Stdio::piped()).spawn().map_err(|e| {
@@ -124,7 +124,7 @@ fn ours(extra: &[&str]) -> io::Result<Option<Rival>> {
     let address = line.trim().rsplit(' ').next().and_then(|a| a.parse().ok());
     let address = address.ok_or_else(|| io::Error::other(format!("tftpd said {line:?}")))?;
     let mut command = Command::new(&program);
-    command.args(["--listen", &format!("{address}"), "--write", "overwrite"]).args(extra);
+    command.args(["--listen", &format!("{address}"), "--write", "overwrite"]);
     command.arg("--root").arg(root.path());
     let peer = Peer::start("bbot-tftp", address, root.path(), &mut command)?;
     Rival::new(peer, root)
