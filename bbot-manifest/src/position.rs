@@ -49,7 +49,9 @@ impl fmt::Display for Position {
 /// Returns the number of code points of `text`.
 #[inline]
 pub(crate) fn count(text: &str) -> u64 {
-    if text.is_ascii() { text.len() as u64 } else { text.chars().count() as u64 }
+    // Names are short, and ASCII.
+    let short_ascii = text.len() < 64 && text.is_ascii();
+    if short_ascii { text.len() as u64 } else { text.chars().count() as u64 }
 }
 
 /// Returns the number of logical newlines: an LF, or a run of CRs with the LF that may follow it.

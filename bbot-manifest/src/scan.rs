@@ -393,6 +393,8 @@ impl Scanner {
         check(Limit::Value, self.limits.value, value.len(), value_at)?;
         let (end, at) = if value.end < bytes.len() {
             (newline_end(bytes, value.end), self.at.down(lines + 1))
+        } else if lines == 0 {
+            (value.end, value_at.right(count(&w.text[value.clone()])))
         } else {
             (value.end, value_at.after(&w.text[value.clone()]))
         };
