@@ -369,10 +369,16 @@ impl Link {
         if self.wait(transfer.poll_timeout())? {
             self.receive(inbox, transfer, local);
         }
+        let mut closed = false;
         while let Some(report) = self.port.next_error() {
-            if report == Report::ClosedPort(self.peer.unwrap_or(self.server)) {
-                transfer.fail(Failure::Unreachable);
+            closed |= report == Report::ClosedPort(self.peer.unwrap_or(self.server));
+        }
+        if closed {
+            // What the server said before it went counts more.
+            while transfer.status() == &Status::Active && self.wait(Some(Instant::now()))? {
+                self.receive(inbox, transfer, local);
             }
+            transfer.fail(Failure::Unreachable);
         }
         transfer.handle_timeout(Instant::now());
         Ok(())

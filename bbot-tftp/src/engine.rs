@@ -6,7 +6,7 @@ mod admission;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::config::{RateLimit, Route, ServerConfig};
 use crate::event::Event;
@@ -17,6 +17,8 @@ use crate::transfer::{Failure, Status};
 
 /// Room for the packets of one step.
 const SEND_BUFFER: usize = MAX_DATAGRAM;
+/// How long the port of a failed transfer stays open.
+const LINGER: Duration = Duration::from_secs(1);
 /// The number of the port that requests come to.
 pub const LISTENER: u64 = 0;
 
@@ -323,6 +325,13 @@ impl Engine {
                 }
                 self.remove(id, host);
             }
+            Status::Failed(_) if self.dallying.contains(&id) => {
+                if now >= session.end_by {
+                    self.remove(id, host);
+                } else {
+                    self.schedule(id);
+                }
+            }
             Status::Failed(failure) => self.abandon(id, &failure, now, host),
             Status::Active | Status::Committing | Status::Dallying => self.schedule(id),
         }
@@ -352,10 +361,23 @@ impl Engine {
             host.event(Event::Failed { id, direction, file, reason });
         }
         // Whoever never answered may not have asked either, or asks again.
-        if announced || failure != &Failure::TimedOut {
-            self.send_error(id, &route, failure, None, host);
+        let told = (announced || failure != &Failure::TimedOut)
+            && self.send_error(id, &route, failure, None, host);
+        if told && announced && !self.draining {
+            self.linger(id, now);
+        } else {
+            self.remove(id, host);
         }
-        self.remove(id, host);
+    }
+
+    /// Keeps the port of a failed transfer open for a moment: if a packet that the client has
+    /// sent meanwhile met a closed port, that news would hide the ERROR from the client.
+    fn linger(&mut self, id: u64, now: Instant) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.end_by = now + LINGER;
+        self.listener_room += std::mem::take(&mut session.reserved);
+        self.dallying.insert(id);
+        self.schedule(id);
     }
 
     fn remove(&mut self, id: u64, host: &mut dyn Host) {

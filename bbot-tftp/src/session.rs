@@ -30,7 +30,7 @@ pub(crate) struct Session {
     /// When a client that never answered is given up: so long after it asked last.
     pub(crate) answer_by: Instant,
     pub(crate) answer_within: Duration,
-    /// When the transfer is given up, whatever it does.
+    /// When the transfer is given up, whatever it does; once it has failed, when it is forgotten.
     pub(crate) end_by: Instant,
     /// The entry in the engine's queue.
     pub(crate) scheduled: Option<Instant>,
@@ -90,7 +90,7 @@ impl Session {
         };
         let bound = match self.status() {
             Status::Active if !self.is_established() => Some(self.answer_by.min(self.end_by)),
-            Status::Active => Some(self.end_by),
+            Status::Active | Status::Failed(_) => Some(self.end_by),
             _ => None,
         };
         core.into_iter().chain(bound).min()

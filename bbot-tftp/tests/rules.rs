@@ -510,6 +510,19 @@ fn last_ack_waits_for_the_disk() {
     assert!(matches!(world.host.events.last(), Some(Event::Failed { .. })));
 }
 
+/// A failed transfer's port swallows what its client has sent meanwhile, for a moment.
+#[test]
+fn failures_linger() {
+    let mut world = world();
+    world.ask(LISTENER, WRQ);
+    world.ask(1, &data(1, &[1; 512]));
+    check_error(&world.ask(1, &data(2, &[1; 513])), ErrorCode::ILLEGAL);
+    assert!(world.ask(1, &data(2, &[1; 512])).is_empty());
+    assert!(world.host.ports.contains(&1));
+    world.pass(SECOND);
+    assert!(world.engine.is_idle() && world.host.ports.is_empty());
+}
+
 /// Bounds: what is too much is refused, what runs goes on.
 #[test]
 fn bounds() {

@@ -25,38 +25,51 @@ struct Member {
     got: Vec<u8>,
 }
 
-/// Gets the file `file` so often at once; returns how many copies are wrong.
-pub(crate) fn get(server: SocketAddr, times: usize, shape: Shape, expected: &[u8]) -> u64 {
-    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
-    let mut members: Vec<_> =
-        (0..times).map(|number| Member::new(server, shape, number, &epoll, expected)).collect();
-    let mut buffer = vec![0; 1 << 16];
-    let nothing = epoll::Event { flags: EventFlags::empty(), data: EventData::new_u64(0) };
-    let mut events = [nothing; 64];
-    let tick = Timespec { tv_sec: 0, tv_nsec: TICK.subsec_nanos().into() };
-    let mut looked = Instant::now();
-    let mut running = times;
-    for member in &mut members {
-        member.send();
+/// Clients that are ready to begin.
+pub(crate) struct Crowd {
+    epoll: OwnedFd,
+    members: Vec<Member>,
+}
+
+impl Crowd {
+    pub(crate) fn new(server: SocketAddr, times: usize, shape: Shape, length: usize) -> Self {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
+        let member = |number| Member::new(server, shape, number, &epoll, length);
+        let members = (0..times).map(member).collect();
+        Self { epoll, members }
     }
-    while running > 0 {
-        let count = epoll::wait(&epoll, &mut events, Some(&tick)).unwrap_or(0);
-        for event in &events[..count] {
-            let member = &mut members[usize::try_from(event.data.u64()).unwrap()];
-            let was_over = member.is_over();
-            member.receive(&mut buffer);
-            running -= usize::from(!was_over && member.is_over());
+
+    /// Gets the file `file` for all of them; returns how many copies are wrong.
+    pub(crate) fn get(&mut self, expected: &[u8]) -> u64 {
+        let members = &mut self.members;
+        let mut buffer = vec![0; 1 << 16];
+        let nothing = epoll::Event { flags: EventFlags::empty(), data: EventData::new_u64(0) };
+        let mut events = [nothing; 64];
+        let tick = Timespec { tv_sec: 0, tv_nsec: TICK.subsec_nanos().into() };
+        let mut looked = Instant::now();
+        let mut running = members.len();
+        for member in members.iter_mut() {
+            member.send();
         }
-        if looked.elapsed() >= TICK {
-            looked = Instant::now();
-            for member in members.iter_mut().filter(|member| !member.is_over()) {
-                member.transfer.handle_timeout(looked);
-                member.send();
-                running -= usize::from(member.is_over());
+        while running > 0 {
+            let count = epoll::wait(&self.epoll, &mut events, Some(&tick)).unwrap_or(0);
+            for event in &events[..count] {
+                let member = &mut members[usize::try_from(event.data.u64()).unwrap()];
+                let was_over = member.is_over();
+                member.receive(&mut buffer);
+                running -= usize::from(!was_over && member.is_over());
+            }
+            if looked.elapsed() >= TICK {
+                looked = Instant::now();
+                for member in members.iter_mut().filter(|member| !member.is_over()) {
+                    member.transfer.handle_timeout(looked);
+                    member.send();
+                    running -= usize::from(member.is_over());
+                }
             }
         }
+        members.iter().filter(|member| member.got != expected).count() as u64
     }
-    members.iter().filter(|member| member.got != expected).count() as u64
 }
 
 impl Member {
@@ -65,7 +78,7 @@ impl Member {
         shape: Shape,
         number: usize,
         epoll: &OwnedFd,
-        expected: &[u8],
+        length: usize,
     ) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
@@ -79,7 +92,10 @@ impl Member {
         let now = Instant::now();
         let transfer =
             ClientTransfer::new(Direction::Get, "file", asked, 0, Rollover::Zero, PATIENCE, now);
-        Self { socket, transfer, peer: server, got: Vec::with_capacity(expected.len()) }
+        // Written once, so that no page is missing later.
+        let mut got = vec![1; length];
+        got.clear();
+        Self { socket, transfer, peer: server, got }
     }
 
     fn is_over(&self) -> bool {

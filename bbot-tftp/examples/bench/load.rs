@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bbot_tftp::Client;
 
 use crate::PATIENCE;
+use crate::crowd::Crowd;
 use crate::report::Figure;
 use crate::servers::Rival;
 
@@ -32,6 +33,12 @@ pub(crate) fn client(rival: &Rival, shape: Shape) -> Client {
     client
 }
 
+/// A client that has a CPU of its own: it does not sleep between two packets, so that its own
+/// waking up does not hide what the server does.
+fn alone(rival: &Rival, shape: Shape) -> Client {
+    client(rival, shape).spin(Duration::from_micros(200))
+}
+
 /// Bytes that look alike nowhere.
 pub(crate) fn content(length: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -53,7 +60,7 @@ pub(crate) fn get(rival: &Rival, length: usize, shape: Shape) -> Result<Figure, 
     let mut got = vec![1; length];
     got.clear();
     let figure = measure(rival, length, || {
-        client(rival, shape).get("file", &mut got).map_err(|e| e.to_string())?;
+        alone(rival, shape).get("file", &mut got).map_err(|e| e.to_string())?;
         Ok(())
     })?;
     if got == sent { Ok(figure) } else { Err("wrong content".to_owned()) }
@@ -66,7 +73,7 @@ pub(crate) fn put(rival: &Rival, length: usize, shape: Shape) -> Result<Figure, 
     }
     let sent = content(length, 2);
     let figure = measure(rival, length, || {
-        client(rival, shape).put("up", &sent).map_err(|e| e.to_string())?;
+        alone(rival, shape).put("up", &sent).map_err(|e| e.to_string())?;
         Ok(())
     })?;
     let stored = std::fs::read(rival.root.path().join("up")).unwrap_or_default();
@@ -111,8 +118,9 @@ pub(crate) fn crowd(rival: &Rival, shape: Shape) -> Result<Figure, String> {
     let sent = content(CROWD_FILE, 3);
     std::fs::write(rival.root.path().join("file"), &sent).unwrap();
     let mut wrong = 0;
+    let mut crowd = Crowd::new(rival.peer.address, CROWD, shape, CROWD_FILE);
     let figure = measure(rival, CROWD * CROWD_FILE, || {
-        wrong = crate::crowd::get(rival.peer.address, CROWD, shape, &sent);
+        wrong = crowd.get(&sent);
         Ok(())
     })?;
     Ok(Figure { wrong: Some(wrong), ..figure })
@@ -165,7 +173,7 @@ fn watch(folder: &Path, done: &AtomicBool) -> u64 {
 
 pub(crate) fn latency(rival: &Rival, times: usize) -> Result<Figure, String> {
     std::fs::write(rival.root.path().join("small"), content(1024, 5)).unwrap();
-    let client = client(rival, Shape { block: Some(1428), window: None });
+    let client = alone(rival, Shape { block: Some(1428), window: None });
     let mut taken = Vec::with_capacity(times);
     let mut got = Vec::with_capacity(2048);
     for _ in 0..times {
