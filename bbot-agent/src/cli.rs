@@ -1,5 +1,7 @@
 //! The command line: syntax only. What the values mean is decided in `config`.
 
+#![allow(rustdoc::invalid_html_tags, reason = "the comments are the text of --help")]
+
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};

@@ -46,7 +46,8 @@ fn a_value_that_does_not_end_is_cut_off() {
 
 #[test]
 fn events_of_unbroken_values_allocate_nothing() {
-    let manifest = ": 1\nname: libhello\nsummary:   a  b\t\n# comment\nlog:\n\\\none\ntwo\n\\\n\u{e9}: \u{e9}\n";
+    let manifest = ": 1\nname: libhello\nsummary:   a  b\t\n# comment\nlog:\n\\\none\ntwo\n\\\n\
+        \u{e9}: \u{e9}\n";
     let text = manifest.repeat(1000);
     let mut parser = Parser::new(text.as_bytes());
     let mut pairs = 0;

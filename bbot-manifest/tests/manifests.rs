@@ -61,7 +61,8 @@ fn what_a_machine_must_not_say_is_refused() {
 #[test]
 fn a_bootstrapped_machine_may_follow_an_empty_manifest() {
     let rest = "\nname: a\nsummary: b\ntype: kvm\nmac: 02:16:3e:00:00:01\n:\nid: gcc\n:\n\
-        bbot-version: 0.16.0\nlibbutl-version: 0.16.0-a.0.20230401.ab\nbbot-agent-version: 0.16.0\n";
+        bbot-version: 0.16.0\nlibbutl-version: 0.16.0-a.0.20230401.ab\n\
+        bbot-agent-version: 0.16.0\n";
     let text = format!(": 1\nid: 1{rest}");
     let machine: BootstrappedMachine = round_trip(&text);
     assert_eq!(machine.toolchain, ToolchainManifest { id: "gcc".to_owned() });
@@ -145,7 +146,8 @@ fn a_wrong_task_is_refused_with_the_place() {
 fn a_response_keeps_the_text_of_its_task() {
     let task = format!(":\n# odd\n{}x:   as it is\n", TASK.replace("host: true", "host:   true"));
     let text = format!(
-        ": 1\nsession: a/b\nchallenge: c\nresult-url: https://x/?r\nbindist-upload-url: https://x/?u\n\
+        ": 1\nsession: a/b\nchallenge: c\nresult-url: https://x/?r\n\
+         bindist-upload-url: https://x/?u\n\
          agent-checksum: 2\nfuture: value\n{task}"
     );
     let response = TaskResponse::parse(text.as_bytes(), "test").unwrap();
@@ -226,7 +228,8 @@ fn a_challenge_is_base64_in_lines() {
 /// W24: only trust and worker-checksum change, everything else stays byte for byte.
 #[test]
 fn an_edit_leaves_everything_else_alone() {
-    let task = "  :\r\n# comment\nname:   a\ntrust: 1\nx: y\\\nz\n\ntrust:\n\\\n2\n\\\nworker-checksum: w\nlast: \\";
+    let task = "  :\r\n# comment\nname:   a\ntrust: 1\nx: y\\\nz\n\ntrust:\n\\\n2\n\\\n\
+        worker-checksum: w\nlast: \\";
     let trust = ["yes".to_owned(), "b".to_owned()];
     let apply = |edit: TaskEdit<'_>| edit.apply(task).unwrap();
     let both = TaskEdit { trust: Some(&trust), drop_worker_checksum: true };

@@ -65,7 +65,8 @@ fn final_version() -> impl Strategy<Value = StandardVersion> {
 }
 
 fn package_version() -> impl Strategy<Value = PackageVersion> {
-    "(\\+[0-2]-)?[0-2a-bA]{1,2}(\\.[0-2a]{1,2}){0,2}(-([0-1a]{1,2}(\\.[0-1])?)?)?(\\+[0-2])?(#[0-2])?"
+    "(\\+[0-2]-)?[0-2a-bA]{1,2}(\\.[0-2a]{1,2}){0,2}(-([0-1a]{1,2}(\\.[0-1])?)?)?\
+     (\\+[0-2])?(#[0-2])?"
         .prop_filter_map("not a version", |text| {
             let forms = PackageVersionForms { fold_zero_revision: false, iteration: true };
             PackageVersion::parse(&text, forms).ok()
@@ -90,7 +91,11 @@ fn check_order<T: Ord + std::hash::Hash>(a: &T, b: &T, c: &T) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 500,
+        failure_persistence: None,
+        ..Default::default()
+    })]
 
     #[test]
     fn both_parsers_see_the_same_and_it_can_be_written(text in manifest_like()) {
@@ -98,7 +103,9 @@ proptest! {
     }
 
     #[test]
-    fn written_pairs_are_read_again(pairs in prop::collection::vec(("[a-z\u{e9}]{1,45}", value()), 0..4)) {
+    fn written_pairs_are_read_again(
+        pairs in prop::collection::vec(("[a-z\u{e9}]{1,45}", value()), 0..4),
+    ) {
         let fields: Vec<_> = pairs.iter().map(|(name, value)| format!("{name}\0{value}")).collect();
         checks::serialize(fields.join("\0").as_bytes());
     }
@@ -112,7 +119,9 @@ proptest! {
     }
 
     #[test]
-    fn value_like_texts_are_survived(text in "[(\\[~^<>=$ ]{0,3}[0-9a-z.+*?/:@#%-]{0,12}[ )\\]0-9.a-z\"']{0,8}") {
+    fn value_like_texts_are_survived(
+        text in "[(\\[~^<>=$ ]{0,3}[0-9a-z.+*?/:@#%-]{0,12}[ )\\]0-9.a-z\"']{0,8}",
+    ) {
         checks::values(text.as_bytes());
     }
 
@@ -131,14 +140,22 @@ proptest! {
     }
 
     #[test]
-    fn standard_versions_are_ordered(a in standard_version(), b in standard_version(), c in standard_version()) {
+    fn standard_versions_are_ordered(
+        a in standard_version(),
+        b in standard_version(),
+        c in standard_version(),
+    ) {
         check_order(&a, &b, &c);
         let again = StandardVersion::parse(&a.to_string(), StandardVersionForms::ALL).unwrap();
         prop_assert_eq!(again, a);
     }
 
     #[test]
-    fn package_versions_are_ordered(a in package_version(), b in package_version(), c in package_version()) {
+    fn package_versions_are_ordered(
+        a in package_version(),
+        b in package_version(),
+        c in package_version(),
+    ) {
         check_order(&a, &b, &c);
         let forms = PackageVersionForms { fold_zero_revision: false, iteration: true };
         prop_assert_eq!(PackageVersion::parse(&a.to_string(), forms).unwrap(), a);
@@ -152,7 +169,11 @@ proptest! {
     }
 
     #[test]
-    fn a_range_holds_what_is_between_its_ends(a in standard_version(), b in standard_version(), probe in standard_version()) {
+    fn a_range_holds_what_is_between_its_ends(
+        a in standard_version(),
+        b in standard_version(),
+        probe in standard_version(),
+    ) {
         let text = format!("[{a} {b})");
         if let Ok(range) = text.parse::<StandardConstraint>() {
             prop_assert_eq!(range.is_satisfied_by(&probe), a <= probe && probe < b);

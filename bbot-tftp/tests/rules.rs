@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bbot_tftp::{ErrorCode, Event, LISTENER, Limits, Rollover, ServerConfig};
+use world::packets::{ack, data, error};
 use world::{Packet, World};
 
 const PEER: ([u8; 4], u16) = ([192, 0, 2, 7], 7777);
@@ -22,37 +23,25 @@ fn stranger() -> SocketAddr {
 }
 
 fn world() -> World {
-    let world = World::new(ServerConfig::default());
-    world.files.put("file", &[7; 1300]);
-    world
+    with_file(ServerConfig::default())
 }
 
 fn single_port() -> World {
-    let world = World::new(ServerConfig { single_port: true, ..ServerConfig::default() });
-    world.files.put("file", &[7; 1300]);
-    world
+    with_file(ServerConfig { single_port: true, ..ServerConfig::default() })
 }
 
 fn limited(limits: Limits) -> World {
-    let world = World::new(ServerConfig { limits, ..ServerConfig::default() });
+    with_file(ServerConfig { limits, ..ServerConfig::default() })
+}
+
+fn with_file(config: ServerConfig) -> World {
+    let world = World::new(config);
     world.files.put("file", &[7; 1300]);
     world
 }
 
 const RRQ: &[u8] = b"\0\x01file\0octet\0";
 const WRQ: &[u8] = b"\0\x02up\0octet\0";
-
-fn ack(block: u16) -> Vec<u8> {
-    [&[0, 4][..], &block.to_be_bytes()].concat()
-}
-
-fn data(block: u16, payload: &[u8]) -> Vec<u8> {
-    [&[0, 3][..], &block.to_be_bytes(), payload].concat()
-}
-
-fn error(code: ErrorCode) -> Vec<u8> {
-    [&[0, 5][..], &code.0.to_be_bytes()].concat()
-}
 
 impl World {
     /// A packet of the usual client; returns the answers.

@@ -65,6 +65,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_workspace_is_tidy() {
+        let findings: Vec<String> = findings().unwrap().iter().map(Finding::to_string).collect();
+        assert!(findings.is_empty(), "{}", findings.join("\n"));
+    }
+
+    #[test]
     fn texts_are_told_from_data() {
         for text in ["a/src/b.rs", "README.md", "tests/guest/root/usr/bin/worker"] {
             assert!(is_text(text), "{text}");

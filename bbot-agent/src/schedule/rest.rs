@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 const FIRST: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// Who rests, and until when: 60 s at first, doubled up to an hour by each further failure, a tenth.
+/// Who rests, and until when: 60 s at first, doubled up to an hour by each further failure, give
+/// or take a tenth.
 ///
 /// Kept in memory only: a restart is a fair reason to try again.
 #[derive(Debug)]
@@ -33,7 +34,8 @@ impl<K: Eq + Hash> Rests<K> {
 
     /// Sends `key` to rest after a failure and returns for how long.
     ///
-    /// `jitter` in [0, 1) spreads the end over a tenth so that many agents do not come back at once.
+    /// `jitter` in [0, 1) spreads the end over a tenth more or less, so that many agents do not
+    /// come back at once.
     pub(crate) fn failed(&mut self, key: K, now: Instant, jitter: f64) -> Duration {
         let rest = self.resting.entry(key).or_insert(Rest { until: now, failures: 0 });
         let length = FIRST.saturating_mul(1 << rest.failures.min(16)).min(LONGEST);

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The *limit* is to find all newlines (memchr) and then to check the UTF-8, of the same bytes in
-//! the same run. Times are processor times. All cases are measured in turn, round after round; the medians count.
+//! the same run. Times are processor times. All cases are measured in turn, round after round;
+//! the medians count.
 //! `--only parse/logs` runs that case and the limit, for a profiler. `--scaling` shows instead how
 //! time and memory grow with the input.
 

@@ -1,4 +1,5 @@
-//! In the folder of the crate: `cargo fuzz run manifests fuzz/corpus/manifests tests/corpus/manifests`.
+//! In the folder of the crate:
+//! `cargo fuzz run manifests fuzz/corpus/manifests tests/corpus/manifests`.
 #![no_main]
 
 #[allow(dead_code, reason = "the other targets have the other checks")]

@@ -1,4 +1,5 @@
-//! In the folder of the crate: `cargo fuzz run serialize fuzz/corpus/serialize tests/corpus/serialize`.
+//! In the folder of the crate:
+//! `cargo fuzz run serialize fuzz/corpus/serialize tests/corpus/serialize`.
 #![no_main]
 
 #[allow(dead_code, reason = "the other targets have the other checks")]

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // Each test uses its own part of this.
 
+pub(crate) mod packets;
+
 use std::collections::{HashMap, HashSet};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
