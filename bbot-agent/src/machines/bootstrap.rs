@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use bbot_lock::{HostLock, MachineLock};
 use bbot_manifest::{
     BootstrapManifest, BootstrappedMachine, Lines, MachineManifest, Manifest, ToolchainManifest,
@@ -158,8 +158,8 @@ fn install(
     }
     let path = tftp_folder::bootstrap(&agent.config.tftp, &agent.config.instance_name());
     let folder = TftpFolder::create(path, &[])?;
-    for boot in 0..=agent.config.bootstrap_retries {
-        if boot > 0 {
+    for boots in 1.. {
+        if boots > 1 {
             diag::warn(format_args!("machine {} mis-booted, retrying", machine.name));
             snapshot.delete()?;
             let Some(fresh) = snapshot_source(agent, machine)? else {
@@ -173,7 +173,8 @@ fn install(
                 versions.agent_version = Some(agent.config.worker_version.clone());
                 return Ok(Some((snapshot, bootstrapped(agent, manifest, mac, versions)?)));
             }
-            End::MisBoot => {}
+            end if end.is_worth_another_boot(boots, agent.config.bootstrap_retries) => {}
+            End::MisBoot => bail!("bootstrap startup timeout"),
             End::TimedOut => bail!("bootstrap timeout"),
             End::WouldNotShutDown => bail!("bootstrap shutdown timeout"),
             End::Exited { .. } => bail!("the guest exited unexpectedly"),
@@ -181,7 +182,7 @@ fn install(
             End::Terminated => return Ok(None),
         }
     }
-    Err(anyhow!("bootstrap startup timeout"))
+    unreachable!("the last boot ends the bootstrap")
 }
 
 /// Boots the snapshot once, until the bootstrap is complete and the guest is down.
@@ -220,7 +221,7 @@ fn sit(
     if let Some(what) = what {
         sitting.report_failure(what, agent);
     }
-    sitting.end();
+    sitting.end(|| {});
     Ok(end)
 }
 

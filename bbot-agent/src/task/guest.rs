@@ -225,8 +225,10 @@ impl Sitting {
         }
     }
 
-    /// Forces the guest down, stops the server and takes the network apart.
-    pub(crate) fn end(self) {
+    /// Forces the guest down, calls `when_down`, and takes the network apart.
+    ///
+    /// What waits for the machine to be free need not wait for what is this instance's alone.
+    pub(crate) fn end(self, when_down: impl FnOnce()) {
         let start = Instant::now();
         if let Some(tftp) = self.tftp {
             tftp.stop();
@@ -235,6 +237,9 @@ impl Sitting {
         if let Err(error) = self.guest.force_down(FORCE_DOWN_LIMIT) {
             diag::warn(format_args!("cannot force {} down: {error}", self.machine));
         }
+        diag::phase("guest-down", start.elapsed(), &[("machine", &self.machine)]);
+        when_down();
+        let start = Instant::now();
         if let Err(error) = self.network.tear_down() {
             diag::warn(format_args!("cannot take the network of {} apart: {error}", self.machine));
         }
@@ -243,7 +248,7 @@ impl Sitting {
         {
             diag::warn(format_args!("cannot remove {}: {error}", console.display()));
         }
-        diag::phase("guest-down", start.elapsed(), &[("machine", &self.machine)]);
+        diag::phase("network-down", start.elapsed(), &[("machine", &self.machine)]);
     }
 }
 

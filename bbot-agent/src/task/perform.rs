@@ -43,7 +43,7 @@ pub(crate) fn perform(
     assignment: &Assignment,
 ) -> anyhow::Result<ResultManifest> {
     let lock = take_machine(agent, &host, assignment)?;
-    let Some(lock) = lock else { return answer_interrupt(agent, assignment) };
+    let Some(mut lock) = lock else { return answer_interrupt(agent, assignment) };
     // W41: from here on the task is answered even if this process dies.
     if let Some(reports) = &agent.reports {
         reports.outbox.record(&entry(agent, assignment, interrupted(assignment)))?;
@@ -56,14 +56,20 @@ pub(crate) fn perform(
     } else if agent.config.fake_machine.is_some() {
         super::fake::build(agent, assignment).and_then(|r| report(agent, assignment, r))
     } else {
-        build(agent, assignment)
+        build(agent, assignment, &mut lock)
     };
-    if let Some(lock) = lock {
-        lock.release()?;
-    }
+    free(&mut lock);
     result
 }
 
+/// Lets the machine go; should its file resist, the kernel frees the lock all the same.
+fn free(lock: &mut FakeOrReal) {
+    if let Some(Err(error)) = lock.take().map(MachineLock::release) {
+        diag::warn(format_args!("{:#}", anyhow::Error::new(error)));
+    }
+}
+
+/// A fake machine has no lock.
 type FakeOrReal = Option<MachineLock>;
 
 /// Takes the machine's lock and writes who holds it, for what (W25); the outer `None` if somebody
@@ -92,8 +98,12 @@ fn answer_interrupt(agent: &mut Agent, assignment: &Assignment) -> anyhow::Resul
 }
 
 /// Builds in throw-away snapshots until a guest has booted, and reports what came of it.
-fn build(agent: &mut Agent, assignment: &Assignment) -> anyhow::Result<ResultManifest> {
-    match try_build(agent, assignment) {
+fn build(
+    agent: &mut Agent,
+    assignment: &Assignment,
+    lock: &mut FakeOrReal,
+) -> anyhow::Result<ResultManifest> {
+    match try_build(agent, assignment, lock) {
         Ok(result) => Ok(result),
         Err(error) => {
             // W26: the host could not do it: another one may.
@@ -105,20 +115,27 @@ fn build(agent: &mut Agent, assignment: &Assignment) -> anyhow::Result<ResultMan
     }
 }
 
-fn try_build(agent: &mut Agent, assignment: &Assignment) -> anyhow::Result<ResultManifest> {
+/// An error means that nothing was reported: a session gets one result only.
+fn try_build(
+    agent: &mut Agent,
+    assignment: &Assignment,
+    lock: &mut FakeOrReal,
+) -> anyhow::Result<ResultManifest> {
     let path = tftp_folder::build(&agent.config.tftp, &agent.config.instance_name());
     let folder = TftpFolder::create(path, &["get", "put"])?;
     write_task(agent, &folder, assignment)?;
-    for boot in 0.. {
+    for boots in 1.. {
         let start = Instant::now();
         let path = agent.layout.snapshot(&assignment.dir);
         let snapshot = Snapshot::take(&agent.layout.bootstrapped(&assignment.dir), path)?;
         diag::phase("snapshot", start.elapsed(), &keys(assignment));
-        let retry = boot < agent.config.build_retries;
-        let done = sit(agent, &folder, &snapshot, assignment, retry)?;
+        let done = sit(agent, &folder, &snapshot, assignment, boots, lock)?;
         let start = Instant::now();
-        snapshot.delete()?;
-        diag::phase("deleted", start.elapsed(), &keys(assignment));
+        match snapshot.delete() {
+            Ok(()) => diag::phase("deleted", start.elapsed(), &keys(assignment)),
+            // The result stands; the next start sweeps.
+            Err(error) => diag::warn(format_args!("{:#}", anyhow::Error::new(error))),
+        }
         if let Some(result) = done {
             return Ok(result);
         }
@@ -136,7 +153,8 @@ fn sit(
     folder: &TftpFolder,
     snapshot: &Snapshot,
     assignment: &Assignment,
-    retry: bool,
+    boots: u32,
+    lock: &mut FakeOrReal,
 ) -> anyhow::Result<Option<ResultManifest>> {
     let machine = &assignment.machine.machine;
     let mac = machine.mac.as_ref().context("the bootstrapped machine has no mac address")?;
@@ -153,8 +171,8 @@ fn sit(
     };
     let mut sitting = Sitting::start(agent, &setup)?;
     let end = sitting.drive(agent);
-    if end == End::MisBoot && retry {
-        sitting.end();
+    if end.is_worth_another_boot(boots, agent.config.build_retries) {
+        sitting.end(|| {});
         return Ok(None);
     }
     let result = match &end {
@@ -171,7 +189,13 @@ fn sit(
         diag::warn(format_args!("machine {} exited unexpectedly", assignment.dir.name));
     }
     let reported = report(agent, assignment, result);
-    sitting.end();
+    sitting.end(|| {
+        // W39: the machine is free before the upload starts, and the upload starts at once.
+        if reported.is_ok() {
+            free(lock);
+            agent.hand_out_results();
+        }
+    });
     reported.map(Some)
 }
 
@@ -204,7 +228,10 @@ fn report(
     if let Some(reports) = &agent.reports {
         let start = Instant::now();
         reports.outbox.store(&entry(agent, assignment, result.clone()))?;
-        reports.outbox.forget_record()?;
+        // Recovery looks for the result first, so a record that stays does no harm.
+        if let Err(error) = reports.outbox.forget_record() {
+            diag::warn(format_args!("{:#}", anyhow::Error::new(error)));
+        }
         diag::phase("durable", start.elapsed(), &keys(assignment));
     }
     Ok(result)
@@ -235,15 +262,19 @@ pub(super) fn write_task(
     folder: &TftpFolder,
     assignment: &Assignment,
 ) -> anyhow::Result<()> {
-    let trust = &agent.config.trust;
-    let edit = TaskEdit {
-        trust: (!trust.is_empty()).then_some(trust.as_slice()),
-        drop_worker_checksum: assignment.task.agent_checksum.as_deref()
-            != Some(outbox::AGENT_CHECKSUM),
-    };
-    let text = edit.apply(&assignment.task.task_text)?;
+    let task = &assignment.task;
+    let edit = edit(&agent.config.trust, task.agent_checksum.as_deref());
+    let text = edit.apply(&task.task_text)?;
     let path = folder.join("get").join("task.manifest");
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// W24: `--trust` replaces the task's own; another agent's checksum takes the worker's along.
+fn edit<'a>(trust: &'a [String], agent_checksum: Option<&str>) -> TaskEdit<'a> {
+    TaskEdit {
+        trust: (!trust.is_empty()).then_some(trust),
+        drop_worker_checksum: agent_checksum != Some(outbox::AGENT_CHECKSUM),
+    }
 }
 
 fn limits(agent: &Agent, assignment: &Assignment) -> Limits {
@@ -275,4 +306,27 @@ fn vnc_address(agent: &Agent, assignment: &Assignment) -> IpAddr {
 
 fn keys(assignment: &Assignment) -> [(&'static str, &str); 2] {
     [("machine", assignment.dir.name.as_str()), ("session", &assignment.task.session)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TASK: &str = ":\nname: a\ntrust: 1\nfuture:   x\\\ny\nworker-checksum: w\n# end\n";
+
+    /// W24: byte for byte what came, but for what the agent decides.
+    #[test]
+    fn only_the_agents_own_is_changed() {
+        let edited = |trust: &[String], checksum| edit(trust, checksum).apply(TASK).unwrap();
+        let ours = Some(outbox::AGENT_CHECKSUM);
+        let untouched = edited(&[], ours);
+        assert_eq!(untouched, TASK.replacen(':', ": 1", 1));
+        for other in [None, Some("1"), Some("")] {
+            let expected = untouched.replace("worker-checksum: w\n", "");
+            assert_eq!(edited(&[], other), expected, "{other:?}");
+        }
+        let trusted = edited(&["yes".to_owned()], ours);
+        assert!(trusted.contains("trust: yes\n") && !trusted.contains("trust: 1"), "{trusted}");
+        assert!(trusted.contains("future:   x\\\ny\nworker-checksum: w\n"), "{trusted}");
+    }
 }

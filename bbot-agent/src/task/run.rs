@@ -59,6 +59,14 @@ pub(crate) enum End {
     Terminated,
 }
 
+impl End {
+    /// W13, W26: a guest that mis-booted gets a fresh snapshot and is booted again, `retries`
+    /// further times at most; `boots` is how often it has been booted.
+    pub(crate) fn is_worth_another_boot(&self, boots: u32, retries: u32) -> bool {
+        *self == Self::MisBoot && boots <= retries
+    }
+}
+
 /// What the shell does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
@@ -254,6 +262,18 @@ mod tests {
         check(Job::Build, &[(119, Deadline)], &Action::Wait);
         check(Job::Build, &[(120, Deadline)], &Action::End(End::MisBoot));
         check(Job::Build, &[(119, FirstRequest), (120, Deadline)], &Action::Wait);
+    }
+
+    /// W13, W26: as many further boots as were asked for, and for mis-boots only.
+    #[test]
+    fn misboots_are_retried() {
+        for (retries, expected) in [(0, 1), (1, 2), (2, 3)] {
+            let boots = (1..9).find(|&boots| !End::MisBoot.is_worth_another_boot(boots, retries));
+            assert_eq!(boots, Some(expected));
+        }
+        for end in [End::TimedOut, End::Interrupted, End::Exited { by_signal: false }] {
+            assert!(!end.is_worth_another_boot(1, 2), "{end:?}");
+        }
     }
 
     /// The work's limit counts from the first request.
