@@ -12,22 +12,63 @@ pub(crate) fn run(name: &str, options: &[&str]) -> Outcome<ExitCode> {
         return Ok(ExitCode::FAILURE);
     };
     for program in programs {
+        if program.needs_agent {
+            let mut build = house::cargo(&["build", "--release", "--locked", "--quiet"]);
+            command::succeed(build.args(["-p", "bbot-agent", "-p", "bbot-tests"]))?;
+        }
         let mut cargo = house::cargo(&["run", "--release", "--locked", "--quiet"]);
-        cargo.args(*program).arg("--").args(options);
+        cargo.args(program.target).arg("--").args(suffixed(options, program.suffix));
         command::succeed(&mut cargo)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// How cargo names the programs of a bench.
-fn programs(name: &str) -> Option<&'static [&'static [&'static str]]> {
+/// A program that measures.
+struct Program {
+    /// How cargo names it.
+    target: &'static [&'static str],
+    /// What is added to the name of its `--json` file, so that each has its own.
+    suffix: &'static str,
+    /// Whether it starts the agent and the farm's programs, which must be built then.
+    needs_agent: bool,
+}
+
+/// The programs of a bench.
+fn programs(name: &str) -> Option<&'static [Program]> {
+    const fn example(target: &'static [&'static str], suffix: &'static str) -> Program {
+        Program { target, suffix, needs_agent: false }
+    }
+    const BTRFS: Program = example(&["-p", "bbot-btrfs", "--example", "bench"], ".btrfs");
+    const AGENT: Program = Program {
+        target: &["-p", "bbot-tests", "--bin", "bbot-bench"],
+        suffix: "",
+        needs_agent: true,
+    };
     Some(match name {
-        "agent" => &[
-            &["-p", "bbot-btrfs", "--example", "bench"],
-            &["-p", "bbot-tests", "--bin", "bbot-bench"],
-        ],
-        "manifest" => &[&["-p", "bbot-manifest", "--example", "bench"]],
-        "tftp" => &[&["-p", "bbot-tftp", "--example", "bench"]],
+        "agent" => &[BTRFS, AGENT],
+        "manifest" => &[example(&["-p", "bbot-manifest", "--example", "bench"], "")],
+        "tftp" => &[example(&["-p", "bbot-tftp", "--example", "bench"], "")],
         _ => return None,
     })
+}
+
+/// The options, `suffix` added to the value of `--json`.
+fn suffixed(options: &[&str], suffix: &str) -> Vec<String> {
+    let is_file = |index: usize| index > 0 && options[index - 1] == "--json";
+    let option = |(index, option): (usize, &&str)| {
+        if is_file(index) { format!("{option}{suffix}") } else { (*option).to_owned() }
+    };
+    options.iter().enumerate().map(option).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_program_writes_its_own_file() {
+        let options = ["--rounds", "3", "--json", "out"];
+        assert_eq!(suffixed(&options, ".btrfs"), ["--rounds", "3", "--json", "out.btrfs"]);
+        assert_eq!(suffixed(&options, ""), options);
+    }
 }
