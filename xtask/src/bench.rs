@@ -44,10 +44,12 @@ fn programs(name: &str) -> Option<&'static [Program]> {
         suffix: "",
         needs_agent: true,
     };
+    const MANIFEST: Program = example(&["-p", "bbot-manifest", "--example", "bench"], "");
+    const TFTP: Program = example(&["-p", "bbot-tftp", "--example", "bench"], "");
     Some(match name {
-        "agent" => &[BTRFS, AGENT],
-        "manifest" => &[example(&["-p", "bbot-manifest", "--example", "bench"], "")],
-        "tftp" => &[example(&["-p", "bbot-tftp", "--example", "bench"], "")],
+        "agent" => const { &[BTRFS, AGENT] },
+        "manifest" => const { &[MANIFEST] },
+        "tftp" => const { &[TFTP] },
         _ => return None,
     })
 }
