@@ -12,9 +12,9 @@ pub(crate) fn run(name: &str, options: &[&str]) -> Outcome<ExitCode> {
         return Ok(ExitCode::FAILURE);
     };
     for program in programs {
-        if program.needs_agent {
+        if !program.starts.is_empty() {
             let mut build = house::cargo(&["build", "--release", "--locked", "--quiet"]);
-            command::succeed(build.args(["-p", "bbot-agent", "-p", "bbot-tests"]))?;
+            command::succeed(build.args(program.starts))?;
         }
         let mut cargo = house::cargo(&["run", "--release", "--locked", "--quiet"]);
         cargo.args(program.target).arg("--").args(suffixed(options, program.suffix));
@@ -29,23 +29,27 @@ struct Program {
     target: &'static [&'static str],
     /// What is added to the name of its `--json` file, so that each has its own.
     suffix: &'static str,
-    /// Whether it starts the agent and the farm's programs, which must be built then.
-    needs_agent: bool,
+    /// How cargo names the programs that it starts, which must be built before.
+    starts: &'static [&'static str],
 }
 
 /// The programs of a bench.
 fn programs(name: &str) -> Option<&'static [Program]> {
     const fn example(target: &'static [&'static str], suffix: &'static str) -> Program {
-        Program { target, suffix, needs_agent: false }
+        Program { target, suffix, starts: &[] }
     }
     const BTRFS: Program = example(&["-p", "bbot-btrfs", "--example", "bench"], ".btrfs");
     const AGENT: Program = Program {
         target: &["-p", "bbot-tests", "--bin", "bbot-bench"],
         suffix: "",
-        needs_agent: true,
+        starts: &["-p", "bbot-agent", "-p", "bbot-tests"],
     };
     const MANIFEST: Program = example(&["-p", "bbot-manifest", "--example", "bench"], "");
-    const TFTP: Program = example(&["-p", "bbot-tftp", "--example", "bench"], "");
+    const TFTP: Program = Program {
+        target: &["-p", "bbot-tftp", "--example", "bench"],
+        suffix: "",
+        starts: &["-p", "bbot-tftp", "--examples"],
+    };
     Some(match name {
         "agent" => const { &[BTRFS, AGENT] },
         "manifest" => const { &[MANIFEST] },
