@@ -11,6 +11,9 @@ pub(crate) fn run(name: &str, options: &[&str]) -> Outcome<ExitCode> {
         say(format_args!("Usage: cargo xtask bench agent|manifest|tftp [ARGUMENTS]"));
         return Ok(ExitCode::FAILURE);
     };
+    if name == "tftp" {
+        install_peer()?;
+    }
     for program in programs {
         if !program.starts.is_empty() {
             let mut build = house::cargo(&["build", "--release", "--locked", "--quiet"]);
@@ -21,6 +24,16 @@ pub(crate) fn run(name: &str, options: &[&str]) -> Outcome<ExitCode> {
         command::succeed(&mut cargo)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Installs the Rust server that bbot-tftp is measured beside into the target folder.
+fn install_peer() -> Outcome<()> {
+    let peers = house::target()?.join("peers");
+    if peers.join("bin/tftpd").is_file() {
+        return Ok(());
+    }
+    let mut install = house::cargo(&["install", "--quiet", "--locked", "tftpd", "--root"]);
+    command::succeed(install.arg(&peers).arg("--target-dir").arg(peers.join("build")))
 }
 
 /// A program that measures.

@@ -34,7 +34,7 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 }
 
 /// Builds everything that tests and demo run, in the development profile: it compiles in half
-/// the time, and its dependencies are optimised all the same.
+/// the time, and the guests' boots are the longest part of both.
 pub(crate) fn build() -> Outcome<()> {
     crate::command::succeed(&mut cargo(&["build", "--workspace", "--locked"]))
 }
