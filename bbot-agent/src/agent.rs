@@ -6,11 +6,11 @@ use std::time::Instant;
 use crate::config::Config;
 use crate::controller::auth::Signer;
 use crate::controller::client::Client;
-use crate::diag;
 use crate::event::{Event, Events};
 use crate::machines::layout::Layout;
-use crate::outbox::{EntryId, Outbox};
-use crate::poster::{Poster, Posting};
+use crate::outbox::EntryId;
+use crate::poster::Posting;
+use crate::reports::Reports;
 use crate::schedule::rest::Rests;
 use crate::status::Status;
 
@@ -29,8 +29,6 @@ pub(crate) struct Agent {
     pub(crate) signer: Option<Arc<Signer>>,
     /// Where results wait, and who hands them over; none if nothing is posted (`--fake-request`).
     pub(crate) reports: Option<Reports>,
-    /// Whether the last challenge could not be signed (W37).
-    pub(crate) cannot_sign: bool,
     /// What we tell of ourselves.
     pub(crate) status: Status,
     /// The machines that failed lately (W10).
@@ -39,77 +37,79 @@ pub(crate) struct Agent {
     pub(crate) url_rests: Rests<String>,
 }
 
-/// The outbox and its poster.
-#[derive(Debug)]
-pub(crate) struct Reports {
-    /// Results on disk.
-    pub(crate) outbox: Arc<Outbox>,
-    /// Hands them over.
-    pub(crate) poster: Poster,
-    /// Entries that could not be posted lately.
-    pub(crate) rests: Rests<EntryId>,
+/// What a wait came to.
+enum Wait {
+    /// The deadline has passed.
+    Over,
+    /// Something for the caller.
+    Event(Event),
+    /// Something that has been dealt with.
+    Chore,
 }
 
 impl Agent {
     /// Waits for the next event that matters to the caller, until `deadline` at most.
     ///
-    /// What came of posting a result matters to nobody who waits, so it is dealt with here.
+    /// What is due meanwhile is done on the way: results are posted (W4), and what came of posting
+    /// them matters to nobody who waits.
     pub(crate) fn next_event(&mut self, deadline: Instant) -> Option<Event> {
         loop {
-            match self.events.next(deadline)? {
-                Event::Posted { entry, posting } => self.posted(entry, posting),
-                event => return Some(event),
+            match self.wait(deadline) {
+                Wait::Over => return None,
+                Wait::Event(event) => return Some(event),
+                Wait::Chore => {}
             }
         }
+    }
+
+    /// Waits until no result is on its way any more, until `deadline` at most.
+    pub(crate) fn finish_posting(&mut self, deadline: Instant) {
+        let is_posting = |agent: &Self| agent.reports.as_ref().is_some_and(Reports::is_posting);
+        while is_posting(self) && !matches!(self.wait(deadline), Wait::Over) {}
+    }
+
+    /// Waits until something happens or is due.
+    fn wait(&mut self, deadline: Instant) -> Wait {
+        let chore = self.next_chore();
+        // First, so that no flood of events keeps it from being done.
+        if chore.is_some_and(|chore| chore <= Instant::now()) {
+            self.hand_out_results();
+            return Wait::Chore;
+        }
+        match self.events.next(chore.map_or(deadline, |chore| chore.min(deadline))) {
+            Some(Event::Posted { entry, signed, posting }) => self.posted(&entry, signed, posting),
+            Some(event) => return Wait::Event(event),
+            None if Instant::now() >= deadline => return Wait::Over,
+            None => {}
+        }
+        Wait::Chore
+    }
+
+    /// When the loop itself has something to do, whatever it waits for.
+    fn next_chore(&self) -> Option<Instant> {
+        self.reports.as_ref().and_then(Reports::next_due)
     }
 
     /// Notes what came of posting a result.
-    pub(crate) fn posted(&mut self, entry: EntryId, posting: Posting) {
-        // W37: no more work is taken that could not be answered for.
-        self.cannot_sign |= matches!(posting, Posting::Unsigned(_));
+    fn posted(&mut self, entry: &EntryId, signed: bool, posting: Posting) {
         let Some(reports) = &mut self.reports else { return };
-        reports.poster.reported(&entry);
-        match posting {
-            Posting::Taken => {
-                self.cannot_sign = false;
-                reports.rests.succeeded(&entry);
-            }
-            Posting::Kept(reason) | Posting::Unsigned(reason) => {
-                let place = reports.outbox.path(&entry).display().to_string();
-                let pause = reports.rests.failed(entry, Instant::now(), fastrand::f64());
-                diag::error(format_args!(
-                    "cannot post a result: {reason}; it stays in {place}, next try in {pause:.0?}"
-                ));
-            }
-            Posting::Dead(reason) => {
-                reports.rests.succeeded(&entry);
-                diag::error(format_args!("a result was moved to the dead letters: {reason}"));
-            }
+        if reports.posted(entry, signed, posting) {
+            // Who refused us for want of a key has no reason to any more.
+            self.url_rests = Rests::new();
         }
     }
 
-    /// Gives the poster every entry that does not rest (W4).
+    /// Gives the poster every entry that is due (W4).
     pub(crate) fn hand_out_results(&mut self) {
-        let Some(reports) = &mut self.reports else { return };
-        let now = Instant::now();
-        match reports.outbox.entries() {
-            Ok(entries) => {
-                for entry in entries {
-                    if !reports.rests.is_resting(&entry, now) {
-                        reports.poster.post(entry);
-                    }
-                }
-            }
-            Err(error) => {
-                let error = anyhow::Error::new(error);
-                diag::error(format_args!("cannot look into the outbox: {error:#}"));
-            }
+        if let Some(reports) = &mut self.reports {
+            reports.hand_out(Instant::now());
         }
     }
 
-    /// Returns whether a result is on its way to its controller.
-    pub(crate) fn is_posting(&self) -> bool {
-        self.reports.as_ref().is_some_and(|reports| !reports.poster.is_idle())
+    /// Returns who answers challenges, if that can be done now (W37).
+    pub(crate) fn able_signer(&self) -> Option<&Signer> {
+        let cannot = self.reports.as_ref().is_some_and(Reports::cannot_sign);
+        self.signer.as_deref().filter(|_| !cannot)
     }
 
     /// Returns whether the agent is to do nothing new.

@@ -58,7 +58,8 @@ pub(crate) fn ask(
     for &controller in order {
         let url = agent.config.controllers[controller].url.clone();
         let start = Instant::now();
-        if start >= round_end {
+        // W40: SIGHUP, too, ends the asking; what is answered already is the task at hand.
+        if start >= round_end || agent.is_stopping() {
             break;
         }
         let response = match response(agent, &url, &request, round_end)? {
@@ -124,7 +125,8 @@ fn request(agent: &Agent, machines: Vec<MachineHeader>) -> TaskRequest {
         toolchain_version: config.toolchain.version.clone(),
         interactive_mode: interactive.then_some(config.interactive),
         interactive_login: if interactive { login } else { None },
-        fingerprint: agent.signer.as_ref().map(|signer| signer.fingerprint().to_owned()),
+        // W37: who is not shown a key gives no challenge.
+        fingerprint: agent.able_signer().map(|signer| signer.fingerprint().to_owned()),
         auxiliary_ram: None,
         machines,
     }
@@ -184,10 +186,11 @@ fn fake_response(file: &Path) -> anyhow::Result<TaskResponse> {
     })
 }
 
+/// A challenge is welcome if the request showed a key.
 fn judge(agent: &Agent, url: &str, response: TaskResponse, request: &TaskRequest) -> Verdict {
     let offered: Vec<&str> = request.machines.iter().map(|m| m.name.as_str()).collect();
     let terms = Terms {
-        can_sign: agent.signer.is_some(),
+        can_sign: request.fingerprint.is_some(),
         interactive: agent.config.interactive,
         machines: &offered,
     };

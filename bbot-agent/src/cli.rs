@@ -162,7 +162,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = seconds())]
     pub(crate) request_timeout: u64,
 
-    /// Attempts after the first to post a result at once
+    /// Ignored: a result is posted until its controller has it, see --outbox-days
     #[arg(long, value_name = "NUM", default_value_t = 4)]
     pub(crate) request_retries: u32,
 

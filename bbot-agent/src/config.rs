@@ -64,9 +64,6 @@ pub(crate) struct Config {
     pub(crate) bootstrap_retries: u32,
     /// Boots after the first, in a build.
     pub(crate) build_retries: u32,
-    /// Attempts after the first to post a result at once.
-    #[cfg_attr(not(test), expect(dead_code, reason = "entries rest after each attempt yet (W38)"))]
-    pub(crate) request_retries: u32,
     /// The openssl program.
     pub(crate) openssl: PathBuf,
     /// Options of its commands.
@@ -97,12 +94,10 @@ pub(crate) struct Config {
     #[cfg_attr(not(test), expect(dead_code, reason = "there are no holds yet (W27)"))]
     pub(crate) hold_timeout: HoldTimeout,
     /// Days that a result waits for its controller.
-    #[cfg_attr(not(test), expect(dead_code, reason = "entries wait for ever yet (W38)"))]
     pub(crate) outbox_days: u32,
     /// The most bytes that a guest may upload in one task.
     pub(crate) upload_limit: u64,
     /// The bytes in the outbox from which on no task is asked for.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the outbox has no limit yet (W38)"))]
     pub(crate) outbox_limit: u64,
     /// The user that the hypervisor runs as, if it was named.
     pub(crate) vm_user: Option<String>,
@@ -265,7 +260,6 @@ impl Config {
             timeouts: Timeouts::from_cli(&cli),
             bootstrap_retries: cli.bootstrap_retries,
             build_retries: cli.build_retries,
-            request_retries: cli.request_retries,
             openssl: program("--openssl", &cli.openssl)?,
             dump_machines: cli.dump_machines,
             dump_task: cli.dump_task,

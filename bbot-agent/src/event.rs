@@ -51,6 +51,8 @@ pub(crate) enum Event {
     Posted {
         /// The entry.
         entry: EntryId,
+        /// Whether its challenge was signed for that.
+        signed: bool,
         /// What became of it.
         posting: Posting,
     },

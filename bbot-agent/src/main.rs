@@ -15,6 +15,7 @@ mod outbox;
 mod output;
 mod poster;
 mod recovery;
+mod reports;
 mod runtime_dir;
 mod schedule;
 mod spawn;

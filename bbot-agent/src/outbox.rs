@@ -20,7 +20,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
@@ -62,6 +62,13 @@ impl EntryId {
 
     fn file_name(&self) -> String {
         format!("{}{SUFFIX}", self.0)
+    }
+
+    /// Returns for how long the entry has waited.
+    pub(crate) fn age(&self, now: SystemTime) -> Duration {
+        let time = self.0.get(..20).and_then(|time| time.parse().ok()).unwrap_or(u64::MAX);
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        now.saturating_sub(Duration::from_nanos(time))
     }
 }
 
@@ -152,6 +159,17 @@ impl Outbox {
         Ok(ids)
     }
 
+    /// Returns how many bytes wait.
+    pub(crate) fn size(&self) -> Result<u64, OutboxError> {
+        let length = |entry: io::Result<fs::DirEntry>| match entry?.metadata() {
+            // Its controller has it by now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            metadata => metadata.map(|metadata| metadata.len()),
+        };
+        let sum = |entries: fs::ReadDir| entries.map(length).sum();
+        fs::read_dir(&self.waiting).and_then(sum).map_err(io_error("list", &self.waiting))
+    }
+
     /// Reads an entry.
     ///
     /// # Errors
@@ -163,6 +181,9 @@ impl Outbox {
 
     /// Removes an entry, which the controller has.
     pub(crate) fn remove(&self, id: &EntryId) -> Result<(), OutboxError> {
+        // The record of its task was removed before: should a power cut bring that back, and not
+        // the entry, the task would be answered twice.
+        sync_parent(&self.record)?;
         let path = self.path(id);
         fs::remove_file(&path).map_err(io_error("remove", &path))?;
         sync_folder(&self.waiting)

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bbot_lock::InstanceLock;
 
-use crate::agent::{Agent, Reports};
+use crate::agent::Agent;
 use crate::config::Config;
 use crate::controller::auth::Signer;
 use crate::controller::client::Client;
@@ -15,6 +16,7 @@ use crate::event::Events;
 use crate::machines::layout::Layout;
 use crate::outbox::Outbox;
 use crate::poster::{Means, Poster};
+use crate::reports::Reports;
 use crate::runtime_dir;
 use crate::schedule::rest::Rests;
 use crate::status::Status;
@@ -48,7 +50,7 @@ pub(crate) fn start(config: Config) -> anyhow::Result<Started> {
         Status::new(Some(config.runtime_dir.clone()))
     };
     let client = Arc::new(Client::new(&config.timeouts));
-    let reports = open_reports(&config, &client, signer.as_ref(), &events)?;
+    let reports = open_reports(&config, signer.as_ref(), &events)?;
     let layout =
         Layout::new(config.machines.clone(), config.toolchain.name.to_string(), config.instance);
     let agent = Agent {
@@ -58,7 +60,6 @@ pub(crate) fn start(config: Config) -> anyhow::Result<Started> {
         client,
         signer,
         reports,
-        cannot_sign: false,
         status,
         machine_rests: Rests::new(),
         url_rests: Rests::new(),
@@ -87,7 +88,6 @@ fn lock_instance(config: &Config) -> anyhow::Result<InstanceLock> {
 /// Nothing is posted for a fake request, and nothing is asked for a list of machines.
 fn open_reports(
     config: &Config,
-    client: &Arc<Client>,
     signer: Option<&Arc<Signer>>,
     events: &Events,
 ) -> anyhow::Result<Option<Reports>> {
@@ -97,10 +97,13 @@ fn open_reports(
     let outbox = Arc::new(Outbox::open(&config.state_dir)?);
     let means = Means {
         outbox: Arc::clone(&outbox),
-        client: Arc::clone(client),
+        // Its own: to abort the request for a task breaks no post.
+        client: Arc::new(Client::new(&config.timeouts)),
         signer: signer.cloned(),
         limit: config.timeouts.request,
+        lifetime: Duration::from_secs(u64::from(config.outbox_days) * 24 * 3600),
+        events: events.sender(),
     };
-    let poster = Poster::start(means, events.sender()).context("cannot start a thread")?;
-    Ok(Some(Reports { outbox, poster, rests: Rests::new() }))
+    let poster = Poster::start(means).context("cannot start a thread")?;
+    Ok(Some(Reports::new(outbox, poster, config.outbox_limit)))
 }

@@ -17,6 +17,7 @@ use crate::machines::enumerate::{Enumeration, State, Wanted, enumerate};
 use crate::machines::layout::MachineDir;
 use crate::output;
 use crate::recovery;
+use crate::reports::Reports;
 use crate::runtime_dir;
 use crate::schedule::plan::{Host, Plan, plan};
 use crate::status::Phase;
@@ -25,7 +26,7 @@ use crate::task::perform::{Assignment, perform};
 /// How the host lock's wait is made heard of (W6).
 const LOCK_WARNING: Duration = Duration::from_secs(60);
 
-/// How long a stop waits for results that are on their way.
+/// How long a stop waits for results that are on their way (W40); they are on disk anyway.
 const LAST_POST: Duration = Duration::from_secs(5);
 
 /// What a round came to.
@@ -58,7 +59,7 @@ pub(crate) fn work(agent: &mut Agent) -> anyhow::Result<()> {
     }
     agent.status.enter(Phase::Stopping, None, None);
     agent.hand_out_results();
-    finish_posting(agent);
+    agent.finish_posting(Instant::now() + LAST_POST);
     agent.status.remove();
     if !agent.config.is_fake() {
         runtime_dir::remove(&agent.config.runtime_dir);
@@ -203,9 +204,9 @@ fn ask_and_perform(
     host: HostLock,
     enumeration: &Enumeration,
 ) -> anyhow::Result<Round> {
-    // W37: until signing works again, nothing is asked for that would have to be signed.
-    if agent.cannot_sign {
-        return Ok(Round::Idle { half: true });
+    // W38: what is built meanwhile could not be kept for ever either.
+    if agent.reports.as_mut().is_some_and(Reports::is_full) {
+        return Ok(Round::Idle { half: false });
     }
     agent.status.enter(Phase::Asking, None, None);
     let now = Instant::now();
@@ -266,16 +267,4 @@ fn pause(agent: &mut Agent, half: bool) {
     let length = Duration::from_secs_f64(if half { seconds / 2.0 } else { seconds });
     let end = Instant::now() + length;
     while !agent.is_stopping() && agent.next_event(end).is_some() {}
-}
-
-/// Lets results that are on their way arrive, for a few seconds at most; they are on disk anyway.
-fn finish_posting(agent: &mut Agent) {
-    let end = Instant::now() + LAST_POST;
-    while agent.is_posting() {
-        match agent.events.next(end) {
-            Some(Event::Posted { entry, posting }) => agent.posted(entry, posting),
-            Some(_) => {}
-            None => return,
-        }
-    }
 }

@@ -91,7 +91,6 @@ fn defaults_are_the_originals() {
     assert_eq!((config.outbox_days, config.outbox_limit), (7, 10_737_418_240));
     assert_eq!(config.upload_limit, 1_073_741_824);
     assert_eq!((config.bootstrap_retries, config.build_retries), (2, 2));
-    assert_eq!(config.request_retries, 4);
     assert_eq!(config.openssl, Path::new("openssl"));
     let seconds = Duration::from_secs;
     let timeouts = Timeouts {

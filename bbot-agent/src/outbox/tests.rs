@@ -157,6 +157,24 @@ fn ids_are_unique_and_in_order() {
     assert!(ids.iter().all(|id| EntryId::from_file_name(&id.file_name()).as_ref() == Some(id)));
 }
 
+/// W38: the age of an entry is told by its name, so that a restart does not make it younger.
+#[test]
+fn entries_have_an_age_and_a_size() {
+    let (_folder, outbox) = outbox();
+    assert_eq!(outbox.size().unwrap(), 0);
+    let before = SystemTime::now();
+    let id = outbox.store(&entry("s")).unwrap();
+    assert!(id.age(before).is_zero());
+    let age = id.age(SystemTime::now() + Duration::from_secs(100));
+    assert!((100..200).contains(&age.as_secs()), "{age:?}");
+    let ancient = EntryId::from_file_name("00000000001000000000-1.manifest").unwrap();
+    assert_eq!(ancient.age(UNIX_EPOCH + Duration::from_secs(3)), Duration::from_secs(2));
+    let length = fs::metadata(outbox.path(&id)).unwrap().len();
+    assert_eq!(outbox.size().unwrap(), length);
+    outbox.store(&entry("s")).unwrap();
+    assert_eq!(outbox.size().unwrap(), 2 * length);
+}
+
 /// Another process's entry of the same name is not written over.
 #[test]
 fn a_taken_name_is_not_reused() {

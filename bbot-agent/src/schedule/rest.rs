@@ -38,9 +38,8 @@ impl<K: Eq + Hash> Rests<K> {
     /// come back at once.
     pub(crate) fn failed(&mut self, key: K, now: Instant, jitter: f64) -> Duration {
         let rest = self.resting.entry(key).or_insert(Rest { until: now, failures: 0 });
-        let length = FIRST.saturating_mul(1 << rest.failures.min(16)).min(LONGEST);
-        let length = length.mul_f64(0.9 + 0.2 * jitter);
         rest.failures = rest.failures.saturating_add(1);
+        let length = length(rest.failures, jitter);
         rest.until = now + length;
         length
     }
@@ -49,6 +48,12 @@ impl<K: Eq + Hash> Rests<K> {
     pub(crate) fn succeeded(&mut self, key: &K) {
         self.resting.remove(key);
     }
+}
+
+/// Returns how long to rest after the `count`th failure in a row.
+pub(super) fn length(count: u32, jitter: f64) -> Duration {
+    let doubled = FIRST.saturating_mul(1 << count.saturating_sub(1).min(16));
+    doubled.min(LONGEST).mul_f64(0.9 + 0.2 * jitter)
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::mischief::Mischief;
+
 /// Connections that are served at once; a further one is closed at once.
 const CONNECTIONS_MAX: usize = 64;
 /// Bytes of the request line and the headers together.
@@ -85,6 +87,10 @@ pub trait Handler: Send + Sync + 'static {
     fn answer(&self, request: Request) -> Response;
     /// The answer to a request whose body is greater than its limit.
     fn answer_too_large(&self, head: Request) -> Response;
+    /// What is done instead of answering a whole request, if anything.
+    fn mischief(&self, _request: &Request) -> Option<Mischief> {
+        None
+    }
 }
 
 /// A running server; dropping it closes every connection and ends its threads.
@@ -203,6 +209,9 @@ fn serve(stream: &TcpStream, handler: &dyn Handler) -> io::Result<()> {
             return refuse(stream, &handler.answer_too_large(request));
         };
         request.body = body;
+        if let Some(mischief) = handler.mischief(&request) {
+            return mischief.play(stream);
+        }
         respond(stream, &handler.answer(request), closes)?;
         if closes {
             return Ok(());

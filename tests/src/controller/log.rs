@@ -28,6 +28,8 @@ pub enum Outcome {
         /// Whether there is one.
         found: bool,
     },
+    /// The controller misbehaved.
+    Mischief,
     /// The request was refused before its contents mattered.
     Refused,
 }

@@ -6,6 +6,7 @@
 mod auth;
 mod http;
 mod log;
+mod mischief;
 mod pairs;
 mod pattern;
 mod queue;
@@ -21,9 +22,11 @@ use bbot_manifest::{InteractiveMode, Manifest, ResultRequest, TaskRequest};
 pub use auth::{KnownKey, challenge, generate_key, hex_sha256};
 pub use http::{Handler, Request, Response, Server};
 pub use log::{Exchange, Outcome};
+pub use mischief::Mischief;
 pub use pairs::Pair;
 pub use queue::{Package, Verdict};
 
+use self::mischief::Mood;
 use self::queue::{Asker, Queue, Task};
 use crate::farm::Inside;
 use crate::growing::Growing;
@@ -101,6 +104,16 @@ impl Controller {
         self.office.queue().rebuild(name);
     }
 
+    /// From now on misbehaves at each request for which `whim` says how.
+    pub fn misbehave(&self, whim: impl Fn(&Request) -> Option<Mischief> + Send + 'static) {
+        *self.office.mood() = Mood(Some(Box::new(whim)));
+    }
+
+    /// From now on behaves well again.
+    pub fn behave(&self) {
+        *self.office.mood() = Mood::default();
+    }
+
     /// Whether all is built.
     pub fn is_done(&self) -> bool {
         self.office.queue().is_done()
@@ -129,6 +142,7 @@ struct Office {
     repository: Option<PathBuf>,
     closed: bool,
     queue: Mutex<Queue>,
+    mood: Mutex<Mood>,
     log: Growing<Exchange>,
 }
 
@@ -160,6 +174,13 @@ impl Handler for Office {
         self.record(crate::clock::now(), head, &response, outcome);
         response
     }
+
+    fn mischief(&self, request: &Request) -> Option<Mischief> {
+        let mischief = self.mood().0.as_ref().and_then(|whim| whim(request))?;
+        let (now, response) = (crate::clock::now(), mischief.response());
+        self.record(now, request.clone(), &response, Outcome::Mischief);
+        Some(mischief)
+    }
 }
 
 /// The name of the first query parameter: it says which service is meant.
@@ -178,12 +199,17 @@ impl Office {
             repository: config.repository,
             closed: config.closed,
             queue: Mutex::new(queue),
+            mood: Mutex::default(),
             log: Growing::default(),
         }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn mood(&self) -> MutexGuard<'_, Mood> {
+        self.mood.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn repository_url(&self) -> String {
