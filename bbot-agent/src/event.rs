@@ -45,6 +45,11 @@ pub(crate) enum Event {
         /// The news.
         event: bbot_vm::GuestEvent,
     },
+    /// No transfer of this sitting's TFTP server is left.
+    Drained {
+        /// Which guest's server it was.
+        sitting: u64,
+    },
     /// A file was put where a fake machine's result is awaited.
     FileAppeared,
     /// An outbox entry was handed to its controller, or was not.
@@ -102,12 +107,13 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Opens the channel and installs the signal handlers.
-    pub(crate) fn new() -> io::Result<Self> {
+    /// Opens the channel and installs the signal handlers; `terminated` hears of SIGTERM and SIGINT
+    /// even if the loop is busy.
+    pub(crate) fn new(terminated: impl FnMut() + Send + 'static) -> io::Result<Self> {
         let (sender, receiver) = channel();
         let signals =
             Signals { terminate: Arc::default(), drain: Arc::default(), interrupt: Arc::default() };
-        install(&signals, sender.clone())?;
+        install(&signals, sender.clone(), terminated)?;
         Ok(Self { sender, receiver, signals })
     }
 
@@ -128,7 +134,11 @@ impl Events {
 }
 
 /// Each handler first sets its flag and then wakes the loop through a pipe.
-fn install(signals: &Signals, sender: Sender<Event>) -> io::Result<()> {
+fn install(
+    signals: &Signals,
+    sender: Sender<Event>,
+    mut terminated: impl FnMut() + Send + 'static,
+) -> io::Result<()> {
     let (mut reader, writer) = UnixStream::pair()?;
     for signal in [SIGTERM, SIGINT] {
         // W40: a second one ends the process at once. Registered first: it must not see the flag
@@ -141,9 +151,14 @@ fn install(signals: &Signals, sender: Sender<Event>) -> io::Result<()> {
     for signal in [SIGTERM, SIGINT, SIGHUP, SIGUSR1] {
         low_level::pipe::register(signal, writer.try_clone()?)?;
     }
+    let signals = signals.clone();
     thread::Builder::new().name("signals".into()).spawn(move || {
         let mut bytes = [0; 64];
-        while matches!(reader.read(&mut bytes), Ok(1..)) && sender.send(Event::Signal).is_ok() {}
+        while matches!(reader.read(&mut bytes), Ok(1..)) && sender.send(Event::Signal).is_ok() {
+            if signals.terminated() {
+                terminated();
+            }
+        }
     })?;
     Ok(())
 }
@@ -159,7 +174,7 @@ mod tests {
     /// W25: an interrupt of an earlier epoch is ignored, one after arming is seen.
     #[test]
     fn arming_begins_a_new_epoch() {
-        let events = Events::new().unwrap();
+        let events = Events::new(|| ()).unwrap();
         let soon = || Instant::now() + Duration::from_secs(10);
         raise(Signal::SIGUSR1).unwrap();
         events.signals.arm_interrupts();
@@ -174,7 +189,7 @@ mod tests {
 
     #[test]
     fn the_deadline_ends_the_wait() {
-        let events = Events::new().unwrap();
+        let events = Events::new(|| ()).unwrap();
         let deadline = Instant::now() + Duration::from_millis(20);
         while let Some(event) = events.next(deadline) {
             // Another test of this process may raise a signal meanwhile.

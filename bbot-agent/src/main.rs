@@ -21,6 +21,7 @@ mod schedule;
 mod spawn;
 mod start;
 mod status;
+mod stop;
 mod task;
 mod tftp_folder;
 mod work_loop;
@@ -28,7 +29,10 @@ mod work_loop;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match run() {
+    let ran = run();
+    // What still runs would outlive us.
+    spawn::kill_all();
+    match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             diag::error(format_args!("{error:#}"));
@@ -41,6 +45,8 @@ fn run() -> anyhow::Result<()> {
     let Some(cli) = cli::parse()? else { return Ok(()) };
     diag::init(cli.verbose, cli.systemd_daemon);
     let config = config::Config::from_cli(cli)?;
-    let mut start = start::start(config)?;
-    work_loop::work(&mut start.agent)
+    stop::run(|events| {
+        let mut start = start::start(config, events)?;
+        work_loop::work(&mut start.agent)
+    })
 }

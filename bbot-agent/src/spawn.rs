@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -91,6 +92,7 @@ pub(crate) fn run(
         Ok(child) => child,
         Err(source) => return Err(SpawnError::Start { program, source }),
     };
+    let running = Running::new(&child);
     let talked = Talk::new(&mut child, stdin, max_output).and_then(|mut talk| {
         let end = talk.run(deadline)?;
         Ok((end, talk.stdout.bytes, talk.stderr.bytes))
@@ -98,6 +100,8 @@ pub(crate) fn run(
     if !matches!(talked, Ok((End::Exited, ..))) {
         kill(&child);
     }
+    // As long as it has not been waited for, its pid is its own.
+    drop(running);
     let waited = child.wait();
     match (talked, waited) {
         (Ok((End::Exited, stdout, stderr)), Ok(status)) => Ok(Output { status, stdout, stderr }),
@@ -107,12 +111,50 @@ pub(crate) fn run(
     }
 }
 
+/// The groups of the programs that run now.
+static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+fn running() -> MutexGuard<'static, Vec<Pid>> {
+    // A list of numbers is as good after a panic elsewhere.
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A program that [`kill_all`] knows of, until this is dropped.
+struct Running(Option<Pid>);
+
+impl Running {
+    fn new(child: &Child) -> Self {
+        let group = group(child);
+        running().extend(group);
+        Self(group)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        running().retain(|group| Some(*group) != self.0);
+    }
+}
+
+/// Kills every program that runs, with its children: the agent is about to end.
+pub(crate) fn kill_all() {
+    for group in running().iter() {
+        // It fails only if the group is gone, which is what is wanted.
+        let _ = kill_process_group(*group, Signal::KILL);
+    }
+}
+
 /// Kills the child, which has not been waited for, and its group.
 fn kill(child: &Child) {
-    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+    if let Some(group) = group(child) {
         // It fails only if the group is gone, which is what is wanted.
         let _ = kill_process_group(group, Signal::KILL);
     }
+}
+
+/// The group that a child of ours leads.
+fn group(child: &Child) -> Option<Pid> {
+    i32::try_from(child.id()).ok().and_then(Pid::from_raw)
 }
 
 /// How a talk with a program ended.

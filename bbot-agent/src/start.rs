@@ -29,9 +29,8 @@ pub(crate) struct Started {
     _lock: Option<InstanceLock>,
 }
 
-/// Starts the instance: signal handlers, key, instance lock, directories, outbox.
-pub(crate) fn start(config: Config) -> anyhow::Result<Started> {
-    let events = Events::new().context("cannot install signal handlers")?;
+/// Starts the instance: key, instance lock, directories, outbox.
+pub(crate) fn start(config: Config, events: Events) -> anyhow::Result<Started> {
     let signer = match &config.auth_key {
         Some(key) => {
             let options = config.openssl_options.clone();

@@ -277,7 +277,7 @@ fn a_full_outbox_ends_the_asking() {
 /// and another controller's task is done on it meanwhile. Nor does it delay that one's result.
 #[test]
 fn a_hanging_controller_keeps_no_machine() {
-    let scene = Scene::new(WELL, &["libbar"]).unwrap();
+    let scene = Scene::new(WELL, &[]).unwrap();
     let lock = scene.farm.machine_folder(MACHINE).join(format!("{MACHINE}-default.lock"));
     let inside = scene.farm.inside().clone();
     let (seen, arrived) = std::sync::mpsc::channel();
@@ -292,7 +292,11 @@ fn a_hanging_controller_keeps_no_machine() {
     let mut agent = Agent::start(&scene.farm, &agent_for_both(&scene, &other, &[])).unwrap();
     let is_locked = arrived.recv_timeout(LIMIT).unwrap();
     assert!(!is_locked, "the machine is locked while its result is posted");
-    // The other one still hangs.
+    assert!(agent.terminate().unwrap().success());
+    scene.controller.add(Package::new("libbar", "1.0.0", MACHINE));
+    let mut agent = Agent::start(&scene.farm, &agent_for_both(&scene, &other, &[])).unwrap();
+    arrived.recv_timeout(LIMIT).unwrap();
+    // It hangs again.
     assert_eq!(taken(&scene.controller).1, Verdict::Stored(ResultStatus::Success));
     assert!(agent.terminate().unwrap().success());
     assert_eq!(state(&scene, "outbox").len(), 1, "what hangs is kept");

@@ -159,6 +159,9 @@ fn install(
     let path = tftp_folder::bootstrap(&agent.config.tftp, &agent.config.instance_name());
     let folder = TftpFolder::create(path, &[])?;
     for boots in 1.. {
+        if agent.events.signals.terminated() {
+            return Ok(None);
+        }
         if boots > 1 {
             diag::warn(format_args!("machine {} mis-booted, retrying", machine.name));
             snapshot.delete()?;

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -19,8 +20,9 @@ use crate::diag;
 use crate::event::Event;
 use crate::runtime_dir::{self, PRIVATE};
 
-/// How long QEMU may take to go after it was told to, before it is killed.
-const FORCE_DOWN_LIMIT: Duration = Duration::from_secs(5);
+/// How long QEMU may take to go after it was told to, before it is killed. It takes some 10 ms, and
+/// its disk is thrown away (W40: a stop must not wait for a guest).
+const FORCE_DOWN_LIMIT: Duration = Duration::from_millis(500);
 
 /// How long a transfer whose data is all here may take to become durable after the guest's exit.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
@@ -127,10 +129,8 @@ impl Sitting {
                     self.wait(agent, &mut run)
                 }
                 Action::Drain => {
-                    if let Some(tftp) = self.tftp.take() {
-                        tftp.drain(DRAIN_LIMIT);
-                    }
-                    self.drained(agent, &mut run)
+                    self.drain(agent);
+                    self.wait(agent, &mut run)
                 }
                 Action::Wait => self.wait(agent, &mut run),
             };
@@ -144,14 +144,20 @@ impl Sitting {
         }
     }
 
-    /// After the drain all news of the server is in the channel: the result may be among it.
-    fn drained(&mut self, agent: &mut Agent, run: &mut Run) -> Action {
-        while let Some(event) = agent.next_event(Instant::now()) {
-            if let Action::End(end) = self.handle(event, agent, run) {
-                return Action::End(end);
-            }
+    /// Lets the server finish, on a thread of its own: its news and signals are seen meanwhile.
+    fn drain(&mut self, agent: &Agent) {
+        let Some(tftp) = self.tftp.take() else { return };
+        let (sender, sitting) = (agent.events.sender(), self.number);
+        let drain = move || {
+            tftp.drain(DRAIN_LIMIT);
+            // The loop is gone when the process is about to end.
+            drop(sender.send(Event::Drained { sitting }));
+        };
+        if let Err(error) = thread::Builder::new().name("drain".into()).spawn(drain) {
+            diag::warn(format_args!("cannot wait for uploads: {error}"));
+            // The server was stopped when the thread could not take it.
+            drop(agent.events.sender().send(Event::Drained { sitting }));
         }
-        run.step(Input::Drained, Instant::now())
     }
 
     fn handle(&mut self, event: Event, agent: &Agent, run: &mut Run) -> Action {
@@ -186,6 +192,8 @@ impl Sitting {
                 }
                 run.step(Input::Exited { by_signal: exit.signal.is_some() }, now)
             }
+            // It comes after all news of the server: the result may have been among them.
+            Event::Drained { sitting } if sitting == self.number => run.step(Input::Drained, now),
             // News of an earlier sitting, and what needs no answer.
             _ => Action::Wait,
         }

@@ -125,6 +125,9 @@ fn try_build(
     let folder = TftpFolder::create(path, &["get", "put"])?;
     write_task(agent, &folder, assignment)?;
     for boots in 1.. {
+        if agent.events.signals.terminated() {
+            return report(agent, assignment, interrupted(assignment));
+        }
         let start = Instant::now();
         let path = agent.layout.snapshot(&assignment.dir);
         let snapshot = Snapshot::take(&agent.layout.bootstrapped(&assignment.dir), path)?;

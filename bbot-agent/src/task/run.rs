@@ -7,6 +7,9 @@
 
 use std::time::{Duration, Instant};
 
+/// How long transfers may take to become durable when the guest is gone; the server gives them less.
+const DRAIN: Duration = Duration::from_secs(15);
+
 /// What a guest is started for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Job {
@@ -159,6 +162,7 @@ impl Run {
             }
             (State::Startup | State::Working, Input::Exited { by_signal }) => {
                 self.state = State::Draining { by_signal };
+                self.deadline = now + DRAIN;
                 Action::Drain
             }
             (State::Draining { by_signal }, Input::Drained) => {
@@ -173,6 +177,10 @@ impl Run {
             (State::Working, Input::Deadline) if now >= self.deadline => self.end(End::TimedOut),
             (State::PoweringDown { .. }, Input::Deadline) if now >= self.deadline => {
                 self.end(End::WouldNotShutDown)
+            }
+            (State::Draining { by_signal }, Input::Deadline) if now >= self.deadline => {
+                let by_signal = *by_signal;
+                self.end(End::Exited { by_signal })
             }
             // Late and repeated news change nothing. A bootstrap is not interrupted; nor is a task
             // whose result is complete.
@@ -308,6 +316,9 @@ mod tests {
             let none = [(6, FirstRequest), (60, exit), (61, Drained)];
             check(Job::Build, &none, &Action::End(End::Exited { by_signal }));
         }
+        check(Job::Build, &[(60, EXIT), (74, Deadline)], &Action::Wait);
+        let end = Action::End(End::Exited { by_signal: false });
+        check(Job::Build, &[(60, EXIT), (75, Deadline)], &end);
         check(Job::Bootstrap, &[(1, EXIT)], &Action::Drain);
     }
 
