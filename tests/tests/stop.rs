@@ -242,6 +242,42 @@ fn a_hypervisor_that_hangs_is_left() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// W41, W3: whenever the agent is killed after it took a task, the next start answers for it: with
+/// the result if that was durable, else with `interrupt`. No session gets two different answers,
+/// and nothing is left.
+#[test]
+fn a_killed_agent_answers_for_its_task() {
+    let moments = ["snapshot", "network", "qemu", "first-request", "guest-down"];
+    for (phase, count) in moments.map(|phase| (phase, 2)).into_iter().chain([("durable", 1)]) {
+        let scene = Scene::new(WELL, &["libfoo"]).unwrap();
+        let before = scene.farm.inventory().unwrap();
+        let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+        agent.wait_for_phase(LIMIT, phase, count).unwrap();
+        let (status, _) = stop(&mut agent, Signal::KILL);
+        assert_eq!(status.code(), None);
+        let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+        agent.wait_for_phase(LIMIT, "enumerate", 1).unwrap();
+        let answered = |all: &[Exchange]| (!results(all).is_empty()).then_some(());
+        scene.controller.wait(LIMIT, answered).expect("the task is lost");
+        check_stop(&mut agent, Signal::TERM, QUIET);
+        let exchanges = scene.controller.exchanges();
+        let success = ResultStatus::Success;
+        let fits =
+            |result: &(Verdict, ResultStatus)| *result == interrupted() || result.1 == success;
+        assert!(results(&exchanges).iter().all(fits), "{phase}: {:?}", results(&exchanges));
+        let mut answers = std::collections::HashMap::new();
+        for one in exchanges.iter().filter(|one| is_result(&one.request)) {
+            let request = ResultRequest::parse(&one.request.body, "result").unwrap();
+            let answer = answers.entry(request.session).or_insert(&one.request.body);
+            assert_eq!(*answer, &one.request.body, "{phase}: two answers");
+        }
+        let left = scene.leftovers(&before).unwrap();
+        // The kernel has freed the machine's lock: its file may stay.
+        let left: Vec<_> = left.iter().filter(|item| !item.starts_with("lock ")).collect();
+        assert!(left.is_empty(), "{phase}: {left:?}");
+    }
+}
+
 /// W40: an openssl that hangs at the start neither keeps the agent, nor outlives it.
 #[test]
 fn an_openssl_that_hangs_is_killed() {

@@ -7,7 +7,8 @@
 
 use std::time::{Duration, Instant};
 
-/// How long transfers may take to become durable when the guest is gone; the server gives them less.
+/// How long transfers may take to become durable when the guest is gone; the server's own limit is
+/// shorter.
 const DRAIN: Duration = Duration::from_secs(15);
 
 /// What a guest is started for.
