@@ -13,6 +13,7 @@ use crate::poster::Posting;
 use crate::reports::Reports;
 use crate::schedule::rest::Rests;
 use crate::status::Status;
+use crate::systemd::Watchdog;
 
 /// One instance of the agent.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(crate) struct Agent {
     pub(crate) reports: Option<Reports>,
     /// What we tell of ourselves.
     pub(crate) status: Status,
+    /// When the service manager must be told that we live (W5).
+    pub(crate) watchdog: Watchdog,
     /// The machines that failed lately (W10).
     pub(crate) machine_rests: Rests<String>,
     /// The controllers that failed lately (W21, W22).
@@ -73,7 +76,7 @@ impl Agent {
         let chore = self.next_chore();
         // First, so that no flood of events keeps it from being done.
         if chore.is_some_and(|chore| chore <= Instant::now()) {
-            self.hand_out_results();
+            self.do_chores();
             return Wait::Chore;
         }
         match self.events.next(chore.map_or(deadline, |chore| chore.min(deadline))) {
@@ -87,7 +90,19 @@ impl Agent {
 
     /// When the loop itself has something to do, whatever it waits for.
     fn next_chore(&self) -> Option<Instant> {
-        self.reports.as_ref().and_then(Reports::next_due)
+        let results = self.reports.as_ref().and_then(Reports::next_due);
+        [results, self.watchdog.due()].into_iter().flatten().min()
+    }
+
+    fn do_chores(&mut self) {
+        let now = Instant::now();
+        // W5: nobody else does: the manager shall see it if the loop hangs.
+        if self.watchdog.take_due(now) {
+            self.status.alive();
+        }
+        if self.reports.as_ref().and_then(Reports::next_due).is_some_and(|due| due <= now) {
+            self.hand_out_results();
+        }
     }
 
     /// Notes what came of posting a result.

@@ -24,6 +24,7 @@ use crate::controller::verdict::{AcceptedTask, Answer, Terms, Verdict, verdict};
 use crate::diag;
 use crate::event::Event;
 use crate::outbox::{AGENT_CHECKSUM, Entry};
+use crate::status::Said;
 
 /// Tells the answers of one request from those of an earlier one.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -71,9 +72,13 @@ pub(crate) fn ask(
             }
         };
         match judge(agent, &url, response, &request) {
-            Verdict::NoTask => agent.url_rests.succeeded(&url),
+            Verdict::NoTask => {
+                agent.url_rests.succeeded(&url);
+                agent.status.heard(&url, Said::NoTask);
+            }
             Verdict::Accept(task) => {
                 agent.url_rests.succeeded(&url);
+                agent.status.heard(&url, Said::Task);
                 if task.is_elsewhere {
                     // W23.
                     let result_url = &task.result_url;
@@ -84,6 +89,7 @@ pub(crate) fn ask(
             }
             Verdict::Refuse(refusal) => {
                 diag::error(format_args!("task from {url} refused: {}", refusal.reason));
+                agent.status.heard(&url, Said::TaskRefused(refusal.reason));
                 rest(agent, url);
                 if let Some(answer) = refusal.answer {
                     send_answer(agent, answer)?;
@@ -105,6 +111,7 @@ fn failed(agent: &mut Agent, url: String, mut error: ClientError) -> anyhow::Res
     };
     let error = anyhow::Error::new(error);
     diag::error(format_args!("unable to request task from {url}: {error:#}"));
+    agent.status.heard(&url, Said::Failed(format!("{error:#}")));
     rest(agent, url);
     answer.map_or(Ok(()), |answer| send_answer(agent, *answer))
 }

@@ -229,6 +229,10 @@ pub(crate) struct Cli {
     #[arg(long)]
     pub(crate) dump_result: bool,
 
+    /// Print what goes on on this host as JSON and exit
+    #[arg(long)]
+    pub(crate) dump_status: bool,
+
     /// Do not run bootstraps, pretend
     #[arg(long)]
     pub(crate) fake_bootstrap: bool,

@@ -10,6 +10,7 @@ mod config;
 mod controller;
 mod diag;
 mod event;
+mod look;
 mod machines;
 mod outbox;
 mod output;
@@ -22,6 +23,7 @@ mod spawn;
 mod start;
 mod status;
 mod stop;
+mod systemd;
 mod task;
 mod tftp_folder;
 mod work_loop;
@@ -44,6 +46,9 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<()> {
     let Some(cli) = cli::parse()? else { return Ok(()) };
     diag::init(cli.verbose, cli.systemd_daemon);
+    if cli.dump_status {
+        return look::dump(&cli);
+    }
     let config = config::Config::from_cli(cli)?;
     stop::run(|events| {
         let mut start = start::start(config, events)?;

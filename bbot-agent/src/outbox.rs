@@ -13,6 +13,7 @@
 
 mod entry;
 mod request;
+mod summary;
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -26,9 +27,16 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 pub(crate) use entry::Entry;
 pub(crate) use request::{AGENT_CHECKSUM, RequestError, result_request};
+pub(crate) use summary::{Summary, summary};
 
 /// The most that an entry may have: a request may have 10 MiB, the rest is some hundred bytes.
 const ENTRY_MAX: u64 = 16 << 20;
+
+/// The folder of results that wait.
+const WAITING: &str = "outbox";
+
+/// The folder of those that no controller takes.
+const DEAD: &str = "dead-letters";
 
 const SUFFIX: &str = ".manifest";
 
@@ -66,9 +74,13 @@ impl EntryId {
 
     /// Returns for how long the entry has waited.
     pub(crate) fn age(&self, now: SystemTime) -> Duration {
-        let time = self.0.get(..20).and_then(|time| time.parse().ok()).unwrap_or(u64::MAX);
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        now.saturating_sub(Duration::from_nanos(time))
+        now.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(self.stored())
+    }
+
+    /// Returns when the entry was stored, since the epoch.
+    fn stored(&self) -> Duration {
+        let time = self.0.get(..20).and_then(|time| time.parse().ok());
+        Duration::from_nanos(time.unwrap_or(u64::MAX))
     }
 }
 
@@ -124,8 +136,8 @@ impl Outbox {
     /// process did not finish.
     pub(crate) fn open(state_dir: &Path) -> Result<Self, OutboxError> {
         let outbox = Self {
-            waiting: state_dir.join("outbox"),
-            dead: state_dir.join("dead-letters"),
+            waiting: state_dir.join(WAITING),
+            dead: state_dir.join(DEAD),
             record: state_dir.join("task-at-hand.manifest"),
             newest: AtomicU64::new(0),
         };

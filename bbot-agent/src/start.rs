@@ -1,8 +1,9 @@
 //! From the command line to an instance that can work.
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use bbot_lock::InstanceLock;
@@ -19,7 +20,8 @@ use crate::poster::{Means, Poster};
 use crate::reports::Reports;
 use crate::runtime_dir;
 use crate::schedule::rest::Rests;
-use crate::status::Status;
+use crate::status::{Identity, Status};
+use crate::systemd::{ServiceManager, Watchdog};
 
 /// A started instance. The lock goes last: whoever gets it next finds nothing of ours in use.
 #[derive(Debug)]
@@ -42,12 +44,7 @@ pub(crate) fn start(config: Config, events: Events) -> anyhow::Result<Started> {
         diag::banner(&config, signer.as_ref().map(|signer| signer.fingerprint()));
     }
     let lock = if config.is_fake() { None } else { Some(lock_instance(&config)?) };
-    let status = if config.is_fake() {
-        Status::new(None)
-    } else {
-        runtime_dir::create(&config.runtime_dir)?;
-        Status::new(Some(config.runtime_dir.clone()))
-    };
+    let status = Status::new(status_place(&config)?, ServiceManager::from_env());
     let client = Arc::new(Client::new(&config.timeouts));
     let reports = open_reports(&config, signer.as_ref(), &events)?;
     let layout =
@@ -60,10 +57,25 @@ pub(crate) fn start(config: Config, events: Events) -> anyhow::Result<Started> {
         signer,
         reports,
         status,
+        watchdog: Watchdog::from_env(Instant::now()),
         machine_rests: Rests::new(),
         url_rests: Rests::new(),
     };
     Ok(Started { agent, _lock: lock })
+}
+
+/// Where it is shown what the instance does; nowhere for a fake one.
+fn status_place(config: &Config) -> anyhow::Result<Option<(PathBuf, Identity)>> {
+    if config.is_fake() {
+        return Ok(None);
+    }
+    runtime_dir::create(&config.runtime_dir)?;
+    let identity = Identity {
+        instance: config.instance_name(),
+        state_dir: config.state_dir.clone(),
+        lock: config.instance_lock.clone(),
+    };
+    Ok(Some((config.runtime_dir.clone(), identity)))
 }
 
 /// W2: one process for each toolchain name and instance number.

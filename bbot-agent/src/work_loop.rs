@@ -45,6 +45,7 @@ pub(crate) fn work(agent: &mut Agent) -> anyhow::Result<()> {
         agent.status.enter(Phase::Recovering, None, None);
         recovery::sweep(agent)?;
     }
+    agent.status.ready();
     let mut reported = HashSet::new();
     loop {
         agent.hand_out_results();

@@ -28,11 +28,18 @@ pub struct AgentSpec {
     pub instance: u16,
     /// Further options, and after them the controllers' URLs.
     pub arguments: Vec<OsString>,
+    /// Further environment variables.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Default for AgentSpec {
     fn default() -> Self {
-        AgentSpec { toolchain: "default".to_owned(), instance: 1, arguments: Vec::new() }
+        AgentSpec {
+            toolchain: "default".to_owned(),
+            instance: 1,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+        }
     }
 }
 
@@ -55,6 +62,7 @@ impl AgentSpec {
         command.args(["--instance", &instance]);
         command.arg("--machines").arg(farm.machines()).arg("--tftp").arg(farm.tftp());
         command.arg("--state-dir").arg(state).args(&self.arguments);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Ok(command)
     }
 }

@@ -1,0 +1,87 @@
+//! The document about a host that is made of plain files.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::symlink;
+
+use serde_json::{Value, json};
+
+use super::*;
+
+/// W43: one free machine, one that this process has locked as instance 1 would; an instance that
+/// runs, one that died, one that has only left results; and one thing that makes no sense.
+#[test]
+fn everything_is_in_the_document() {
+    let root = tempfile::tempdir().unwrap();
+    let path = |name: &str| root.path().join(name);
+    let write = |name: &str, text: &str| {
+        fs::create_dir_all(path(name).parent().unwrap()).unwrap();
+        fs::write(path(name), text).unwrap();
+    };
+    let pid = std::process::id();
+    write("machines/default/linux/linux-1.2/manifest", "");
+    symlink("linux-1.2", path("machines/default/linux/linux-1")).unwrap();
+    write("machines/default/linux/linux-public/manifest", "");
+    fs::create_dir(path("machines/default/linux/linux-public-1-4242-0")).unwrap();
+    write("machines/default/bsd/bsd-public/manifest", "");
+    let mut lock = File::create(path("machines/default/bsd/bsd-public.lock")).unwrap();
+    lock.lock().unwrap();
+    write!(lock, "{pid} 100").unwrap();
+    let instance_lock = File::create(path("1.lock")).unwrap();
+    instance_lock.lock().unwrap();
+    for (number, pid, phase) in [(1, pid, "building"), (2, 1, "idle")] {
+        let status = json!({
+            "version": 1, "pid": pid, "instance": format!("public-{number}"), "phase": phase,
+            "since": 17, "state-dir": path(&format!("state/public-{number}")),
+            "lock": path(&format!("{number}.lock")), "controllers": [
+                {"url": "https://a/", "at": 16, "outcome": "failed", "reason": "no answer"},
+                {"url": "https://b/", "at": 15, "outcome": "no-task"},
+            ],
+        });
+        write(&format!("run/public-{number}/status.json"), &status.to_string());
+    }
+    write("run/public-4/status.json", "{");
+    write("state/public-3/outbox/00000000001700000000-7.manifest", "12345");
+    write("state/public-3/dead-letters/00000000001700000001-7.manifest", "");
+    write("state/public-3/dead-letters/00000000001700000001-7.reason", "");
+    let document = look(&Places {
+        machines: path("machines"),
+        runtime: Folders::In(path("run")),
+        state: Folders::In(path("state")),
+    });
+    let document = serde_json::to_value(document).unwrap();
+    assert_eq!(document["version"], 1);
+    let free = json!({"name": "linux", "volume": "default", "revision": "linux-1.2",
+        "toolchains": [{"name": "public", "bootstrapped": true, "state": "free"}]});
+    let busy = json!({"name": "bsd", "volume": "default", "revision": null,
+        "toolchains": [{"name": "public", "bootstrapped": true, "state": "building",
+            "holder": {"pid": pid, "priority": 100, "instance": "public-1"}}]});
+    assert_eq!(document["machines"], json!([busy, free]));
+    let instances = document["instances"].as_array().unwrap();
+    let of = |key: &str| instances.iter().map(|one| one[key].clone()).collect::<Vec<_>>();
+    assert_eq!(of("name"), ["public-1", "public-2", "public-3"]);
+    assert_eq!(of("running"), [true, false, false]);
+    assert_eq!(of("phase"), [json!("building"), json!("idle"), Value::Null]);
+    let outbox = json!({"entries": 1, "bytes": 5, "oldest": 1, "dead-letters": 1});
+    assert_eq!(of("outbox"), [Value::Null, Value::Null, outbox]);
+    let contact =
+        json!({"url": "https://a/", "at": 16, "outcome": "failed", "reason": "no answer"});
+    assert_eq!(instances[0]["controllers"][0], contact);
+    assert_eq!(instances[0]["controllers"][1]["outcome"], "no-task");
+    let problems = document["problems"].as_array().unwrap();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].as_str().unwrap().contains("public-4/status.json: "), "{problems:?}");
+}
+
+/// W43: on a host without anything the document says so.
+#[test]
+fn an_empty_host_is_no_error() {
+    let root = tempfile::tempdir().unwrap();
+    let document = look(&Places {
+        machines: root.path().into(),
+        runtime: Folders::In(root.path().join("no-run")),
+        state: Folders::In(root.path().join("no-state")),
+    });
+    assert!(document.machines.is_empty() && document.instances.is_empty());
+    assert!(document.problems.is_empty(), "{:?}", document.problems);
+}

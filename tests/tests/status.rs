@@ -1,0 +1,191 @@
+//! What can be seen of agents from outside: `--dump-status`, and what the service manager hears.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
+
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
+use std::time::{Duration, Instant};
+
+use bbot_tests::agent::{Agent, wait_for_file, wait_for_status};
+use bbot_tests::controller::{Exchange, Mischief};
+use bbot_tests::pretend::WELL;
+use bbot_tests::scene::{MACHINE, Scene};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+/// Far more than anything here takes.
+const LIMIT: Duration = Duration::from_secs(60);
+const NOBODY: u32 = 65534;
+/// A guest that bootstraps well and then, in a build, says one thing and is silent.
+const SILENT: &str =
+    "fresh\nfirst: put-bootstrap 0.16.0\nfirst: install\nlater: get task.manifest\n";
+
+/// What `--dump-status` prints, as this user.
+fn dump(scene: &Scene, user: Option<u32>) -> Value {
+    // Where every user may run it.
+    let program = scene.farm.run().join("look");
+    std::fs::copy(bbot_tests::programs::find("bbot-agent").unwrap(), &program).unwrap();
+    let inside = scene.farm.inside();
+    let mut command = inside.command("/run/look");
+    command.arg("--dump-status").arg("--machines").arg(scene.farm.machines());
+    if let Some(user) = user {
+        command.uid(user).gid(user);
+    }
+    let output = inside.output(&mut command).unwrap();
+    std::fs::remove_file(program).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The only machine's only toolchain.
+fn toolchain(status: &Value) -> &Value {
+    let machines = status["machines"].as_array().unwrap();
+    assert_eq!((machines.len(), &machines[0]["name"]), (1, &json!(MACHINE)), "{status:#}");
+    &machines[0]["toolchains"][0]
+}
+
+/// W43: who does what on which machine, what waits, and when controllers were heard last: of an
+/// agent that builds, of one that was killed, of one that is idle with a result that its controller
+/// does not take. Nobody is asked and no lock is waited for.
+#[test]
+fn the_host_is_shown() {
+    let scene = Scene::new(SILENT, &["libfoo"]).unwrap();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    agent.wait_for_phase(LIMIT, "first-request", 2).unwrap();
+    let host_lock = File::open(scene.farm.run().join("lock/bbot-agent-default.lock")).unwrap();
+    host_lock.lock().unwrap();
+    let status = dump(&scene, None);
+    host_lock.unlock().unwrap();
+    assert_eq!((&status["version"], &status["problems"]), (&json!(1), &json!([])), "{status:#}");
+    let instance = &status["instances"][0];
+    let pid = &instance["pid"];
+    assert_eq!(instance["name"], "default-1");
+    assert_eq!(instance["running"], true);
+    assert_eq!(
+        (&instance["phase"], &instance["package"]),
+        (&json!("building"), &json!("libfoo/1.0.0"))
+    );
+    assert_eq!(instance["controllers"][0]["outcome"], "task");
+    assert_eq!(instance["outbox"]["entries"], 0);
+    let expected = json!({"name": "default", "bootstrapped": true, "state": "building",
+        "holder": {"pid": pid, "priority": 0, "instance": "default-1"}});
+    assert_eq!(toolchain(&status), &expected, "{status:#}");
+
+    agent.process().signal(Signal::KILL).unwrap();
+    agent.wait(LIMIT).unwrap();
+    let status = dump(&scene, None);
+    assert_eq!(status["instances"][0]["running"], false);
+    assert_eq!(status["instances"][0]["phase"], "building");
+    assert_eq!(toolchain(&status)["state"], "free", "{status:#}");
+
+    scene.controller.misbehave(|_| Some(Mischief::status(503)));
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    agent.wait_for_phase(LIMIT, "enumerate", 1).unwrap();
+    wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
+    let status = dump(&scene, None);
+    let instance = &status["instances"][0];
+    assert_eq!((&instance["running"], &instance["phase"]), (&json!(true), &json!("idle")));
+    assert_eq!(instance["outbox"]["entries"], 1, "the interrupt");
+    assert_eq!(instance["controllers"][0]["outcome"], "failed");
+    assert_eq!(instance["controllers"][0]["reason"], "HTTP 503: not now");
+    assert!(agent.terminate().unwrap().success());
+}
+
+/// W43: without root, what file modes hide is a problem, and the rest is shown.
+#[test]
+fn anybody_may_look() {
+    let scene = Scene::new(WELL, &[]).unwrap();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    let asked = |all: &[Exchange]| (!all.is_empty()).then_some(());
+    scene.controller.wait(LIMIT, asked).expect("nobody asked");
+    wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
+    let status = dump(&scene, Some(NOBODY));
+    let instance = &status["instances"][0];
+    assert_eq!((&instance["running"], &instance["phase"]), (&json!(true), &json!("idle")));
+    assert_eq!(instance["controllers"][0]["outcome"], "no-task");
+    assert_eq!(instance["outbox"], Value::Null);
+    let problems = status["problems"].as_array().unwrap();
+    let is_hidden = |problem: &Value| problem.as_str().unwrap().contains("Permission denied");
+    assert!(!problems.is_empty() && problems.iter().all(is_hidden), "{status:#}");
+    assert!(agent.terminate().unwrap().success());
+}
+
+/// What a service manager hears.
+struct Manager(UnixDatagram);
+
+impl Manager {
+    /// Listens where `/run/notify` is.
+    fn new(scene: &Scene) -> Manager {
+        Manager(UnixDatagram::bind(scene.farm.run().join("notify")).unwrap())
+    }
+
+    /// The next message, `limit` at most.
+    fn hear(&self, limit: Duration) -> Option<String> {
+        let mut buffer = [0; 1000];
+        self.0.set_read_timeout(Some(limit)).unwrap();
+        let length = self.0.recv(&mut buffer).ok()?;
+        Some(String::from_utf8(buffer[..length].to_vec()).unwrap())
+    }
+
+    /// All messages up to the one that `is_last`.
+    fn hear_until(&self, is_last: impl Fn(&str) -> bool) -> Vec<String> {
+        let mut heard = Vec::new();
+        let deadline = Instant::now() + LIMIT;
+        while Instant::now() < deadline && !heard.last().is_some_and(|last: &String| is_last(last))
+        {
+            heard.extend(self.hear(LIMIT));
+        }
+        assert!(heard.last().is_some_and(|last| is_last(last)), "{heard:?}");
+        heard
+    }
+}
+
+/// The task manifest that a named pipe gives to the agent.
+fn task() -> String {
+    format!(
+        ": 1\nname: libfoo\nversion: 1.0.0\nrepository-url: https://pkg.example.org/1/stable\n\
+         machine: {MACHINE}\ntarget: x86_64-linux-gnu\n"
+    )
+}
+
+/// W5: READY=1 comes when the agent has recovered, STATUS= with every phase, WATCHDOG=1 twice in
+/// its time from the event loop alone: an agent whose loop hangs, here on a request from a named
+/// pipe that nobody writes to, does not say that it lives.
+#[test]
+fn the_service_manager_is_told() {
+    const PATIENCE: Duration = Duration::from_millis(400);
+    let scene = Scene::new(WELL, &[]).unwrap();
+    let manager = Manager::new(&scene);
+    let pipe = scene.farm.run().join("request");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut spec = scene.idle_agent(&["--fake-request", "/run/request", "--dump-result"]);
+    spec.environment = environment(PATIENCE);
+    let mut agent = Agent::start(&scene.farm, &spec).unwrap();
+    let heard = manager.hear_until(|message| message == "STATUS=asking");
+    assert_eq!(heard[..2], ["STATUS=recovering", "READY=1"]);
+    assert!(heard.contains(&format!("STATUS=bootstrapping {MACHINE}")), "{heard:?}");
+    assert!(heard.contains(&"WATCHDOG=1".to_owned()), "{heard:?}");
+    assert_eq!(manager.hear(PATIENCE * 3), None, "the loop hangs");
+    File::options().write(true).open(&pipe).unwrap().write_all(task().as_bytes()).unwrap();
+    let heard = manager.hear_until(|message| message == "STOPPING=1");
+    assert!(heard.contains(&format!("STATUS=building libfoo/1.0.0 on {MACHINE}")), "{heard:?}");
+    assert!(agent.wait(LIMIT).unwrap().success());
+
+    let mut spec = scene.agent(&[]);
+    spec.environment = environment(PATIENCE);
+    let mut agent = Agent::start(&scene.farm, &spec).unwrap();
+    wait_for_file(&scene.runtime_folder().join("status.json"), LIMIT).unwrap();
+    manager.hear_until(|message| message == "STATUS=idle");
+    for _ in 0..8 {
+        assert_eq!(manager.hear(PATIENCE).as_deref(), Some("WATCHDOG=1"));
+    }
+    assert!(agent.terminate().unwrap().success());
+}
+
+fn environment(patience: Duration) -> Vec<(String, String)> {
+    let patience = patience.as_micros().to_string();
+    let variables = [("NOTIFY_SOCKET", "/run/notify"), ("WATCHDOG_USEC", &patience)];
+    variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
