@@ -133,7 +133,11 @@ pub(crate) struct Cli {
     #[arg(value_parser = value_parser!(u16).range(1..))]
     pub(crate) tftp_port: u16,
 
-    /// Longest bootstrap
+    /// Longest time from the start of a bootstrap to the machine's first request
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = seconds())]
+    pub(crate) bootstrap_startup: u64,
+
+    /// Longest bootstrap, from the first request on
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = seconds())]
     pub(crate) bootstrap_timeout: u64,
 
@@ -141,7 +145,11 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "NUM", default_value_t = 2)]
     pub(crate) bootstrap_retries: u32,
 
-    /// Longest build
+    /// Longest time from the start of a build to the machine's first request
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = seconds())]
+    pub(crate) build_startup: u64,
+
+    /// Longest build, from the first request on
     #[arg(long, value_name = "SECONDS", default_value_t = 5400, value_parser = seconds())]
     pub(crate) build_timeout: u64,
 
@@ -153,6 +161,10 @@ pub(crate) struct Cli {
     #[arg(long, alias = "intactive-timeout", value_name = "SECONDS", default_value_t = 10800)]
     #[arg(value_parser = seconds())]
     pub(crate) interactive_timeout: u64,
+
+    /// Longest powering down after a bootstrap
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = seconds())]
+    pub(crate) shutdown_timeout: u64,
 
     /// Longest connecting to a controller
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = seconds())]

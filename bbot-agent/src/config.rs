@@ -125,12 +125,18 @@ pub(crate) struct Toolchain {
 /// The longest that things may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Timeouts {
-    /// A bootstrap.
+    /// A machine's start, in a bootstrap: until its first request.
+    pub(crate) bootstrap_startup: Duration,
+    /// A bootstrap, from there.
     pub(crate) bootstrap: Duration,
-    /// A build.
+    /// A machine's start, in a build: until its first request.
+    pub(crate) build_startup: Duration,
+    /// A build, from there.
     pub(crate) build: Duration,
     /// An interactive build.
     pub(crate) interactive: Duration,
+    /// Powering down after a bootstrap.
+    pub(crate) shutdown: Duration,
     /// To connect to a controller.
     pub(crate) connect: Duration,
     /// A request to a controller.
@@ -324,9 +330,12 @@ impl Toolchain {
 impl Timeouts {
     fn from_cli(cli: &Cli) -> Self {
         Self {
+            bootstrap_startup: Duration::from_secs(cli.bootstrap_startup),
             bootstrap: Duration::from_secs(cli.bootstrap_timeout),
+            build_startup: Duration::from_secs(cli.build_startup),
             build: Duration::from_secs(cli.build_timeout),
             interactive: Duration::from_secs(cli.interactive_timeout),
+            shutdown: Duration::from_secs(cli.shutdown_timeout),
             connect: Duration::from_secs(cli.connect_timeout),
             request: Duration::from_secs(cli.request_timeout),
         }

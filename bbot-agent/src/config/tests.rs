@@ -94,9 +94,12 @@ fn defaults_are_the_originals() {
     assert_eq!(config.openssl, Path::new("openssl"));
     let seconds = Duration::from_secs;
     let timeouts = Timeouts {
+        bootstrap_startup: seconds(300),
         bootstrap: seconds(3600),
+        build_startup: seconds(120),
         build: seconds(5400),
         interactive: seconds(10_800),
+        shutdown: seconds(300),
         connect: seconds(60),
         request: seconds(300),
     };

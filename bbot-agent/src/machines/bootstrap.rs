@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, bail};
 use bbot_lock::{HostLock, MachineLock};
@@ -21,9 +21,6 @@ use crate::diag;
 use crate::task::guest::{Setup, Sitting};
 use crate::task::run::{End, Job, Limits};
 use crate::tftp_folder::{self, TftpFolder};
-
-const STARTUP_LIMIT: Duration = Duration::from_secs(300);
-const SHUTDOWN_LIMIT: Duration = Duration::from_secs(300);
 
 /// A working snapshot; deleted when dropped, unless it was published (W16).
 #[derive(Debug)]
@@ -200,9 +197,9 @@ fn sit(
     let setup = Setup {
         job: Job::Bootstrap,
         limits: Limits {
-            startup: STARTUP_LIMIT,
+            startup: config.timeouts.bootstrap_startup,
             work: config.timeouts.bootstrap,
-            shutdown: SHUTDOWN_LIMIT,
+            shutdown: config.timeouts.shutdown,
         },
         directory: snapshot.path(),
         machine: manifest,

@@ -21,8 +21,6 @@ use crate::outbox::{self, Entry};
 use crate::schedule::priority::Priority;
 use crate::tftp_folder::{self, TftpFolder};
 
-const STARTUP_LIMIT: Duration = Duration::from_secs(120);
-
 /// A task that this instance is going to perform, and the machine for it.
 #[derive(Debug)]
 pub(crate) struct Assignment {
@@ -284,7 +282,7 @@ fn limits(agent: &Agent, assignment: &Assignment) -> Limits {
     let timeouts = &agent.config.timeouts;
     let interactive = assignment.task.task.interactive.is_some();
     Limits {
-        startup: STARTUP_LIMIT,
+        startup: timeouts.build_startup,
         work: if interactive { timeouts.interactive } else { timeouts.build },
         shutdown: Duration::ZERO,
     }
