@@ -6,9 +6,7 @@ use std::str::FromStr;
 use crate::text_value::serde_as_text;
 use crate::version::package::{PackageVersion, PackageVersionError, PackageVersionForms};
 use crate::version::standard::{StandardVersion, StandardVersionForms};
-use crate::version::standard_constraint::{
-    RangeEnd, StandardConstraint, StandardConstraintError, shortcut_for,
-};
+use crate::version::standard_constraint::{RangeEnd, StandardConstraint, StandardConstraintError};
 
 /// A range of package versions: `>= 1.2`, `^1.2.3`, `[1.2 2.0)`, `== $`.
 ///
@@ -280,8 +278,8 @@ impl PackageConstraint {
         above && below
     }
 
-    /// Returns the shortcut operator that the range can be written with.
-    fn shortcut(&self) -> Option<char> {
+    /// Returns the range as one of standard versions, if it has the form that a shortcut makes.
+    fn as_standard(&self) -> Option<StandardConstraint> {
         let (Some(Endpoint::Version(min)), Some(Endpoint::Version(max))) = (&self.min, &self.max)
         else {
             return None;
@@ -292,7 +290,7 @@ impl PackageConstraint {
         let standard = |version: &PackageVersion| {
             StandardVersion::parse(&version.to_string(), StandardVersionForms::EARLIEST).ok()
         };
-        shortcut_for(&standard(min)?, &standard(max)?)
+        StandardConstraint::range(standard(min)?, false, standard(max)?, true).ok()
     }
 }
 
@@ -344,8 +342,8 @@ impl fmt::Display for PackageConstraint {
         if min == max {
             return write!(f, "== {min}");
         }
-        if let Some(operator) = self.shortcut() {
-            return write!(f, "{operator}{min}");
+        if let Some(constraint) = self.as_standard() {
+            return constraint.fmt(f);
         }
         let open = if self.min_open { '(' } else { '[' };
         let close = if self.max_open { ')' } else { ']' };
@@ -354,3 +352,29 @@ impl fmt::Display for PackageConstraint {
 }
 
 serde_as_text!(PackageConstraint);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A range that a shortcut could make is shown as one of standard versions, as other
+    /// implementations do; the other forms keep versions as they are written.
+    #[test]
+    fn what_a_shortcut_could_make_is_shown_as_it_can_be_read() {
+        for (text, shown) in [
+            ("[1.0.03 2.0.0-)", "^1.0.3"),
+            ("[0.01.2 00.2.0-)", "^0.1.2"),
+            ("[1.02.3-a.01+07 1.3.0-)", "~1.2.3-a.1+7"),
+            ("[+02-1.0.0 +2-2.0.0-)", "^+2-1.0.0"),
+            ("[1.0.03 1.5.0-)", "[1.0.3 1.5.0-)"),
+            ("[1.0.0+0 2.0.0-)", "[1.0.0+0 2.0.0-)"),
+            ("[1.0.0-a.1.5.a 1.0.0-a.1.5.b)", "[1.0.0-a.1.5.a 1.0.0-a.1.5.b)"),
+            ("(1.0.03 1.5.0-)", "(1.0.03 1.5.0-)"),
+            (">= 01.2", ">= 01.2"),
+        ] {
+            let constraint: PackageConstraint = text.parse().expect(text);
+            assert_eq!(constraint.to_string(), shown);
+            assert_eq!(shown.parse(), Ok(constraint));
+        }
+    }
+}

@@ -242,7 +242,7 @@ impl StandardConstraint {
         Self::range(min, min_open, max, bracket == ")")
     }
 
-    fn range(
+    pub(crate) fn range(
         min: StandardVersion,
         min_open: bool,
         max: StandardVersion,
@@ -334,7 +334,7 @@ fn shortcut_end(
 }
 
 /// Returns the shortcut operator that makes the range from `min` up to `max`.
-pub(crate) fn shortcut_for(min: &StandardVersion, max: &StandardVersion) -> Option<char> {
+fn shortcut_for(min: &StandardVersion, max: &StandardVersion) -> Option<char> {
     let fits = |shortcut| shortcut_end(shortcut, min).is_ok_and(|end| end == *max);
     if fits(Shortcut::Caret) {
         Some('^')
