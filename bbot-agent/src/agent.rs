@@ -1,5 +1,6 @@
 //! What the rooms of the house share.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -38,6 +39,8 @@ pub(crate) struct Agent {
     pub(crate) machine_rests: Rests<String>,
     /// The controllers that failed lately (W21, W22).
     pub(crate) url_rests: Rests<String>,
+    /// The hosts that controllers want their results at, where these are not their own (W23).
+    pub(crate) result_hosts: HashMap<String, String>,
 }
 
 /// What a wait came to.

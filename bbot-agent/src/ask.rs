@@ -20,7 +20,7 @@ use bbot_manifest::{
 
 use crate::agent::Agent;
 use crate::controller::client::ClientError;
-use crate::controller::verdict::{AcceptedTask, Answer, Terms, Verdict, verdict};
+use crate::controller::verdict::{AcceptedTask, Answer, Terms, Verdict, salvage, verdict};
 use crate::diag;
 use crate::event::Event;
 use crate::outbox::{AGENT_CHECKSUM, Entry};
@@ -44,6 +44,8 @@ pub(crate) enum Asked {
     },
     /// Nobody has one.
     Nothing,
+    /// Who failed has taken all the time: some have not been asked.
+    Late,
     /// The agent is to stop.
     Stop,
 }
@@ -56,18 +58,24 @@ pub(crate) fn ask(
 ) -> anyhow::Result<Asked> {
     let request = request(agent, machines);
     let round_end = Instant::now() + agent.config.timeouts.request;
+    let mut somebody_failed = false;
     for &controller in order {
         let url = agent.config.controllers[controller].url.clone();
         let start = Instant::now();
         // W40: SIGHUP, too, ends the asking; what is answered already is the task at hand.
-        if start >= round_end || agent.is_stopping() {
+        if agent.is_stopping() {
             break;
+        }
+        if start >= round_end {
+            // Who failed rests now, so that it cannot take the next round's time as well.
+            return Ok(if somebody_failed { Asked::Late } else { Asked::Nothing });
         }
         let response = match response(agent, &url, &request, round_end)? {
             None => return Ok(Asked::Stop),
             Some(Ok(response)) => response,
             Some(Err(error)) => {
-                failed(agent, url, error)?;
+                failed(agent, url, error, &request)?;
+                somebody_failed = true;
                 continue;
             }
         };
@@ -79,11 +87,7 @@ pub(crate) fn ask(
             Verdict::Accept(task) => {
                 agent.url_rests.succeeded(&url);
                 agent.status.heard(&url, Said::Task);
-                if task.is_elsewhere {
-                    // W23.
-                    let result_url = &task.result_url;
-                    diag::warn(format_args!("result of task from {url} goes to {result_url}"));
-                }
+                warn_of_elsewhere(agent, &url, &task);
                 diag::phase("task", start.elapsed(), &[("session", &task.session)]);
                 return Ok(Asked::Task { controller, task });
             }
@@ -103,17 +107,33 @@ pub(crate) fn ask(
     Ok(if agent.is_stopping() { Asked::Stop } else { Asked::Nothing })
 }
 
+/// Warns of a result that goes to another host than the controller's: once, until it is again
+/// another one (W23).
+fn warn_of_elsewhere(agent: &mut Agent, url: &str, task: &AcceptedTask) {
+    let Some(host) = &task.elsewhere else { return };
+    if agent.result_hosts.insert(url.to_owned(), host.clone()).as_ref() != Some(host) {
+        diag::warn(format_args!("results of tasks from {url} go to {}", task.result_url));
+    }
+}
+
 /// Says what went wrong, and answers for a task that came but cannot be read (W22).
-fn failed(agent: &mut Agent, url: String, mut error: ClientError) -> anyhow::Result<()> {
-    let answer = match &mut error {
-        ClientError::Malformed { answer, .. } => answer.take(),
+fn failed(
+    agent: &mut Agent,
+    url: String,
+    error: ClientError,
+    request: &TaskRequest,
+) -> anyhow::Result<()> {
+    let answer = match &error {
+        ClientError::Malformed { response, .. } | ClientError::TooLong { response } => {
+            with_terms(agent, request, |terms| salvage(response, terms))
+        }
         _ => None,
     };
     let error = anyhow::Error::new(error);
     diag::error(format_args!("unable to request task from {url}: {error:#}"));
     agent.status.heard(&url, Said::Failed(format!("{error:#}")));
     rest(agent, url);
-    answer.map_or(Ok(()), |answer| send_answer(agent, *answer))
+    answer.map_or(Ok(()), |answer| send_answer(agent, answer))
 }
 
 fn rest(agent: &mut Agent, url: String) {
@@ -172,7 +192,12 @@ fn response(
                 wait_end = Instant::now() + ABORT_LIMIT;
             }
             Some(_) => {}
-            None => return Ok(None),
+            None if aborted => return Ok(None),
+            // A name server that hangs, say: nobody waits for that thread any more.
+            None => {
+                agent.client.abort();
+                return Ok(Some(Err(ClientError::Late)));
+            }
         }
     }
 }
@@ -193,15 +218,19 @@ fn fake_response(file: &Path) -> anyhow::Result<TaskResponse> {
     })
 }
 
-/// A challenge is welcome if the request showed a key.
 fn judge(agent: &Agent, url: &str, response: TaskResponse, request: &TaskRequest) -> Verdict {
+    with_terms(agent, request, |terms| verdict(response, url, terms))
+}
+
+/// What this agent takes in answer to `request`: a challenge is welcome if that showed a key.
+fn with_terms<T>(agent: &Agent, request: &TaskRequest, act: impl FnOnce(&Terms<'_>) -> T) -> T {
     let offered: Vec<&str> = request.machines.iter().map(|m| m.name.as_str()).collect();
-    let terms = Terms {
-        can_sign: request.fingerprint.is_some(),
+    let signer = agent.signer.as_ref().filter(|_| request.fingerprint.is_some());
+    act(&Terms {
+        challenge_max: signer.map(|signer| signer.challenge_max()),
         interactive: agent.config.interactive,
         machines: &offered,
-    };
-    verdict(response, url, &terms)
+    })
 }
 
 /// Tells who offered a task that it is not taken, so that it does not wait three hours for nothing

@@ -1,5 +1,6 @@
 //! From the command line to an instance that can work.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -60,6 +61,7 @@ pub(crate) fn start(config: Config, events: Events) -> anyhow::Result<Started> {
         watchdog: Watchdog::from_env(Instant::now()),
         machine_rests: Rests::new(),
         url_rests: Rests::new(),
+        result_hosts: HashMap::new(),
     };
     Ok(Started { agent, _lock: lock })
 }

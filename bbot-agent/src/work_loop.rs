@@ -20,6 +20,7 @@ use crate::recovery;
 use crate::reports::Reports;
 use crate::runtime_dir;
 use crate::schedule::plan::{Host, Plan, plan};
+use crate::schedule::reminder::Reminder;
 use crate::status::Phase;
 use crate::task::perform::{Assignment, perform};
 
@@ -110,16 +111,19 @@ fn lock_host(agent: &mut Agent) -> anyhow::Result<Option<HostLock>> {
         // Nobody receives it when the process is about to end; the lock goes with the process.
         drop(sender.send(Event::HostLocked(HostLock::lock(&waiter))));
     })?;
+    let mut reminder = Reminder::new(Instant::now(), LOCK_WARNING);
     loop {
-        match agent.next_event(Instant::now() + LOCK_WARNING) {
+        match agent.next_event(reminder.due()) {
             Some(Event::HostLocked(lock)) => return Ok(Some(lock?)),
             Some(Event::Signal) if agent.is_stopping() => return Ok(None),
-            Some(_) => {}
-            None => diag::warn(format_args!(
+            _ => {}
+        }
+        if let Some(waited) = reminder.take_due(Instant::now()) {
+            diag::warn(format_args!(
                 "unable to acquire global toolchain lock {} for {}s",
                 path.display(),
-                LOCK_WARNING.as_secs()
-            )),
+                waited.as_secs()
+            ));
         }
     }
 }
@@ -224,6 +228,7 @@ fn ask_and_perform(
     let (index, task) = match ask(agent, &order, headers)? {
         Asked::Task { controller, task } => (controller, task),
         Asked::Nothing => return Ok(Round::Idle { half: false }),
+        Asked::Late => return Ok(Round::Again),
         Asked::Stop => return Ok(Round::Stop),
     };
     if agent.config.dump_task {

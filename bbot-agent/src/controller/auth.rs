@@ -11,10 +11,17 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::public_key;
 use crate::spawn::{self, Output, SpawnError};
 
 /// The longest that openssl may take. Hardware keys are slow, but not that slow.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// The command that signs since OpenSSL 3.0.0.
+const PKEYUTL: &str = "pkeyutl";
+
+/// The most bytes that it takes: it expects a digest, and the longest there is has so many.
+const DIGEST_MAX: usize = 64;
 
 /// The most that openssl may say: keys and signatures are some hundred bytes.
 const OUTPUT_MAX: usize = 64 << 10;
@@ -27,6 +34,7 @@ pub(crate) struct Signer {
     key: PathBuf,
     command: &'static str,
     fingerprint: String,
+    challenge_max: usize,
 }
 
 /// Why there is no fingerprint or no signature.
@@ -75,8 +83,8 @@ impl Signer {
         key: PathBuf,
     ) -> Result<Self, AuthError> {
         File::open(&key).map_err(|source| AuthError::Key { path: key.clone(), source })?;
-        let mut signer =
-            Self { openssl, options, key, command: "rsautl", fingerprint: String::new() };
+        let (command, fingerprint) = ("rsautl", String::new());
+        let mut signer = Self { openssl, options, key, command, fingerprint, challenge_max: 0 };
         let version = signer.run("version", &[], b"")?;
         signer.command = sign_command(&String::from_utf8_lossy(&version));
         let key = signer.key.clone();
@@ -86,13 +94,20 @@ impl Signer {
             &[&arguments[..], &["-outform".as_ref(), "DER".as_ref()]].concat(),
             b"",
         )?;
-        signer.fingerprint = fingerprint(&der).ok_or(AuthError::Output { command: "rsa", key })?;
+        let max = public_key::signable(&der).ok_or(AuthError::Output { command: "rsa", key })?;
+        signer.challenge_max = if signer.command == PKEYUTL { max.min(DIGEST_MAX) } else { max };
+        signer.fingerprint = sha256_hex(&der);
         Ok(signer)
     }
 
     /// Returns the SHA-256 of the public key, as controllers know the agent by.
     pub(crate) fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// Returns how many bytes a challenge may have.
+    pub(crate) fn challenge_max(&self) -> usize {
+        self.challenge_max
     }
 
     /// Signs a challenge: its bytes as they are, neither hashed nor prefixed.
@@ -135,14 +150,6 @@ fn first_line(stderr: &[u8]) -> Option<String> {
     Some(line.chars().take(200).collect())
 }
 
-/// Returns the fingerprint of a public key, if these bytes can be one: the DER form of
-/// `SubjectPublicKeyInfo`, which is a SEQUENCE.
-fn fingerprint(der: &[u8]) -> Option<String> {
-    const SEQUENCE: u8 = 0x30;
-    let is_key = der.first() == Some(&SEQUENCE);
-    is_key.then(|| sha256_hex(der))
-}
-
 /// Returns the SHA-256 as hexadecimal digits.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
@@ -157,7 +164,7 @@ fn sign_command(version: &str) -> &'static str {
     let name = words.next();
     let major = words.next().and_then(|number| number.split('.').next()?.parse::<u32>().ok());
     match (name, major) {
-        (Some("OpenSSL"), Some(3..)) => "pkeyutl",
+        (Some("OpenSSL"), Some(3..)) => PKEYUTL,
         _ => "rsautl",
     }
 }
@@ -247,8 +254,14 @@ pub(crate) mod tests {
     fn what_cannot_sign_is_told() {
         let folder = key_pair();
         let path = folder.path().join("key.pem");
-        let signer = signer(folder.path(), &[]).unwrap();
-        let too_long = "x".repeat(256 - 10);
+        let mut signer = signer(folder.path(), &[]).unwrap();
+        let longest = "x".repeat(signer.challenge_max());
+        signer.sign(&longest).unwrap();
+        signer.command = "rsautl";
+        let longest_of_key = "x".repeat(245);
+        signer.sign(&longest_of_key).unwrap();
+        signer.command = PKEYUTL;
+        let too_long = longest + "x";
         let error = signer.sign(&too_long).unwrap_err();
         assert!(matches!(error, AuthError::Failed { command: "pkeyutl", .. }), "{error:?}");
         fs::write(&path, "no key").unwrap();
@@ -296,11 +309,5 @@ pub(crate) mod tests {
         for (version, command) in table {
             assert_eq!(sign_command(version), command, "{version}");
         }
-    }
-
-    #[test]
-    fn what_is_no_public_key_has_no_fingerprint() {
-        assert_eq!(fingerprint(b""), None);
-        assert_eq!(fingerprint(b"-----BEGIN"), None);
     }
 }

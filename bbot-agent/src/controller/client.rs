@@ -11,7 +11,6 @@ use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy};
 
 use super::redirect::{self, Next};
-use super::verdict::{self, Answer};
 use super::{proxy, retry_after};
 use crate::cli::{BBOT_VERSION, quoted};
 use crate::config::Timeouts;
@@ -61,9 +60,10 @@ pub(crate) enum ClientError {
     Redirect { status: u16, reason: String },
     /// The controller says no.
     Status { status: u16, message: String },
-    /// The controller does not make sense. It may have given a task away, though: W22 has an
-    /// answer for that.
-    Malformed { source: bbot_manifest::Error, answer: Option<Box<Answer>> },
+    /// The controller does not make sense in what it says, which may be a task nevertheless.
+    Malformed { source: bbot_manifest::Error, response: Vec<u8> },
+    /// The controller says more than is read; this is the beginning.
+    TooLong { response: Vec<u8> },
 }
 
 impl fmt::Display for ClientError {
@@ -78,6 +78,7 @@ impl fmt::Display for ClientError {
             Self::Status { status, message } if message.is_empty() => write!(f, "HTTP {status}"),
             Self::Status { status, message } => write!(f, "HTTP {status}: {message}"),
             Self::Malformed { .. } => f.write_str("invalid task response"),
+            Self::TooLong { .. } => write!(f, "task response of over {RESPONSE_MAX} bytes"),
         }
     }
 }
@@ -118,12 +119,15 @@ impl Client {
             let (status, message) = (response.status().as_u16(), page_line(&mut response));
             return Err(ClientError::Status { status, message });
         }
-        let body = response.body_mut().with_config().limit(RESPONSE_MAX).read_to_vec();
-        let body = body.map_err(|source| ClientError::NoAnswer { source })?;
-        TaskResponse::parse(&body, url).map_err(|source| {
-            let answer = verdict::salvage(&body, request.fingerprint.is_some()).map(Box::new);
-            ClientError::Malformed { source, answer }
-        })
+        let mut body = Vec::new();
+        // The client's own limit would not give us the beginning.
+        let read = response.body_mut().as_reader().take(RESPONSE_MAX + 1).read_to_end(&mut body);
+        read.map_err(|error| ClientError::NoAnswer { source: error.into() })?;
+        if body.len() as u64 > RESPONSE_MAX {
+            return Err(ClientError::TooLong { response: body });
+        }
+        TaskResponse::parse(&body, url)
+            .map_err(|source| ClientError::Malformed { source, response: body })
     }
 
     /// Posts a result request. One attempt, done by `deadline`.

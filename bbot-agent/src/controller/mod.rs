@@ -3,6 +3,7 @@
 pub(crate) mod auth;
 pub(crate) mod client;
 mod proxy;
+mod public_key;
 mod redirect;
 mod retry_after;
 pub(crate) mod verdict;

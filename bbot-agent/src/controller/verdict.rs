@@ -11,8 +11,8 @@ use crate::cli::quoted;
 /// What this agent takes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terms<'a> {
-    /// Whether it can answer a challenge.
-    pub(crate) can_sign: bool,
+    /// How many bytes a challenge may have that it can answer, if it can answer any.
+    pub(crate) challenge_max: Option<usize>,
     /// Which tasks it takes.
     pub(crate) interactive: InteractiveMode,
     /// The names of the machines that it has offered.
@@ -39,8 +39,8 @@ pub(crate) struct AcceptedTask {
     pub(crate) challenge: Option<String>,
     /// Where the result goes; http or https.
     pub(crate) result_url: String,
-    /// Whether that is on another host than the controller (W23: used, with a warning).
-    pub(crate) is_elsewhere: bool,
+    /// The host of that, if it is another one than the controller's (W23: used, with a warning).
+    pub(crate) elsewhere: Option<String>,
     /// The agent checksum of the last result.
     pub(crate) agent_checksum: Option<String>,
     /// The task.
@@ -81,8 +81,8 @@ pub(crate) fn verdict(response: TaskResponse, url: &str, terms: &Terms<'_>) -> V
         return Verdict::NoTask;
     }
     let refuse = |reason, answer| Verdict::Refuse(Box::new(Refusal { reason, answer }));
-    if let Some(challenge) = response.challenge.as_deref().filter(|_| !terms.can_sign) {
-        return refuse(format!("unexpected challenge {}", quoted(challenge)), None);
+    if let Some(reason) = response.challenge.as_deref().and_then(|c| unanswerable(c, terms)) {
+        return refuse(reason, None);
     }
     let (Some(task), Some(task_text)) = (response.task, response.task_text) else {
         return refuse("there is a session but no task".to_owned(), None);
@@ -90,9 +90,9 @@ pub(crate) fn verdict(response: TaskResponse, url: &str, terms: &Terms<'_>) -> V
     let Some(result_url) = response.result_url else {
         return refuse("there is a session but no result-url".to_owned(), None);
     };
-    if host(&result_url).is_none() {
+    let Some(result_host) = host(&result_url) else {
         return refuse(format!("result-url {} is not an http URL", quoted(&result_url)), None);
-    }
+    };
     if let Some((reason, status)) = misfit(&task, terms) {
         let answer = Answer {
             session: response.session,
@@ -107,7 +107,7 @@ pub(crate) fn verdict(response: TaskResponse, url: &str, terms: &Terms<'_>) -> V
     Verdict::Accept(Box::new(AcceptedTask {
         session: response.session,
         challenge: response.challenge,
-        is_elsewhere: host(&result_url) != host(url),
+        elsewhere: Some(result_host).filter(|result_host| host(url).as_ref() != Some(result_host)),
         result_url,
         agent_checksum: response.agent_checksum,
         task,
@@ -139,6 +139,19 @@ fn misfit(task: &TaskManifest, terms: &Terms<'_>) -> Option<(String, ResultStatu
     None
 }
 
+/// Why a challenge cannot be answered. Nobody would believe a result without the answer, and to
+/// find out when it is to be signed would look as if the key did not sign (W37).
+fn unanswerable(challenge: &str, terms: &Terms<'_>) -> Option<String> {
+    match terms.challenge_max {
+        None => Some(format!("unexpected challenge {}", quoted(challenge))),
+        Some(_) if challenge.is_empty() => Some("empty challenge".to_owned()),
+        Some(max) if challenge.len() > max => {
+            Some(format!("challenge of {} bytes, the key signs {max}", challenge.len()))
+        }
+        Some(_) => None,
+    }
+}
+
 /// The host that an http URL is about.
 fn host(url: &str) -> Option<String> {
     let url: Uri = url.parse().ok()?;
@@ -148,8 +161,11 @@ fn host(url: &str) -> Option<String> {
 
 /// Finds in a malformed response what it takes to tell the controller: `abort`.
 ///
-/// Pairs count up to the first place that is no manifest at all.
-pub(super) fn salvage(response: &[u8], can_sign: bool) -> Option<Answer> {
+/// Pairs count up to the first place that is no manifest at all, and if they are there with the
+/// end of their lines.
+pub(crate) fn salvage(response: &[u8], terms: &Terms<'_>) -> Option<Answer> {
+    let end = response.iter().rposition(|byte| *byte == b'\n')?;
+    let response = &response[..=end];
     let [mut session, mut result_url, mut challenge, mut name, mut version] = [const { None }; 5];
     let mut manifest = 0;
     for event in Parser::new(response).map_while(Result::ok) {
@@ -169,7 +185,7 @@ pub(super) fn salvage(response: &[u8], can_sign: bool) -> Option<Answer> {
             _ => {}
         }
     }
-    if challenge.is_some() && !can_sign {
+    if challenge.as_deref().is_some_and(|challenge| unanswerable(challenge, terms).is_some()) {
         return None;
     }
     Some(Answer {
@@ -194,8 +210,11 @@ mod tests {
                         repository-url: https://pkg.example.org/1\nrepository-type: pkg\n\
                         machine: linux\ntarget: x86_64-linux-gnu\n";
 
-    const TERMS: Terms<'_> =
-        Terms { can_sign: false, interactive: InteractiveMode::False, machines: &["linux", "bsd"] };
+    const TERMS: Terms<'_> = Terms {
+        challenge_max: None,
+        interactive: InteractiveMode::False,
+        machines: &["linux", "bsd"],
+    };
 
     fn judge(text: &str, terms: &Terms<'_>) -> Verdict {
         verdict(TaskResponse::parse(text.as_bytes(), "response").unwrap(), URL, terms)
@@ -234,7 +253,7 @@ mod tests {
         assert_eq!(task_taken.agent_checksum.as_deref(), Some("2"));
         assert_eq!(task_taken.task.machine.as_str(), "linux");
         assert_eq!(task_taken.task_text, task);
-        assert!(!task_taken.is_elsewhere);
+        assert_eq!(task_taken.elsewhere, None);
     }
 
     /// W22: nothing is sent for a challenge that we have not asked for.
@@ -242,9 +261,23 @@ mod tests {
     fn challenge_without_a_key_is_refused() {
         let text = format!("{HEAD}challenge: c\n{TASK}");
         check_refused(&text, &TERMS, "unexpected challenge 'c'", None);
-        let can_sign = Terms { can_sign: true, ..TERMS };
+        let can_sign = Terms { challenge_max: Some(245), ..TERMS };
         let Verdict::Accept(task) = judge(&text, &can_sign) else { panic!("not taken") };
         assert_eq!(task.challenge.as_deref(), Some("c"));
+    }
+
+    /// W22, W37: what the key cannot sign is refused at once, and is not taken for a broken key.
+    #[test]
+    fn a_challenge_that_is_too_long_is_refused() {
+        let terms = Terms { challenge_max: Some(245), ..TERMS };
+        let text = |length| format!("{HEAD}challenge: {}\n{TASK}", "c".repeat(length));
+        let reason = "challenge of 246 bytes, the key signs 245";
+        check_refused(&text(246), &terms, reason, None);
+        assert!(matches!(judge(&text(245), &terms), Verdict::Accept(_)));
+        let broken = |length| text(length).replace("machine: linux\n", "");
+        assert_eq!(salvage(broken(246).as_bytes(), &terms), None);
+        assert!(salvage(broken(245).as_bytes(), &terms).is_some());
+        assert_eq!(salvage(broken(0).as_bytes(), &terms), None, "empty");
     }
 
     /// W22
@@ -295,12 +328,12 @@ mod tests {
             assert_eq!(refusal.answer, None);
         }
         for (url, elsewhere) in [
-            ("http://ci.example.org:8080/", false),
-            ("https://CI.example.org/", false),
-            ("https://example.org/", true),
+            ("http://ci.example.org:8080/", None),
+            ("https://CI.example.org/", None),
+            ("https://Example.org/", Some("example.org")),
         ] {
             let Verdict::Accept(task) = judge(&text(url), &TERMS) else { panic!("{url}") };
-            assert_eq!(task.is_elsewhere, elsewhere, "{url}");
+            assert_eq!(task.elsewhere.as_deref(), elsewhere, "{url}");
         }
     }
 
@@ -308,12 +341,12 @@ mod tests {
     #[test]
     fn a_malformed_task_is_answered_if_it_can_be() {
         let broken = TASK.replace("machine: linux\n", "");
-        let answer = salvage(format!("{HEAD}{broken}").as_bytes(), false).unwrap();
+        let answer = salvage(format!("{HEAD}{broken}").as_bytes(), &TERMS).unwrap();
         assert_eq!(answer.status, ResultStatus::Abort);
         assert_eq!(answer.session, "a/b");
         assert_eq!((answer.name.to_string(), answer.version.to_string()), package());
         let cut = b"\xff\n";
-        assert!(salvage(&[HEAD.as_bytes(), TASK.as_bytes(), cut].concat(), false).is_some());
+        assert!(salvage(&[HEAD.as_bytes(), TASK.as_bytes(), cut].concat(), &TERMS).is_some());
 
         for text in [
             format!("{HEAD}challenge: c\n{broken}"),
@@ -325,10 +358,20 @@ mod tests {
             HEAD.to_owned(),
             String::new(),
         ] {
-            assert_eq!(salvage(text.as_bytes(), false), None, "{text}");
+            assert_eq!(salvage(text.as_bytes(), &TERMS), None, "{text}");
         }
         let challenged = format!("{HEAD}challenge: c\n{broken}");
-        let answer = salvage(challenged.as_bytes(), true).unwrap();
+        let terms = Terms { challenge_max: Some(245), ..TERMS };
+        let answer = salvage(challenged.as_bytes(), &terms).unwrap();
         assert_eq!(answer.challenge.as_deref(), Some("c"));
+    }
+
+    /// W22: of what was cut off, whole lines count.
+    #[test]
+    fn half_a_line_is_not_salvaged() {
+        let text = format!("{HEAD}{TASK}");
+        let version = text.find("1.2.3").unwrap() + "1.2.3".len();
+        assert_eq!(salvage(&text.as_bytes()[..version], &TERMS), None);
+        assert!(salvage(&text.as_bytes()[..=version], &TERMS).is_some());
     }
 }

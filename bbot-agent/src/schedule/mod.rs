@@ -3,4 +3,5 @@
 pub(crate) mod plan;
 pub(crate) mod posting;
 pub(crate) mod priority;
+pub(crate) mod reminder;
 pub(crate) mod rest;
