@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::controller::auth::Signer;
 use crate::controller::client::Client;
 use crate::event::{Event, Events};
+use crate::machines::enumerate::Wanted;
 use crate::machines::layout::Layout;
 use crate::outbox::EntryId;
 use crate::poster::Posting;
@@ -128,6 +129,18 @@ impl Agent {
     pub(crate) fn able_signer(&self) -> Option<&Signer> {
         let cannot = self.reports.as_ref().is_some_and(Reports::cannot_sign);
         self.signer.as_deref().filter(|_| !cannot)
+    }
+
+    /// Returns what the machines must fit.
+    pub(crate) fn wanted(&self) -> Wanted<'_> {
+        let config = &self.config;
+        // W20: without a limit nobody is interrupted.
+        let priorities = config.controllers.iter().filter(|_| config.instance_max != 0);
+        Wanted {
+            toolchain_id: config.toolchain.id.as_deref(),
+            worker: &config.worker_version,
+            greatest: priorities.map(|controller| controller.priority).max(),
+        }
     }
 
     /// Returns whether the agent is to do nothing new.

@@ -24,6 +24,7 @@ use crate::controller::verdict::{AcceptedTask, Answer, Terms, Verdict, salvage, 
 use crate::diag;
 use crate::event::Event;
 use crate::outbox::{AGENT_CHECKSUM, Entry};
+use crate::schedule::plan::Question;
 use crate::status::Said;
 
 /// Tells the answers of one request from those of an earlier one.
@@ -50,16 +51,16 @@ pub(crate) enum Asked {
     Stop,
 }
 
-/// Asks the controllers `order` (indexes) until one has a task for one of `machines`.
+/// Asks the controllers in order until one has a task for one of the machines that it is offered;
+/// `header` gives the header of each machine.
 pub(crate) fn ask(
     agent: &mut Agent,
-    order: &[usize],
-    machines: Vec<MachineHeader>,
+    questions: &[Question],
+    header: impl Fn(usize) -> MachineHeader,
 ) -> anyhow::Result<Asked> {
-    let request = request(agent, machines);
     let round_end = Instant::now() + agent.config.timeouts.request;
     let mut somebody_failed = false;
-    for &controller in order {
+    for &Question { controller, ref machines } in questions {
         let url = agent.config.controllers[controller].url.clone();
         let start = Instant::now();
         // W40: SIGHUP, too, ends the asking; what is answered already is the task at hand.
@@ -70,6 +71,7 @@ pub(crate) fn ask(
             // Who failed rests now, so that it cannot take the next round's time as well.
             return Ok(if somebody_failed { Asked::Late } else { Asked::Nothing });
         }
+        let request = request(agent, machines.iter().map(|&machine| header(machine)).collect());
         let response = match response(agent, &url, &request, round_end)? {
             None => return Ok(Asked::Stop),
             Some(Ok(response)) => response,

@@ -50,6 +50,8 @@ pub(crate) enum Event {
         /// Which guest's server it was.
         sitting: u64,
     },
+    /// The lock of an instance that was interrupted may have changed (W35).
+    LocksChanged,
     /// A file was put where a fake machine's result is awaited.
     FileAppeared,
     /// An outbox entry was handed to its controller, or was not.

@@ -28,6 +28,8 @@ pub(crate) enum Phase {
     Asking,
     /// Bootstrapping a machine.
     Bootstrapping,
+    /// Waiting for other instances to make room for a task.
+    Interrupting,
     /// Performing a task.
     Building,
     /// Pausing between two rounds.
@@ -43,6 +45,7 @@ impl Phase {
             Self::Enumerating => "enumerating",
             Self::Asking => "asking",
             Self::Bootstrapping => "bootstrapping",
+            Self::Interrupting => "interrupting",
             Self::Building => "building",
             Self::Idle => "idle",
             Self::Stopping => "stopping",
@@ -251,6 +254,7 @@ mod tests {
             Phase::Enumerating,
             Phase::Asking,
             Phase::Bootstrapping,
+            Phase::Interrupting,
             Phase::Building,
             Phase::Idle,
             Phase::Stopping,

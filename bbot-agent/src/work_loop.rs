@@ -6,20 +6,23 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use bbot_lock::HostLock;
-use bbot_manifest::{Lines, Manifest};
+use bbot_manifest::{Lines, MachineHeader, Manifest};
 
 use crate::agent::Agent;
 use crate::ask::{Asked, ask};
+use crate::controller::AcceptedTask;
 use crate::diag;
 use crate::event::Event;
 use crate::machines::bootstrap::{Bootstrapped, bootstrap};
-use crate::machines::enumerate::{Enumeration, State, Wanted, enumerate};
+use crate::machines::enumerate::{Busy, Enumeration, State, enumerate};
 use crate::machines::layout::MachineDir;
 use crate::output;
 use crate::recovery;
 use crate::reports::Reports;
 use crate::runtime_dir;
-use crate::schedule::plan::{Host, Plan, plan};
+use crate::schedule::host::Host;
+use crate::schedule::plan::{Plan, plan};
+use crate::schedule::priority::Priority;
 use crate::schedule::reminder::Reminder;
 use crate::status::Phase;
 use crate::task::perform::{Assignment, perform};
@@ -70,7 +73,7 @@ pub(crate) fn work(agent: &mut Agent) -> anyhow::Result<()> {
 }
 
 /// One round: enumerate, then bootstrap, or ask and perform.
-fn round(agent: &mut Agent, reported: &mut HashSet<String>) -> anyhow::Result<Round> {
+fn round(agent: &mut Agent, reported: &mut HashSet<Concern>) -> anyhow::Result<Round> {
     agent.status.enter(Phase::Enumerating, None, None);
     let Some(host) = lock_host(agent)? else { return Ok(Round::Stop) };
     let start = Instant::now();
@@ -78,9 +81,9 @@ fn round(agent: &mut Agent, reported: &mut HashSet<String>) -> anyhow::Result<Ro
     let count = enumeration.machines.len().to_string();
     diag::phase("enumerate", start.elapsed(), &[("machines", &count)]);
     report_problems(agent, &enumeration, reported);
-    for machine in &enumeration.machines {
-        if let State::Busy(Some(holder)) = &machine.state {
-            diag::trace(3, format_args!("{} is locked by {holder}", machine.dir.name));
+    for (dir, busy) in enumeration.busy() {
+        if let Busy { holder: Some(holder), .. } = busy {
+            diag::trace(3, format_args!("{} is locked by {holder}", dir.name));
         }
     }
 
@@ -88,12 +91,19 @@ fn round(agent: &mut Agent, reported: &mut HashSet<String>) -> anyhow::Result<Ro
         return Ok(bootstrap_machine(agent, host, &due));
     }
     if agent.config.dump_machines {
-        for (_, machine) in enumeration.ready() {
-            output::print(&machine.machine.header.to_text(Lines::Wrapped)?)?;
-        }
+        dump_machines(agent, &enumeration)?;
         return Ok(Round::Stop);
     }
     ask_and_perform(agent, host, &enumeration)
+}
+
+/// Prints what the controllers of the greatest priority would be offered (W42).
+fn dump_machines(agent: &Agent, enumeration: &Enumeration) -> anyhow::Result<()> {
+    let greatest = priorities(agent).into_iter().max().context("there is no controller")?;
+    for index in host_state(agent, enumeration).offer(greatest) {
+        output::print(&header(enumeration, index).to_text(Lines::Wrapped)?)?;
+    }
+    Ok(())
 }
 
 /// Waits for the host lock on a thread of its own (W6); `None` if the agent is to stop.
@@ -133,28 +143,36 @@ fn look(agent: &Agent, host: &HostLock) -> anyhow::Result<Enumeration> {
     if let Some(file) = &config.fake_machine {
         return crate::machines::fake::enumeration(file, &config.machines);
     }
-    let wanted =
-        Wanted { toolchain_id: config.toolchain.id.as_deref(), worker: &config.worker_version };
-    enumerate(&agent.layout, host, wanted)
+    enumerate(&agent.layout, host, agent.wanted())
         .with_context(|| format!("unable to iterate over {}", config.machines.display()))
 }
 
-/// Says what is wrong with the machines, once for each change (W10, W11).
-fn report_problems(agent: &Agent, enumeration: &Enumeration, reported: &mut HashSet<String>) {
-    let mut now: HashSet<String> = enumeration
-        .problems
-        .iter()
-        .map(|problem| format!("{}: {:#}", problem.path.display(), problem.error))
+/// What an operator should know of the machines.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Concern {
+    Error(String),
+    Warning(String),
+}
+
+/// Says what is wrong with the machines, once for each change (W10, W11, W36).
+fn report_problems(agent: &Agent, enumeration: &Enumeration, reported: &mut HashSet<Concern>) {
+    let problems = enumeration.problems.iter();
+    let mut now: HashSet<_> = problems
+        .map(|problem| Concern::Error(format!("{}: {:#}", problem.path.display(), problem.error)))
         .collect();
-    let none = "no build machines for toolchain";
     if enumeration.machines.is_empty() {
-        now.insert(format!("{none} {}", agent.config.toolchain.name));
+        let toolchain = &agent.config.toolchain.name;
+        now.insert(Concern::Warning(format!("no build machines for toolchain {toolchain}")));
     }
-    for problem in now.difference(reported) {
-        if problem.starts_with(none) {
-            diag::warn(format_args!("{problem}"));
-        } else {
-            diag::error(format_args!("{problem}"));
+    let host = host_state(agent, enumeration);
+    if host.is_overfull() {
+        let (busy, max) = (host.busy(), host.instance_max);
+        now.insert(Concern::Warning(format!("{busy} machines are busy, --instance-max is {max}")));
+    }
+    for concern in now.difference(reported) {
+        match concern {
+            Concern::Error(text) => diag::error(text),
+            Concern::Warning(text) => diag::warn(text),
         }
     }
     *reported = now;
@@ -162,8 +180,7 @@ fn report_problems(agent: &Agent, enumeration: &Enumeration, reported: &mut Hash
 
 /// Returns the first machine that is due and does not rest, if another one may be busy (W10).
 fn first_due(agent: &Agent, enumeration: &Enumeration) -> Option<MachineDir> {
-    let host = host_state(agent, enumeration);
-    if host.is_full() {
+    if host_state(agent, enumeration).is_full() {
         return None;
     }
     let now = Instant::now();
@@ -178,11 +195,23 @@ fn first_due(agent: &Agent, enumeration: &Enumeration) -> Option<MachineDir> {
 }
 
 fn host_state(agent: &Agent, enumeration: &Enumeration) -> Host {
+    let now = Instant::now();
+    let rests = |dir: &MachineDir| agent.machine_rests.is_resting(&dir.name.to_string(), now);
+    let machines = enumeration.machines.iter();
     Host {
-        free: enumeration.ready().count(),
-        busy: enumeration.busy(),
+        machines: machines.map(|machine| machine.used(rests(&machine.dir))).collect(),
         instance_max: agent.config.instance_max,
     }
+}
+
+fn priorities(agent: &Agent) -> Vec<Priority> {
+    agent.config.controllers.iter().map(|controller| controller.priority).collect()
+}
+
+/// Returns the header of a machine that is offered.
+fn header(enumeration: &Enumeration, index: usize) -> MachineHeader {
+    let bootstrapped = enumeration.machines[index].bootstrapped();
+    bootstrapped.expect("what is not bootstrapped is not offered").machine.header.clone()
 }
 
 fn bootstrap_machine(agent: &mut Agent, host: HostLock, machine: &MachineDir) -> Round {
@@ -215,17 +244,14 @@ fn ask_and_perform(
     }
     agent.status.enter(Phase::Asking, None, None);
     let now = Instant::now();
-    let priorities: Vec<_> = agent.config.controllers.iter().map(|c| c.priority).collect();
     let resting = |i: usize| agent.url_rests.is_resting(&agent.config.controllers[i].url, now);
-    let order = match plan(host_state(agent, enumeration), &priorities, resting, fastrand::shuffle)
-    {
-        Plan::Ask(order) => order,
+    let state = host_state(agent, enumeration);
+    let questions = match plan(&state, &priorities(agent), resting, fastrand::shuffle) {
+        Plan::Ask(questions) => questions,
         Plan::PauseHalf => return Ok(Round::Idle { half: true }),
         Plan::Pause => return Ok(Round::Idle { half: false }),
     };
-    let offered: Vec<_> = enumeration.ready().collect();
-    let headers = offered.iter().map(|(_, machine)| machine.machine.header.clone()).collect();
-    let (index, task) = match ask(agent, &order, headers)? {
+    let (controller, task) = match ask(agent, &questions, |machine| header(enumeration, machine))? {
         Asked::Task { controller, task } => (controller, task),
         Asked::Nothing => return Ok(Round::Idle { half: false }),
         Asked::Late => return Ok(Round::Again),
@@ -235,13 +261,32 @@ fn ask_and_perform(
         output::print(&task.task_text)?;
         return Ok(Round::Stop);
     }
-    let (dir, machine) = offered
-        .into_iter()
-        .find(|(_, machine)| machine.machine.header.name == task.task.machine)
-        .expect("the answer was checked: its machine was offered");
-    let priority = agent.config.controllers[index].priority;
-    let assignment = Assignment { task, priority, dir: dir.clone(), machine: machine.clone() };
+    let question = questions.iter().find(|question| question.controller == controller);
+    let offered = question.into_iter().flat_map(|question| &question.machines);
+    let machine =
+        offered.copied().find(|&index| header(enumeration, index).name == task.task.machine);
+    let machine = machine.expect("the answer was checked: its machine was offered");
+    let assignment = assign(agent, enumeration, controller, task, machine);
     perform_task(agent, host, &assignment)
+}
+
+fn assign(
+    agent: &Agent,
+    enumeration: &Enumeration,
+    controller: usize,
+    task: Box<AcceptedTask>,
+    machine: usize,
+) -> Assignment {
+    let controller = &agent.config.controllers[controller];
+    let found = &enumeration.machines[machine];
+    Assignment {
+        task,
+        priority: controller.priority,
+        url: controller.url.clone(),
+        dir: found.dir.clone(),
+        machine: found.bootstrapped().expect("it was offered").clone(),
+        others: enumeration.busy().map(|(dir, _)| dir.clone()).collect(),
+    }
 }
 
 fn perform_task(

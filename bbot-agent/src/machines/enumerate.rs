@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow};
 use bbot_lock::{Holder, HostLock, MachineLock, MachineState};
@@ -10,6 +11,8 @@ use bbot_manifest::{BootstrappedMachine, MachineManifest, Manifest, StandardVers
 
 use super::freshness::{Freshness, freshness};
 use super::layout::{Layout, MachineDir};
+use crate::schedule::host::{Running, Use};
+use crate::schedule::priority::Priority;
 
 /// How often a machine whose link changes under our hands is looked at again (W9).
 pub(crate) const LINK_RETRIES: u32 = 10;
@@ -24,6 +27,15 @@ pub(crate) struct Wanted<'a> {
     pub(crate) toolchain_id: Option<&'a str>,
     /// `--worker-ver`.
     pub(crate) worker: &'a StandardVersion,
+    /// The greatest priority for which others may be interrupted, if that may be at all.
+    pub(crate) greatest: Option<Priority>,
+}
+
+impl Wanted<'_> {
+    /// Returns whether a task that runs may have to give way, so that its machine matters.
+    fn interrupts(&self, running: Priority) -> bool {
+        self.greatest.is_some_and(|greatest| greatest.fdc() > running.fdc())
+    }
 }
 
 /// A machine as it was found.
@@ -44,8 +56,53 @@ pub(crate) enum State {
     Due(&'static str),
     /// Its worker is newer than this agent.
     Newer,
-    /// Another process uses it; who and for what, if the lock file says so.
-    Busy(Option<Holder>),
+    /// Another process uses it.
+    Busy(Busy),
+}
+
+/// A machine that another process uses.
+#[derive(Debug)]
+pub(crate) struct Busy {
+    /// Who, and for what, if the lock file says so.
+    pub(crate) holder: Option<Holder>,
+    /// When the lock file was written, since 1970.
+    since: Duration,
+    /// The machine, if its task may be interrupted and it can take another one.
+    pub(crate) machine: Option<Box<BootstrappedMachine>>,
+}
+
+impl Busy {
+    /// Looks who has the machine; `None`: nobody.
+    pub(crate) fn look(
+        layout: &Layout,
+        host: &HostLock,
+        dir: &MachineDir,
+    ) -> Result<Option<Self>, bbot_lock::Error> {
+        // A machine without a lock file is free: locks are taken under the host lock only (W7).
+        let lock_file = layout.lock_file(dir);
+        let MachineState::Busy(holder) = bbot_lock::probe(host, &lock_file)? else {
+            return Ok(None);
+        };
+        // It matters for tasks only, and one that ends just now is as good as old.
+        let is_task = holder.is_some_and(|holder| holder.priority.is_some());
+        let written = || fs::metadata(&lock_file).and_then(|file| file.modified()).ok();
+        let since = is_task.then(written).flatten();
+        let since = since.and_then(|since| since.duration_since(UNIX_EPOCH).ok());
+        let since = since.unwrap_or_default();
+        Ok(Some(Self { holder, since, machine: None }))
+    }
+
+    /// Returns the priority of the task on the machine, if there is a task. One beyond all that a
+    /// command line may name is nobody knows what.
+    fn priority(&self) -> Option<Priority> {
+        self.holder?.priority.and_then(|value| Priority::new(value.try_into().ok()?))
+    }
+
+    /// Returns what the machine is used for; `is_fit`: it could take a task of ours.
+    pub(crate) fn used(&self, is_fit: bool) -> Use {
+        let running = |priority| Use::Task(Running { priority, since: self.since, is_fit });
+        self.priority().map_or(Use::Taken, running)
+    }
 }
 
 /// One machine's trouble; the others are not affected (W10).
@@ -67,17 +124,32 @@ pub(crate) struct Enumeration {
 }
 
 impl Enumeration {
-    /// Returns how many machines other processes use.
-    pub(crate) fn busy(&self) -> usize {
-        self.machines.iter().filter(|m| matches!(m.state, State::Busy(_))).count()
+    /// Returns the machines that other processes use.
+    pub(crate) fn busy(&self) -> impl Iterator<Item = (&MachineDir, &Busy)> {
+        self.machines.iter().filter_map(|machine| match &machine.state {
+            State::Busy(busy) => Some((&machine.dir, busy)),
+            State::Ready(_) | State::Due(_) | State::Newer => None,
+        })
+    }
+}
+
+impl Machine {
+    /// Returns what it is used for; `rests`: it takes no task for now.
+    pub(crate) fn used(&self, rests: bool) -> Use {
+        match &self.state {
+            State::Ready(_) if !rests => Use::Free,
+            State::Ready(_) | State::Due(_) | State::Newer => Use::Unfit,
+            State::Busy(busy) => busy.used(busy.machine.is_some() && !rests),
+        }
     }
 
-    /// Returns the machines that can take tasks.
-    pub(crate) fn ready(&self) -> impl Iterator<Item = (&MachineDir, &BootstrappedMachine)> {
-        self.machines.iter().filter_map(|machine| match &machine.state {
-            State::Ready(manifest) => Some((&machine.dir, &**manifest)),
-            State::Due(_) | State::Newer | State::Busy(_) => None,
-        })
+    /// Returns what was bootstrapped, if the machine can take a task, now or after an interrupt.
+    pub(crate) fn bootstrapped(&self) -> Option<&BootstrappedMachine> {
+        match &self.state {
+            State::Ready(machine) => Some(machine),
+            State::Busy(busy) => busy.machine.as_deref(),
+            State::Due(_) | State::Newer => None,
+        }
     }
 }
 
@@ -110,14 +182,30 @@ fn examine(
     dir: &MachineDir,
     wanted: Wanted<'_>,
 ) -> anyhow::Result<Option<State>> {
-    // A machine without a lock file is free: locks are only ever taken under the host lock (W7).
-    if let MachineState::Busy(holder) = bbot_lock::probe(host, &layout.lock_file(dir))? {
-        return Ok(Some(State::Busy(holder)));
+    if let Some(mut busy) = Busy::look(layout, host, dir)? {
+        // What somebody works with need not be whole; then it is not offered.
+        if busy.priority().is_some_and(|running| wanted.interrupts(running))
+            && let Ok(Some(State::Ready(machine))) = judge(layout, dir, wanted)
+        {
+            busy.machine = Some(machine);
+        }
+        return Ok(Some(State::Busy(busy)));
     }
-    let Some(machine) = read_current(dir)? else {
+    let state = judge(layout, dir, wanted)?;
+    if state.is_none() {
         remove_bootstrapped(layout, host, dir)?;
-        return Ok(None);
-    };
+    }
+    Ok(state)
+}
+
+/// Judges a machine by its manifests, whoever has it; `None` if it does not exist for our bootstrap
+/// protocol.
+pub(crate) fn judge(
+    layout: &Layout,
+    dir: &MachineDir,
+    wanted: Wanted<'_>,
+) -> anyhow::Result<Option<State>> {
+    let Some(machine) = read_current(dir)? else { return Ok(None) };
     Ok(Some(match read_bootstrapped(layout, dir) {
         None => State::Due("not bootstrapped"),
         Some(Err(_)) => State::Due("broken bootstrapped manifest"),
@@ -249,9 +337,22 @@ mod tests {
         }
 
         fn enumerate(&self) -> Enumeration {
+            self.enumerate_for(None)
+        }
+
+        fn enumerate_for(&self, greatest: Option<u16>) -> Enumeration {
             let worker = "0.16.0".parse().unwrap();
-            let wanted = Wanted { toolchain_id: None, worker: &worker };
+            let greatest = greatest.and_then(Priority::new);
+            let wanted = Wanted { toolchain_id: None, worker: &worker, greatest };
             enumerate(&self.layout, &HostLock::disabled(), wanted).unwrap()
+        }
+
+        fn lock(&self, name: &str, priority: Option<u64>) -> MachineLock {
+            let free = HostLock::disabled();
+            let path = self.root.path().join(format!("v/{name}/{name}-public.lock"));
+            let mut lock = MachineLock::acquire(&free, &path).unwrap().unwrap();
+            lock.write(&free, priority).unwrap();
+            lock
         }
 
         #[track_caller]
@@ -264,10 +365,10 @@ mod tests {
                     State::Ready(_) => format!("{} ready", m.dir.name),
                     State::Due(reason) => format!("{} due: {reason}", m.dir.name),
                     State::Newer => format!("{} newer", m.dir.name),
-                    State::Busy(Some(Holder { pid, priority })) => {
+                    State::Busy(Busy { holder: Some(Holder { pid, priority }), .. }) => {
                         format!("{} busy: {pid} {priority:?}", m.dir.name)
                     }
-                    State::Busy(None) => format!("{} busy", m.dir.name),
+                    State::Busy(_) => format!("{} busy", m.dir.name),
                 })
                 .collect();
             assert_eq!(found, expected);
@@ -305,14 +406,7 @@ mod tests {
             host.machine(name, &text());
             host.bootstrapped(name);
         }
-        let free = HostLock::disabled();
-        let lock = |name| {
-            let path = host.root.path().join(format!("v/{name}/{name}-public.lock"));
-            MachineLock::acquire(&free, &path).unwrap().unwrap()
-        };
-        let (mut a, mut b) = (lock("a"), lock("b"));
-        a.write(&free, Some(100)).unwrap();
-        b.write(&free, None).unwrap();
+        let _locks = (host.lock("a", Some(100)), host.lock("b", None));
         // A lock file that nobody holds is a crashed agent's.
         host.write("v/c/c-public.lock", "4242 7");
         let pid = std::process::id();
@@ -321,9 +415,66 @@ mod tests {
             &format!("b busy: {pid} None"),
             "c ready",
         ]);
-        assert_eq!(host.enumerate().busy(), 2);
+        assert_eq!(host.enumerate().busy().count(), 2);
         fs::write(host.root.path().join("v/b/b-public.lock"), "what").unwrap();
         host.check(&[&format!("a busy: {pid} Some(100)"), "b busy", "c ready"]);
+    }
+
+    /// W9, W20: of a busy machine the manifests are read only if its task may be interrupted, and
+    /// one that could not take a task then is not offered.
+    #[test]
+    fn interruptible_machines_are_read() {
+        let host = Host::new();
+        for name in ["a", "b", "c", "d", "e"] {
+            host.machine(name, &text());
+        }
+        for name in ["a", "b", "d"] {
+            host.bootstrapped(name);
+        }
+        host.write("v/e/e-public/manifest", "rubbish");
+        let tasks = ["a", "c", "e"].map(|name| host.lock(name, Some(199)));
+        let others = (host.lock("b", None), host.lock("d", Some(70_000)));
+        let fit = |greatest| -> Vec<String> {
+            let found = host.enumerate_for(greatest);
+            assert_eq!((found.busy().count(), found.problems.len()), (5, 0));
+            let fit = found.machines.iter().filter(|machine| machine.bootstrapped().is_some());
+            fit.map(|machine| machine.dir.name.to_string()).collect()
+        };
+        assert_eq!(fit(None), [""; 0]);
+        assert_eq!(fit(Some(199)), [""; 0]);
+        assert_eq!(fit(Some(200)), ["a"]);
+        assert_eq!(fit(Some(19_999)), ["a"]);
+
+        let uses = |rests| -> Vec<Use> {
+            host.enumerate_for(Some(200)).machines.iter().map(|m| m.used(rests)).collect()
+        };
+        let is_task = |used: &Use, fit| matches!(used, Use::Task(task) if task.is_fit == fit);
+        let now = uses(false);
+        assert!(is_task(&now[0], true) && is_task(&now[2], false), "{now:?}");
+        assert_eq!((now[1], now[3]), (Use::Taken, Use::Taken));
+        assert!(is_task(&uses(true)[0], false));
+        drop((tasks, others));
+        assert_eq!(uses(false)[..3], [Use::Free, Use::Free, Use::Unfit]);
+        assert_eq!(uses(true)[..3], [Use::Unfit; 3]);
+    }
+
+    /// W19: of a task it is known since when it runs.
+    #[test]
+    fn the_age_of_a_task_is_its_lock_files() {
+        let host = Host::new();
+        host.machine("a", &text());
+        let before = UNIX_EPOCH.elapsed().unwrap();
+        let _lock = host.lock("a", Some(0));
+        let file = File::open(host.root.path().join("v/a/a-public.lock")).unwrap();
+        let look = || {
+            let dir = host.layout.machines().unwrap().0.remove(0);
+            Busy::look(&host.layout, &HostLock::disabled(), &dir).unwrap().unwrap()
+        };
+        // The file system's clock ticks coarsely.
+        assert!(look().since + Duration::from_secs(1) > before);
+        let long_ago = Duration::from_secs(1_000_000_000);
+        file.set_modified(UNIX_EPOCH + long_ago).unwrap();
+        assert_eq!(look().since, long_ago);
     }
 
     /// W10: one bad machine does not hide the others.

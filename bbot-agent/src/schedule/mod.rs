@@ -1,7 +1,12 @@
-//! Decisions about who is asked, when: functions of plain values.
+//! Decisions about who is asked, when, and who must make room: functions of plain values.
 
+pub(crate) mod host;
 pub(crate) mod plan;
 pub(crate) mod posting;
 pub(crate) mod priority;
 pub(crate) mod reminder;
 pub(crate) mod rest;
+pub(crate) mod victims;
+
+#[cfg(test)]
+mod laws;

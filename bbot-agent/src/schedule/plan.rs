@@ -1,31 +1,25 @@
-//! Which controllers are asked in a round, and what is offered to them. Pure.
+//! Which controllers are asked in a round, and what each is offered. Pure.
 
+use std::cmp::Reverse;
+
+use super::host::Host;
 use super::priority::Priority;
 
-/// What the plan needs to know of the host.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Host {
-    /// Machines that are free and bootstrapped.
-    pub(crate) free: usize,
-    /// Machines locked by other processes: building, bootstrapping or held.
-    pub(crate) busy: usize,
-    /// The most machines that may be busy at once; 0 = no limit.
-    pub(crate) instance_max: u16,
-}
-
-impl Host {
-    /// Returns whether as many machines are busy as may be.
-    pub(crate) fn is_full(&self) -> bool {
-        self.instance_max != 0 && self.busy >= usize::from(self.instance_max)
-    }
+/// A controller to ask.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Question {
+    /// Which controller.
+    pub(crate) controller: usize,
+    /// The machines that it is offered, at least one.
+    pub(crate) machines: Vec<usize>,
 }
 
 /// What to do in this round.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Plan {
-    /// Ask these controllers (indexes) in this order until one has a task.
-    Ask(Vec<usize>),
-    /// Everything is in use: half an idle pause.
+    /// Ask in this order until one has a task.
+    Ask(Vec<Question>),
+    /// Others are at work, and nobody can be asked beside them: half an idle pause.
     PauseHalf,
     /// Nobody is to be asked: an idle pause.
     Pause,
@@ -34,65 +28,147 @@ pub(crate) enum Plan {
 /// Plans one round of asking.
 ///
 /// W17: from high to low priority; those of equal priority in random order, anew each round
-/// (`shuffle` reorders a slice of equals). Controllers that rest are left out.
+/// (`shuffle` reorders a slice of equals). Controllers that rest are left out, and those that the
+/// tasks of other instances keep from being asked (W18, W20).
 pub(crate) fn plan(
-    host: Host,
+    host: &Host,
     controllers: &[Priority],
     is_resting: impl Fn(usize) -> bool,
     mut shuffle: impl FnMut(&mut [usize]),
 ) -> Plan {
-    if host.is_full() || (host.free == 0 && host.busy > 0) {
-        return Plan::PauseHalf;
-    }
-    if host.free == 0 {
-        return Plan::Pause;
-    }
     let mut order: Vec<usize> = (0..controllers.len()).filter(|&i| !is_resting(i)).collect();
-    order.sort_by_key(|&i| std::cmp::Reverse(controllers[i]));
+    order.sort_by_key(|&i| Reverse(controllers[i]));
     for equals in order.chunk_by_mut(|&a, &b| controllers[a] == controllers[b]) {
         shuffle(equals);
     }
-    if order.is_empty() { Plan::Pause } else { Plan::Ask(order) }
+    let is_nobody_awake = order.is_empty();
+    let questions: Vec<_> = order
+        .into_iter()
+        .filter(|&controller| may_ask(host, controllers[controller]))
+        .map(|controller| Question { controller, machines: host.offer(controllers[controller]) })
+        .filter(|question| !question.machines.is_empty())
+        .collect();
+    if !questions.is_empty() {
+        Plan::Ask(questions)
+    } else if is_nobody_awake || host.busy() == 0 {
+        Plan::Pause
+    } else {
+        Plan::PauseHalf
+    }
+}
+
+/// Returns whether the tasks that run let a controller of priority `p` be asked.
+///
+/// W18: not beside a task of a greater B. W20: on a full host only if one of them gives way.
+fn may_ask(host: &Host, p: Priority) -> bool {
+    if host.instance_max == 0 {
+        return true;
+    }
+    let is_below = host.tasks().any(|(_, running)| p.fdcb() < running.priority.fdcb());
+    let has_room = !host.is_full() || host.tasks().any(|(_, running)| host.gives_way(running, p));
+    has_room && !is_below
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::host::Use;
+    use super::super::host::tests::{task, task_on_unfit};
     use super::*;
 
     fn priorities(values: &[u16]) -> Vec<Priority> {
         values.iter().map(|&v| Priority::new(v).unwrap()).collect()
     }
 
-    const FREE: Host = Host { free: 2, busy: 0, instance_max: 0 };
+    fn host(machines: &[Use], instance_max: u16) -> Host {
+        Host { machines: machines.to_vec(), instance_max }
+    }
+
+    fn order(plan: &Plan) -> Vec<usize> {
+        let Plan::Ask(questions) = plan else { return Vec::new() };
+        questions.iter().map(|question| question.controller).collect()
+    }
 
     /// W17: high to low, and only equals are shuffled.
     #[test]
     fn asks_from_high_to_low_and_shuffles_equals() {
+        let host = host(&[Use::Free; 2], 0);
         let controllers = priorities(&[0, 100, 0, 9_000, 100]);
-        let reversed = plan(FREE, &controllers, |_| false, <[usize]>::reverse);
-        assert_eq!(reversed, Plan::Ask(vec![3, 4, 1, 2, 0]));
-        let kept = plan(FREE, &controllers, |_| false, |_| {});
-        assert_eq!(kept, Plan::Ask(vec![3, 1, 4, 0, 2]));
+        let reversed = plan(&host, &controllers, |_| false, <[usize]>::reverse);
+        assert_eq!(order(&reversed), [3, 4, 1, 2, 0]);
+        let kept = plan(&host, &controllers, |_| false, |_| {});
+        assert_eq!(order(&kept), [3, 1, 4, 0, 2]);
     }
 
     /// W21: a URL that failed rests, the others are asked all the same.
     #[test]
     fn leaves_out_who_rests() {
+        let host = host(&[Use::Free], 0);
         let controllers = priorities(&[5, 7]);
-        assert_eq!(plan(FREE, &controllers, |i| i == 1, |_| {}), Plan::Ask(vec![0]));
-        assert_eq!(plan(FREE, &controllers, |_| true, |_| {}), Plan::Pause);
+        let plan = |is_resting: fn(usize) -> bool| plan(&host, &controllers, is_resting, |_| {});
+        assert_eq!(order(&plan(|i| i == 1)), [0]);
+        assert_eq!(plan(|_| true), Plan::Pause);
     }
 
-    #[test]
-    fn pauses_when_there_is_nothing_to_offer() {
-        let controllers = priorities(&[0]);
-        let pause = |free, busy, instance_max| {
-            plan(Host { free, busy, instance_max }, &controllers, |_| false, |_| {})
+    /// Checks who is asked (by priority) with which machines.
+    #[track_caller]
+    fn check(machines: &[Use], instance_max: u16, expected: &[(u16, &[usize])]) {
+        let values = [0, 90, 100, 1_000];
+        let host = host(machines, instance_max);
+        let Plan::Ask(questions) = plan(&host, &priorities(&values), |_| false, |_| {}) else {
+            assert_eq!(expected, []);
+            return;
         };
-        assert_eq!(pause(0, 0, 0), Plan::Pause);
-        assert_eq!(pause(0, 1, 0), Plan::PauseHalf);
-        assert_eq!(pause(3, 2, 2), Plan::PauseHalf);
-        assert_eq!(pause(3, 3, 2), Plan::PauseHalf);
-        assert_eq!(pause(3, 1, 2), Plan::Ask(vec![0]));
+        let questions: Vec<_> =
+            questions.iter().map(|q| (values[q.controller], q.machines.as_slice())).collect();
+        assert_eq!(questions, expected);
+    }
+
+    /// W18: a running task keeps lesser B from being asked, not equal ones.
+    #[test]
+    fn a_task_silences_lesser_b() {
+        let all: &[usize] = &[0];
+        let everybody = [(1_000, all), (100, all), (90, all), (0, all)];
+        check(&[Use::Free], 9, &everybody);
+        check(&[Use::Free, Use::Taken], 9, &everybody);
+        let (both, one): (&[usize], &[usize]) = (&[0, 1], &[0]);
+        check(&[Use::Free, task(9, 0)], 9, &[(1_000, both), (100, both), (90, one), (0, one)]);
+        check(&[Use::Free, task(10, 0)], 9, &[(1_000, both), (100, both), (90, one)]);
+        check(&[Use::Free, task(99, 0)], 9, &[(1_000, both), (100, both), (90, one)]);
+        check(&[Use::Free, task(110, 0)], 9, &[(1_000, both)]);
+        check(&[Use::Free, task(1_010, 0)], 9, &[]);
+    }
+
+    /// W20: on a full host only who may interrupt one is asked.
+    #[test]
+    fn a_full_host_is_for_those_who_interrupt() {
+        let (both, one): (&[usize], &[usize]) = (&[0, 1], &[0]);
+        check(&[Use::Free, task(0, 0)], 1, &[(1_000, both), (100, both)]);
+        check(&[Use::Free, task(100, 0)], 1, &[(1_000, both)]);
+        check(&[Use::Free, Use::Taken], 1, &[]);
+        check(&[Use::Free, task_on_unfit(0)], 1, &[(1_000, one), (100, one)]);
+        check(&[task_on_unfit(0)], 1, &[]);
+    }
+
+    /// W20: without a limit nothing of this applies.
+    #[test]
+    fn without_a_limit_priorities_are_an_order() {
+        let all: &[usize] = &[0];
+        let machines = [Use::Free, task(9_000, 0), Use::Taken];
+        check(&machines, 0, &[(1_000, all), (100, all), (90, all), (0, all)]);
+        check(&machines[1..], 0, &[]);
+    }
+
+    /// W20: half a pause if it is others' work that keeps us from asking.
+    #[test]
+    fn pauses_when_there_is_nobody_to_ask() {
+        let controllers = priorities(&[0]);
+        let pause =
+            |machines: &[Use], max| plan(&host(machines, max), &controllers, |_| false, |_| {});
+        assert_eq!(pause(&[], 0), Plan::Pause);
+        assert_eq!(pause(&[Use::Unfit], 1), Plan::Pause);
+        assert_eq!(pause(&[Use::Taken], 0), Plan::PauseHalf);
+        assert_eq!(pause(&[Use::Free, Use::Taken], 1), Plan::PauseHalf);
+        assert_eq!(pause(&[Use::Free, task(10, 0)], 9), Plan::PauseHalf);
+        assert_eq!(order(&pause(&[Use::Free, Use::Taken], 2)), [0]);
     }
 }

@@ -26,6 +26,21 @@ impl Priority {
         self.0
     }
 
+    /// Returns the digits FD: a task of a lesser one is always interrupted.
+    pub(crate) fn fd(self) -> u16 {
+        self.0 / 1000
+    }
+
+    /// Returns the digits FDC: a task of a lesser one may be interrupted.
+    pub(crate) fn fdc(self) -> u16 {
+        self.0 / 100
+    }
+
+    /// Returns the digits FDCB: controllers of a lesser one are not asked meanwhile.
+    pub(crate) fn fdcb(self) -> u16 {
+        self.0 / 10
+    }
+
     /// Returns whether the task gets all hardware threads (F).
     pub(crate) fn is_boosted(self) -> bool {
         self.0 >= 10_000
@@ -48,6 +63,8 @@ mod tests {
         assert!(Priority::new(10_000).unwrap().is_boosted());
         assert_eq!(Priority::new(20_000), None);
         assert_eq!(Priority::new(7).unwrap().to_string(), "0007");
-        assert_eq!(Priority::new(12_345).unwrap().to_string(), "12345");
+        let priority = Priority::new(12_345).unwrap();
+        assert_eq!((priority.fd(), priority.fdc(), priority.fdcb()), (12, 123, 1_234));
+        assert_eq!(priority.to_string(), "12345");
     }
 }

@@ -8,6 +8,7 @@ use anyhow::Context;
 use bbot_lock::{HostLock, MachineLock};
 use bbot_manifest::{BootstrappedMachine, ResultManifest, ResultStatus, TaskEdit};
 
+use super::claim::claim;
 use super::guest::{Setup, Sitting};
 use super::outcome::{Outcome, outcome};
 use super::result_file;
@@ -28,10 +29,14 @@ pub(crate) struct Assignment {
     pub(crate) task: Box<AcceptedTask>,
     /// The priority of the controller that gave it.
     pub(crate) priority: Priority,
+    /// That controller.
+    pub(crate) url: String,
     /// Where the machine is.
     pub(crate) dir: MachineDir,
     /// The machine.
     pub(crate) machine: BootstrappedMachine,
+    /// The machines that other processes had locked.
+    pub(crate) others: Vec<MachineDir>,
 }
 
 /// Performs the task and returns its result, which is durable in the outbox (if there is one).
@@ -40,12 +45,14 @@ pub(crate) fn perform(
     host: HostLock,
     assignment: &Assignment,
 ) -> anyhow::Result<ResultManifest> {
-    let lock = take_machine(agent, &host, assignment)?;
-    let Some(mut lock) = lock else { return answer_interrupt(agent, assignment) };
-    // W41: from here on the task is answered even if this process dies.
+    // W41: from here on the task is answered even if this process dies, be it while it waits for
+    // others to make room.
     if let Some(reports) = &agent.reports {
         reports.outbox.record(&entry(agent, assignment, interrupted(assignment)))?;
     }
+    let Ok(mut lock) = claim(agent, &host, assignment) else {
+        return report(agent, assignment, interrupted(assignment));
+    };
     agent.events.signals.arm_interrupts();
     drop(host);
 
@@ -70,43 +77,21 @@ fn free(lock: &mut FakeOrReal) {
 /// A fake machine has no lock.
 type FakeOrReal = Option<MachineLock>;
 
-/// Takes the machine's lock and writes who holds it, for what (W25); the outer `None` if somebody
-/// else has it, the inner one for a fake machine, which has none.
-fn take_machine(
-    agent: &Agent,
-    host: &HostLock,
-    assignment: &Assignment,
-) -> anyhow::Result<Option<FakeOrReal>> {
-    if agent.config.fake_machine.is_some() {
-        return Ok(Some(None));
-    }
-    let file = agent.layout.lock_file(&assignment.dir);
-    match MachineLock::acquire(host, &file)? {
-        Ok(mut lock) => {
-            lock.write(host, Some(assignment.priority.value().into()))?;
-            Ok(Some(Some(lock)))
-        }
-        Err(_) => Ok(None),
-    }
-}
-
-fn answer_interrupt(agent: &mut Agent, assignment: &Assignment) -> anyhow::Result<ResultManifest> {
-    diag::warn(format_args!("machine {} was taken meanwhile", assignment.dir.name));
-    report(agent, assignment, interrupted(assignment))
-}
-
 /// Builds in throw-away snapshots until a guest has booted, and reports what came of it.
 fn build(
     agent: &mut Agent,
     assignment: &Assignment,
     lock: &mut FakeOrReal,
 ) -> anyhow::Result<ResultManifest> {
+    let key = assignment.dir.name.to_string();
     match try_build(agent, assignment, lock) {
-        Ok(result) => Ok(result),
+        Ok(result) => {
+            agent.machine_rests.succeeded(&key);
+            Ok(result)
+        }
         Err(error) => {
             // W26: the host could not do it: another one may.
-            diag::error(format_args!("cannot build on {}: {error:#}", assignment.dir.name));
-            let key = assignment.dir.name.to_string();
+            diag::error(format_args!("cannot build on {key}: {error:#}"));
             agent.machine_rests.failed(key, Instant::now(), fastrand::f64());
             report(agent, assignment, interrupted(assignment))
         }
@@ -288,10 +273,10 @@ fn limits(agent: &Agent, assignment: &Assignment) -> Limits {
     }
 }
 
-/// W26: a boosted task gets all online hardware threads.
+/// W26, W20: a boosted task gets all online hardware threads, where instances make room for it.
 fn cpus(agent: &Agent, priority: Priority) -> u32 {
     use nix::unistd::{SysconfVar, sysconf};
-    if !priority.is_boosted() {
+    if !priority.is_boosted() || agent.config.instance_max == 0 {
         return agent.config.cpu;
     }
     let online = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten();
@@ -305,7 +290,7 @@ fn vnc_address(agent: &Agent, assignment: &Assignment) -> IpAddr {
     }
 }
 
-fn keys(assignment: &Assignment) -> [(&'static str, &str); 2] {
+pub(super) fn keys(assignment: &Assignment) -> [(&'static str, &str); 2] {
     [("machine", assignment.dir.name.as_str()), ("session", &assignment.task.session)]
 }
 

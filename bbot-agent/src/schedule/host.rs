@@ -1,0 +1,144 @@
+//! What goes on on the host, as far as it decides who is asked and who must make room. Pure.
+
+use std::time::Duration;
+
+use super::priority::Priority;
+
+/// What a machine is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Nobody has it, and it can take a task.
+    Free,
+    /// Nobody has it, and it takes no task: it is due, too new for us, or rests.
+    Unfit,
+    /// Another instance performs a task on it.
+    Task(Running),
+    /// Another process bootstraps it or holds its guest, or does nobody knows what with it.
+    Taken,
+}
+
+/// A task of another instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Running {
+    /// How much it matters.
+    pub(crate) priority: Priority,
+    /// When its machine was locked for it, since 1970.
+    pub(crate) since: Duration,
+    /// Whether its machine could take a task of ours.
+    pub(crate) is_fit: bool,
+}
+
+/// The machines of the host, and how many may be busy at once.
+#[derive(Debug, Clone)]
+pub(crate) struct Host {
+    /// What each machine is used for.
+    pub(crate) machines: Vec<Use>,
+    /// The most machines that may be busy at once; 0: no limit, and priorities are an order only.
+    pub(crate) instance_max: u16,
+}
+
+impl Host {
+    /// Returns how many machines other processes have locked, whatever for.
+    pub(crate) fn busy(&self) -> usize {
+        self.machines.iter().filter(|used| matches!(used, Use::Task(_) | Use::Taken)).count()
+    }
+
+    /// Returns whether as many machines are busy as may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.leaves_no_room(self.busy())
+    }
+
+    /// Returns whether more machines are busy than may be: the instances' settings differ (W36).
+    pub(crate) fn is_overfull(&self) -> bool {
+        self.instance_max != 0 && self.busy() > usize::from(self.instance_max)
+    }
+
+    /// Returns whether nobody may begin anything while so many are busy.
+    pub(super) fn leaves_no_room(&self, busy: usize) -> bool {
+        self.instance_max != 0 && busy >= usize::from(self.instance_max)
+    }
+
+    /// Returns the tasks of other instances, with the indexes of their machines.
+    pub(super) fn tasks(&self) -> impl Iterator<Item = (usize, Running)> {
+        self.machines.iter().enumerate().filter_map(|(index, used)| match used {
+            Use::Task(running) => Some((index, *running)),
+            Use::Free | Use::Unfit | Use::Taken => None,
+        })
+    }
+
+    /// Returns whether this task may be interrupted for one of priority `p`: only for a greater C,
+    /// D or F, and only where a limit makes instances compete (W19, W20).
+    pub(super) fn gives_way(&self, running: Running, p: Priority) -> bool {
+        self.instance_max != 0 && running.priority.fdc() < p.fdc()
+    }
+
+    /// Returns the machines that a controller of priority `p` is offered: those that are free, and
+    /// those whose task may be interrupted for it (W20).
+    pub(crate) fn offer(&self, p: Priority) -> Vec<usize> {
+        let offered = |used: &Use| match *used {
+            Use::Free => true,
+            Use::Task(running) => running.is_fit && self.gives_way(running, p),
+            Use::Unfit | Use::Taken => false,
+        };
+        let machines = self.machines.iter().enumerate();
+        machines.filter(|(_, used)| offered(used)).map(|(index, _)| index).collect()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    /// A task of this priority that began so many seconds after another time.
+    pub(crate) fn task(priority: u16, seconds: u64) -> Use {
+        let since = Duration::from_secs(seconds);
+        Use::Task(Running { priority: Priority::new(priority).unwrap(), since, is_fit: true })
+    }
+
+    /// The same, on a machine that must be bootstrapped anew.
+    pub(crate) fn task_on_unfit(priority: u16) -> Use {
+        let Use::Task(running) = task(priority, 0) else { unreachable!() };
+        Use::Task(Running { is_fit: false, ..running })
+    }
+
+    fn host(machines: &[Use], instance_max: u16) -> Host {
+        Host { machines: machines.to_vec(), instance_max }
+    }
+
+    /// W10, W36: whatever is locked counts.
+    #[test]
+    fn busy_is_what_is_locked() {
+        let machines = [Use::Free, Use::Unfit, Use::Taken, task(0, 0)];
+        let table = [(0, false, false), (1, true, true), (2, true, false), (3, false, false)];
+        for (max, full, overfull) in table {
+            let host = host(&machines, max);
+            assert_eq!((host.busy(), host.is_full(), host.is_overfull()), (2, full, overfull));
+        }
+    }
+
+    /// W20: free machines, and those whose task has a lesser C, D or F; never the others'.
+    #[test]
+    fn offers_what_can_be_had() {
+        let machines = [
+            Use::Free,
+            Use::Unfit,
+            Use::Taken,
+            task(199, 0),
+            task(200, 0),
+            task(9_900, 0),
+            task_on_unfit(0),
+        ];
+        let table: [(u16, &[usize]); 6] = [
+            (0, &[0]),
+            (199, &[0]),
+            (200, &[0, 3]),
+            (300, &[0, 3, 4]),
+            (9_999, &[0, 3, 4]),
+            (10_000, &[0, 3, 4, 5]),
+        ];
+        for (p, expected) in table {
+            let p = Priority::new(p).unwrap();
+            assert_eq!(host(&machines, 9).offer(p), expected, "{p}");
+            assert_eq!(host(&machines, 0).offer(p), [0], "{p}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Whom a task interrupts (W19). Pure.
+
+use std::cmp::Reverse;
+
+use super::host::{Host, Running, Use};
+use super::priority::Priority;
+
+/// Returns whose tasks must be interrupted before a task of priority `p` may have the machine
+/// `wanted`, as indexes of machines in the order in which they are told; `None` if the machine
+/// cannot be had.
+///
+/// Every task of a lesser FD is interrupted: that is what D is for. Then, if that does not make
+/// room, or if it has the machine, one of equal FD and lesser C.
+pub(crate) fn victims(host: &Host, p: Priority, wanted: usize) -> Option<Vec<usize>> {
+    let mut giving_way: Vec<_> =
+        host.tasks().filter(|(_, running)| host.gives_way(*running, p)).collect();
+    // The least important first, of equals the youngest: it has the least to lose.
+    giving_way.sort_by_key(|(_, Running { priority, since, .. })| (*priority, Reverse(*since)));
+    let (mut victims, lesser_c): (Vec<_>, Vec<_>) =
+        giving_way.into_iter().partition(|(_, running)| running.priority.fd() < p.fd());
+
+    let has_it = |&&(index, _): &&(usize, Running)| index == wanted;
+    let is_in_the_way = match *host.machines.get(wanted)? {
+        Use::Free => false,
+        Use::Task(running) if running.is_fit && host.gives_way(running, p) => true,
+        Use::Task(_) | Use::Unfit | Use::Taken => return None,
+    };
+    if is_in_the_way {
+        victims.extend(lesser_c.iter().find(has_it));
+    }
+    let one_more = victims.iter().all(|(_, running)| running.priority.fd() < p.fd());
+    if one_more && host.leaves_no_room(host.busy() - victims.len()) {
+        victims.extend(lesser_c.first());
+    }
+    let has_room = !host.is_full() || !victims.is_empty();
+    has_room.then(|| victims.into_iter().map(|(index, _)| index).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::host::tests::{task, task_on_unfit};
+    use super::*;
+
+    /// Checks whom a task of priority `p` that wants the machine 0 interrupts.
+    #[track_caller]
+    fn check(machines: &[Use], instance_max: u16, p: u16, expected: Option<&[usize]>) {
+        let host = Host { machines: machines.to_vec(), instance_max };
+        let victims = victims(&host, Priority::new(p).unwrap(), 0);
+        assert_eq!(victims.as_deref(), expected);
+    }
+
+    /// W19: A and B interrupt nobody.
+    #[test]
+    fn a_and_b_interrupt_nobody() {
+        check(&[task(0, 0)], 1, 99, None);
+        check(&[Use::Free, task(0, 0)], 1, 99, None);
+        check(&[Use::Free, task(0, 0)], 2, 99, Some(&[]));
+    }
+
+    /// W19: level C interrupts the holder of the wanted machine, whatever else runs.
+    #[test]
+    fn c_interrupts_who_has_the_machine() {
+        check(&[task(10, 0), task(0, 0)], 2, 100, Some(&[0]));
+        check(&[task(10, 0), task(0, 0)], 9, 100, Some(&[0]));
+        check(&[task(100, 0), task(0, 0)], 9, 199, None);
+    }
+
+    /// W19: otherwise one task only if there is no room: the lowest, of equals the youngest.
+    #[test]
+    fn c_makes_room_for_itself() {
+        check(&[Use::Free, task(0, 0)], 2, 100, Some(&[]));
+        check(&[Use::Free, task(1, 0), task(0, 0)], 2, 100, Some(&[2]));
+        check(&[Use::Free, task(0, 1), task(0, 3), task(0, 2)], 3, 100, Some(&[2]));
+        check(&[Use::Free, task(100, 0), task(0, 0)], 2, 100, Some(&[2]));
+        check(&[Use::Free, task(100, 0), task(199, 0)], 2, 100, None);
+        // Its machine is not wanted: it need not be fit.
+        check(&[Use::Free, task_on_unfit(0)], 1, 100, Some(&[1]));
+    }
+
+    /// W19: level D interrupts every task of a lesser D, room or not.
+    #[test]
+    fn d_has_the_host_for_itself() {
+        check(&[Use::Free, task(1, 0), task(0, 0)], 9, 1_000, Some(&[2, 1]));
+        check(&[task(1, 0), task(0, 0)], 2, 1_000, Some(&[1, 0]));
+        check(&[task(900, 0), task(999, 0), task(0, 0)], 3, 1_000, Some(&[2, 0, 1]));
+    }
+
+    /// W19: F is the greatest digit of FD.
+    #[test]
+    fn f_is_above_every_d() {
+        check(&[Use::Free, task(9_999, 0)], 9, 10_000, Some(&[1]));
+        check(&[Use::Free, task(10_000, 0)], 9, 10_099, Some(&[]));
+    }
+
+    /// W19: beside the lesser D at most one of the lesser C, and only if it is still needed.
+    #[test]
+    fn d_and_c_together() {
+        let lesser = [Use::Free, task(0, 0), task(1_000, 0), task(1_001, 0)];
+        check(&lesser, 3, 1_100, Some(&[1]));
+        check(&lesser, 2, 1_100, Some(&[1, 2]));
+        check(&[task(1_001, 0), task(1_000, 0), task(0, 0)], 3, 1_100, Some(&[2, 0]));
+    }
+
+    /// W19, W20: a bootstrap or a hold neither gives way nor makes room.
+    #[test]
+    fn bootstraps_and_holds_stay() {
+        check(&[Use::Taken], 9, 19_999, None);
+        check(&[Use::Free, Use::Taken], 1, 19_999, None);
+        check(&[Use::Free, Use::Taken, task(0, 0)], 2, 100, Some(&[2]));
+    }
+
+    #[test]
+    fn unfit_machines_cannot_be_had() {
+        check(&[Use::Unfit], 9, 19_999, None);
+        check(&[task_on_unfit(0)], 9, 19_999, None);
+        check(&[], 9, 19_999, None);
+    }
+
+    /// W20: without a limit nobody is interrupted.
+    #[test]
+    fn without_a_limit_nobody_is_interrupted() {
+        check(&[Use::Free, task(0, 0)], 0, 19_999, Some(&[]));
+        check(&[task(0, 0)], 0, 19_999, None);
+    }
+
+    /// W36: with more busy than may be, whoever may interrupt one goes on in its place.
+    #[test]
+    fn an_overfull_host_does_not_grow() {
+        check(&[Use::Free, Use::Taken, task(0, 0)], 1, 100, Some(&[2]));
+        check(&[Use::Free, Use::Taken, task(0, 0)], 1, 1_000, Some(&[2]));
+        check(&[Use::Free, task(1, 0), task(0, 0)], 1, 100, Some(&[2]));
+        check(&[task(1, 0), task(0, 0)], 1, 100, Some(&[0]));
+    }
+}
