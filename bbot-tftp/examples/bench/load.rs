@@ -118,7 +118,7 @@ pub(crate) fn crowd(rival: &Rival, shape: Shape) -> Result<Figure, String> {
     let sent = content(CROWD_FILE, 3);
     std::fs::write(rival.root.path().join("file"), &sent).unwrap();
     let mut wrong = 0;
-    let mut crowd = Crowd::new(rival.peer.address, CROWD, shape, CROWD_FILE);
+    let mut crowd = Crowd::new(rival.peer.address, CROWD, shape);
     let figure = measure(rival, CROWD * CROWD_FILE, || {
         wrong = crowd.get(&sent);
         Ok(())

@@ -1,6 +1,6 @@
 //! This server and those of others, side by side in one run, with the bound of raw UDP.
 //!
-//! `bench [--rounds N] [--json FILE] [--only WORD] [--server WORD]`
+//! `bench [--rounds N] [--json FILE] [--only WORD] [--server WORD,...]`
 //!
 //! The words pick cases and servers. It has to run as root: dnsmasq's port is 69, and the CPU
 //! time is counted by control groups.
@@ -105,7 +105,8 @@ fn run(arguments: Vec<String>) -> Result<(), String> {
 fn run_case(case: &Case, rounds: u32, server: &str, report: &mut Report) {
     let rounds = if case.once { 1 } else { rounds };
     for _ in 0..rounds {
-        for (_, start) in servers::ALL.iter().filter(|(name, _)| name.contains(server)) {
+        let is_picked = |name: &str| server.split(',').any(|word| name.contains(word));
+        for (_, start) in servers::ALL.iter().filter(|(name, _)| is_picked(name)) {
             // A fresh server each time: none is helped or hurt by what it did before.
             let rival = match start() {
                 Ok(Some(rival)) => rival,
