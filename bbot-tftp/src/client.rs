@@ -9,11 +9,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::client_transfer::{ClientStep, ClientTransfer};
 use crate::config::{Offload, Route, buffer_cost};
-use crate::engine::Sent;
-use crate::fill::{ReadAhead, fill_blocks};
+use crate::engine::{LISTENER, Sent};
+use crate::fill::{Packets, SendBuffer};
 use crate::numbering::Rollover;
 use crate::options::{DEFAULT_BLOCK_SIZE, Options};
-use crate::packet::{Direction, ErrorCode, MAX_DATAGRAM, Packet};
+use crate::packet::{Direction, ErrorCode, Packet};
 use crate::store::Source;
 use crate::transfer::{Failure, Status};
 use crate::udp::{Inbox, Port, Report};
@@ -285,8 +285,7 @@ impl Local<'_> {
 /// The client's socket and its buffers.
 struct Link {
     port: Port,
-    buffer: Vec<u8>,
-    ahead: ReadAhead,
+    buffer: SendBuffer,
     server: SocketAddr,
     /// Where the server's answers come from.
     peer: Option<SocketAddr>,
@@ -309,8 +308,7 @@ impl Link {
         let room = port.receive_buffer(if windowed { RECEIVE_BUFFER } else { 0 });
         Ok(Self {
             port,
-            buffer: vec![0; MAX_DATAGRAM],
-            ahead: ReadAhead::default(),
+            buffer: SendBuffer::new(),
             server: client.server,
             peer: None,
             room,
@@ -327,16 +325,16 @@ impl Link {
     /// Sends what is due.
     fn pump(&mut self, transfer: &mut ClientTransfer, local: &mut Local<'_>) {
         let now = Instant::now();
+        let route = Route { peer: self.peer.unwrap_or(self.server), local: None };
         while let Some(step) = transfer.poll_transmit(now) {
-            let (length, segment) = match step {
-                ClientStep::Request => self.put(transfer.request()),
-                ClientStep::Ack(block) => self.put_packet(&Packet::Ack { block }),
+            let packets = match step {
+                ClientStep::Request => Packets::one(transfer.request()),
+                ClientStep::Ack(block) => self.buffer.put(&Packet::Ack { block }),
                 ClientStep::Blocks(first, count) => {
                     let Local::Source(source) = local else { return };
                     let Some(core) = transfer.sending() else { return };
-                    let (buffer, ahead) = (&mut self.buffer, &mut self.ahead);
-                    match fill_blocks(buffer, core, *source, ahead, first, count) {
-                        Ok(filled) => filled,
+                    match self.buffer.put_blocks(core, *source, first, count) {
+                        Ok(packets) => packets,
                         Err(error) => {
                             core.unreadable();
                             *local = Local::Broken(Some(error));
@@ -345,12 +343,13 @@ impl Link {
                     }
                 }
             };
-            let sent = match self.send(length, segment) {
-                Sent::All => length.div_ceil(segment),
-                Sent::Some(count) => count,
+            let count = packets.count();
+            let sent = match self.port.send(&route, packets.bytes, packets.segment) {
+                Sent::All => count,
+                Sent::Some(sent) => sent,
             };
             transfer.transmitted(u16::try_from(sent).unwrap_or(u16::MAX), now);
-            if sent < length.div_ceil(segment) {
+            if sent < count {
                 if let Some(core) = transfer.sending() {
                     core.postpone(now);
                 }
@@ -385,15 +384,17 @@ impl Link {
     }
 
     fn receive(&mut self, inbox: &mut Inbox, transfer: &mut ClientTransfer, local: &mut Local<'_>) {
+        inbox.clear();
         // What looked readable may have been an error or a broken checksum.
-        if self.port.receive(inbox).is_err() {
+        if self.port.receive(LISTENER, inbox).is_err() {
             return;
         }
         let now = Instant::now();
         let mut strangers = Vec::new();
         let mut payloads = Vec::new();
-        for (route, bytes, segment) in inbox.datagrams() {
-            for datagram in bytes.chunks(segment.max(1)) {
+        for arrival in inbox.arrivals() {
+            let route = arrival.route;
+            for datagram in arrival.datagrams() {
                 let expected = match self.peer {
                     Some(peer) => route.peer == peer,
                     None => route.peer.ip() == self.server.ip(),
@@ -471,22 +472,6 @@ impl Link {
                 Err(error) => return Err(ClientError::Socket(error.into())),
             }
         }
-    }
-
-    fn put(&mut self, packet: &[u8]) -> (usize, usize) {
-        self.buffer[..packet.len()].copy_from_slice(packet);
-        (packet.len(), packet.len())
-    }
-
-    fn put_packet(&mut self, packet: &Packet<'_>) -> (usize, usize) {
-        let mut bytes = Vec::with_capacity(64);
-        packet.encode(&mut bytes);
-        self.put(&bytes)
-    }
-
-    fn send(&mut self, length: usize, segment: usize) -> Sent {
-        let route = Route { peer: self.peer.unwrap_or(self.server), local: None };
-        self.port.send(&route, &self.buffer[..length], segment)
     }
 
     fn send_error(&mut self, route: &Route, code: ErrorCode, message: &str) {

@@ -11,9 +11,10 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags
 use rustix::io::Errno;
 
 use crate::error::{Operation, ServerError};
+use crate::open_file::OpenFiles;
 use crate::path::{RequestPath, TEMPORARY_PREFIX};
 use crate::quota::{Quota, Reservation, WriteLimits};
-use crate::store::{FileSource, Sink, Source, Store, StoreError};
+use crate::store::{Sink, Source, Store, StoreError};
 
 /// Tries of an `openat2` that a concurrent rename disturbs.
 const OPEN_TRIES: u32 = 8;
@@ -110,6 +111,7 @@ pub struct DirStore {
     read: Option<OwnedFd>,
     write: Option<OwnedFd>,
     namespace: Namespace,
+    open: Arc<OpenFiles>,
     quota: Arc<Quota>,
 }
 
@@ -122,6 +124,7 @@ impl DirStore {
         Ok(Self {
             read: namespace.read.as_deref().map(open_root).transpose()?,
             write: namespace.write.as_deref().map(open_root).transpose()?,
+            open: Arc::default(),
             quota: Quota::new(namespace.limits),
             namespace,
         })
@@ -138,7 +141,7 @@ impl Store for DirStore {
         if !meta.is_file() {
             return Err(StoreError::Denied);
         }
-        Ok(Box::new(FileSource::new(file, meta.len())))
+        Ok(Box::new(self.open.source(file, &meta)))
     }
 
     fn create(

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use crate::config::{RateLimit, Route, ServerConfig};
 use crate::event::Event;
-use crate::packet::{DecodeError, ErrorCode, MAX_DATAGRAM, Packet};
+use crate::fill::SendBuffer;
+use crate::ids::IdMap;
+use crate::packet::{DecodeError, ErrorCode, Packet};
 use crate::session::Session;
 use crate::store::{Sink, Store, StoreError};
 use crate::transfer::{Failure, Status};
 
-/// Room for the packets of one step.
-const SEND_BUFFER: usize = MAX_DATAGRAM;
 /// How long the port of a failed transfer stays open.
 const LINGER: Duration = Duration::from_secs(1);
 /// The number of the port that requests come to.
@@ -87,7 +87,7 @@ pub struct Engine {
     /// The most sessions of all kinds at once.
     slots: usize,
     next_id: u64,
-    sessions: HashMap<u64, Session>,
+    sessions: IdMap<Session>,
     routes: BTreeMap<Route, u64>,
     peers: HashMap<IpAddr, usize>,
     /// Sessions that the client has not answered, and those that only dally: oldest first.
@@ -97,7 +97,7 @@ pub struct Engine {
     errors: RateLimit,
     seen: bool,
     draining: bool,
-    buffer: Vec<u8>,
+    buffer: SendBuffer,
 }
 
 impl Engine {
@@ -119,7 +119,7 @@ impl Engine {
             listener_room: listener_buffer,
             slots,
             next_id: LISTENER + 1,
-            sessions: HashMap::new(),
+            sessions: IdMap::default(),
             routes: BTreeMap::new(),
             peers: HashMap::new(),
             half_open: BTreeSet::new(),
@@ -127,7 +127,7 @@ impl Engine {
             timers: BTreeSet::new(),
             seen: false,
             draining: false,
-            buffer: vec![0; SEND_BUFFER],
+            buffer: SendBuffer::new(),
         }
     }
 

@@ -1,8 +1,8 @@
-//! DATA packets from a file.
+//! Packets that are ready to be sent: DATA from a file, and all others.
 
 use std::io::{self, IoSliceMut};
 
-use crate::packet::{HEADER, data_header};
+use crate::packet::{HEADER, MAX_DATAGRAM, Packet, data_header};
 use crate::send::SendTransfer;
 use crate::store::{Source, read_all};
 
@@ -10,74 +10,70 @@ use crate::store::{Source, read_all};
 const BYTES_AT_ONCE: usize = 32 << 10;
 /// Blocks that one step sends: well under `IOV_MAX`.
 const BLOCKS_AT_ONCE: usize = 512;
-/// Steps up to this size are served from bytes that were read before.
-const SMALL_STEP: usize = 4 << 10;
 
-/// Bytes of the file that were read ahead of small steps.
-#[derive(Debug, Default)]
-pub(crate) struct ReadAhead {
-    offset: u64,
-    bytes: Vec<u8>,
+/// Datagrams of one length; the last may be shorter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packets<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) segment: usize,
 }
 
-/// Reads as many of the blocks as one step takes into `buffer`, each behind its header.
-///
-/// Returns the length of all packets, and that of each but the last.
-pub(crate) fn fill_blocks(
-    buffer: &mut [u8],
-    core: &SendTransfer,
-    source: &dyn Source,
-    ahead: &mut ReadAhead,
-    first: u64,
-    count: u16,
-) -> io::Result<(usize, usize)> {
-    let segment = usize::from(core.parameters().block_size) + HEADER;
-    let fitting = (BYTES_AT_ONCE.min(buffer.len()) / segment).clamp(1, BLOCKS_AT_ONCE);
-    let count = usize::from(count).min(fitting);
-    let mut payloads = Vec::with_capacity(count);
-    let mut length = 0;
-    for (block, packet) in (first..).zip(buffer.chunks_mut(segment).take(count)) {
-        let (header, payload) = packet.split_at_mut(HEADER);
-        header.copy_from_slice(&data_header(core.wire(block)));
-        let (_, bytes) = core.payload(block);
-        payloads.push(IoSliceMut::new(&mut payload[..bytes]));
-        length += HEADER + bytes;
+impl<'a> Packets<'a> {
+    pub(crate) fn one(bytes: &'a [u8]) -> Self {
+        Self { bytes, segment: bytes.len() }
     }
-    let (offset, _) = core.payload(first);
-    if count * segment <= SMALL_STEP {
-        ahead.read(source, &mut payloads, offset)?;
-    } else {
-        read_all(source, &mut payloads, offset)?;
+
+    pub(crate) fn count(&self) -> usize {
+        self.bytes.len().div_ceil(self.segment)
     }
-    Ok((length, segment))
 }
 
-impl ReadAhead {
-    fn read(
+/// Room for the packets of one step.
+#[derive(Debug)]
+pub(crate) struct SendBuffer {
+    blocks: Vec<u8>,
+    packet: Vec<u8>,
+}
+
+impl SendBuffer {
+    pub(crate) fn new() -> Self {
+        Self { blocks: vec![0; MAX_DATAGRAM], packet: Vec::new() }
+    }
+
+    /// Makes one packet.
+    pub(crate) fn put(&mut self, packet: &Packet<'_>) -> Packets<'_> {
+        self.packet.clear();
+        packet.encode(&mut self.packet);
+        Packets::one(&self.packet)
+    }
+
+    /// Reads as many of the blocks as one step takes, each behind its header.
+    pub(crate) fn put_blocks(
         &mut self,
+        core: &SendTransfer,
         source: &dyn Source,
-        payloads: &mut [IoSliceMut<'_>],
-        mut offset: u64,
-    ) -> io::Result<()> {
-        for payload in payloads {
-            let length = payload.len();
-            payload.copy_from_slice(self.get(source, offset, length)?);
-            offset += length as u64;
+        first: u64,
+        count: u16,
+    ) -> io::Result<Packets<'_>> {
+        let segment = usize::from(core.parameters().block_size) + HEADER;
+        let fitting = (BYTES_AT_ONCE / segment).clamp(1, BLOCKS_AT_ONCE);
+        let (offset, _) = core.payload(first);
+        let mut length = 0;
+        let mut payload = |block, packet| {
+            let (header, payload) = <[u8]>::split_at_mut(packet, HEADER);
+            header.copy_from_slice(&data_header(core.wire(block)));
+            let (_, bytes) = core.payload(block);
+            length += HEADER + bytes;
+            IoSliceMut::new(&mut payload[..bytes])
+        };
+        match usize::from(count).min(fitting) {
+            1 => read_all(source, &mut [payload(first, &mut self.blocks)], offset)?,
+            count => {
+                let packets = (first..).zip(self.blocks.chunks_mut(segment)).take(count);
+                let payloads = packets.map(|(block, packet)| payload(block, packet));
+                read_all(source, &mut payloads.collect::<Vec<_>>(), offset)?;
+            }
         }
-        Ok(())
-    }
-
-    fn get(&mut self, source: &dyn Source, offset: u64, length: usize) -> io::Result<&[u8]> {
-        let held = self.offset..=self.offset + self.bytes.len() as u64;
-        if !held.contains(&offset) || !held.contains(&(offset + length as u64)) {
-            let rest = usize::try_from(source.size().saturating_sub(offset)).unwrap_or(usize::MAX);
-            self.bytes.resize(rest.min(BYTES_AT_ONCE).max(length), 0);
-            self.offset = offset;
-            let read = read_all(source, &mut [IoSliceMut::new(&mut self.bytes)], offset);
-            // Never served again, should the transfer go on.
-            read.inspect_err(|_| self.bytes.clear())?;
-        }
-        let start = usize::try_from(offset - self.offset).unwrap_or(usize::MAX);
-        Ok(&self.bytes[start..start + length])
+        Ok(Packets { bytes: &self.blocks[..length], segment })
     }
 }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use crate::config::Route;
 use crate::engine::{Arrival, Host, Sent};
 use crate::event::Event;
-use crate::fill::{ReadAhead, fill_blocks};
+use crate::fill::{Packets, SendBuffer};
 use crate::options::Options;
-use crate::packet::{Direction, ErrorCode, HEADER, Packet};
+use crate::packet::{Direction, ErrorCode, Packet};
 use crate::receive::{ReceiveStep, ReceiveTransfer};
 use crate::send::{SendStep, SendTransfer};
 use crate::store::{Sink, Source, StoreError};
@@ -41,7 +41,7 @@ pub(crate) struct Session {
 
 /// The state machine and its file.
 pub(crate) enum Transfer {
-    Send { core: SendTransfer, source: Box<dyn Source>, ahead: ReadAhead },
+    Send { core: SendTransfer, source: Box<dyn Source> },
     Receive { core: ReceiveTransfer, sink: Option<Box<dyn Sink>> },
 }
 
@@ -111,7 +111,7 @@ impl Session {
     pub(crate) fn handle(
         &mut self,
         arrivals: &[Arrival<'_>],
-        buffer: &mut [u8],
+        buffer: &mut SendBuffer,
         now: Instant,
         host: &mut dyn Host,
     ) {
@@ -139,7 +139,7 @@ impl Session {
     }
 
     /// Sends all that is due, and hands over the file when it is complete.
-    pub(crate) fn pump(&mut self, buffer: &mut [u8], now: Instant, host: &mut dyn Host) {
+    pub(crate) fn pump(&mut self, buffer: &mut SendBuffer, now: Instant, host: &mut dyn Host) {
         self.send_due(buffer, now, host);
         if let Transfer::Receive { core, sink } = &mut self.transfer
             && core.status() == &Status::Committing
@@ -149,15 +149,15 @@ impl Session {
         }
     }
 
-    fn send_due(&mut self, buffer: &mut [u8], now: Instant, host: &mut dyn Host) {
-        let own_port = self.id;
-        while let Some(step) = self.next_packets(buffer, now) {
-            let (length, segment) = step;
-            match host.send(own_port, &self.route, &buffer[..length], segment) {
-                Sent::All => self.confirm(length.div_ceil(segment), now),
+    fn send_due(&mut self, buffer: &mut SendBuffer, now: Instant, host: &mut dyn Host) {
+        let Self { id, route, transfer, granted, .. } = self;
+        while let Some(packets) = transfer.next_packets(granted, buffer, now) {
+            let count = packets.count();
+            match host.send(*id, route, packets.bytes, packets.segment) {
+                Sent::All => transfer.confirm(count, now),
                 Sent::Some(count) => {
-                    self.confirm(count, now);
-                    self.postpone(now);
+                    transfer.confirm(count, now);
+                    transfer.postpone(now);
                     break;
                 }
             }
@@ -217,54 +217,48 @@ impl Session {
             now.saturating_duration_since(self.started).as_secs_f64(),
         );
     }
+}
 
-    /// Puts the next packets into `buffer`; returns their length and that of each.
-    fn next_packets(&mut self, buffer: &mut [u8], now: Instant) -> Option<(usize, usize)> {
-        match &mut self.transfer {
-            Transfer::Send { core, source, ahead } => match core.poll_transmit(now)? {
-                SendStep::OptionAck => Some(put(buffer, &option_ack(&self.granted))),
+impl Transfer {
+    /// Makes the packets that are due.
+    fn next_packets<'a>(
+        &'a mut self,
+        granted: &Options,
+        buffer: &'a mut SendBuffer,
+        now: Instant,
+    ) -> Option<Packets<'a>> {
+        match self {
+            Self::Send { core, source } => match core.poll_transmit(now)? {
+                SendStep::OptionAck => Some(put_option_ack(buffer, granted)),
                 SendStep::Blocks { first, count } => {
-                    let source = source.as_ref();
-                    let filled = fill_blocks(buffer, core, source, ahead, first, count);
-                    filled.inspect_err(|_| core.unreadable()).ok()
+                    let made = buffer.put_blocks(core, source.as_ref(), first, count);
+                    made.inspect_err(|_| core.unreadable()).ok()
                 }
             },
-            Transfer::Receive { core, .. } => Some(match core.poll_transmit(now)? {
-                ReceiveStep::OptionAck => put(buffer, &option_ack(&self.granted)),
-                ReceiveStep::Ack(block) => {
-                    let mut bytes = Vec::with_capacity(HEADER);
-                    Packet::Ack { block }.encode(&mut bytes);
-                    put(buffer, &bytes)
-                }
+            Self::Receive { core, .. } => Some(match core.poll_transmit(now)? {
+                ReceiveStep::OptionAck => put_option_ack(buffer, granted),
+                ReceiveStep::Ack(block) => buffer.put(&Packet::Ack { block }),
             }),
         }
     }
 
     fn confirm(&mut self, count: usize, now: Instant) {
-        if let Transfer::Send { core, .. } = &mut self.transfer {
+        if let Self::Send { core, .. } = self {
             core.transmitted(u16::try_from(count).unwrap_or(u16::MAX), now);
         }
     }
 
     fn postpone(&mut self, now: Instant) {
-        if let Transfer::Send { core, .. } = &mut self.transfer {
+        if let Self::Send { core, .. } = self {
             core.postpone(now);
         }
     }
 }
 
-/// Encodes an OACK.
-pub(crate) fn option_ack(granted: &Options) -> Vec<u8> {
+fn put_option_ack<'a>(buffer: &'a mut SendBuffer, granted: &Options) -> Packets<'a> {
     let pairs = granted.to_pairs();
     let pairs = pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
-    let mut bytes = Vec::new();
-    Packet::OptionAck(pairs).encode(&mut bytes);
-    bytes
-}
-
-fn put(buffer: &mut [u8], packet: &[u8]) -> (usize, usize) {
-    buffer[..packet.len()].copy_from_slice(packet);
-    (packet.len(), packet.len())
+    buffer.put(&Packet::OptionAck(pairs))
 }
 
 /// Payloads that follow each other, to be written by one call.

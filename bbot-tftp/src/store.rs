@@ -1,8 +1,6 @@
 //! Where files come from and go to.
 
-use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::unix::fs::FileExt;
 
 use crate::packet::ErrorCode;
 use crate::path::RequestPath;
@@ -127,32 +125,6 @@ impl From<io::Error> for StoreError {
 impl From<rustix::io::Errno> for StoreError {
     fn from(error: rustix::io::Errno) -> Self {
         io::Error::from(error).into()
-    }
-}
-
-/// An open file, as long as it was when it was opened.
-#[derive(Debug)]
-pub(crate) struct FileSource {
-    file: File,
-    size: u64,
-}
-
-impl FileSource {
-    pub(crate) fn new(file: File, size: u64) -> Self {
-        Self { file, size }
-    }
-}
-
-impl Source for FileSource {
-    fn size(&self) -> u64 {
-        self.size
-    }
-
-    fn read_at(&self, buffers: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
-        match buffers {
-            [only] => self.file.read_at(only, offset),
-            many => Ok(rustix::io::preadv(&self.file, many, offset)?),
-        }
     }
 }
 

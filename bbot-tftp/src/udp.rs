@@ -12,7 +12,7 @@ use nix::sys::socket::{
 };
 
 use crate::config::{Offload, Route};
-use crate::engine::Sent;
+use crate::engine::{Arrival, Sent};
 
 /// One receive buffer holds the greatest datagram, or as much as the kernel coalesces.
 const SLOT: usize = 1 << 16;
@@ -44,16 +44,20 @@ pub(crate) enum Report {
     Passing,
 }
 
-/// Buffers for what one call receives.
+/// Buffers for what one or several calls receive.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     slots: Vec<Vec<u8>>,
+    /// The first so many slots were received into.
+    used: usize,
     filled: Vec<Filled>,
 }
 
 /// What a slot holds.
 #[derive(Clone, Copy, Debug)]
 struct Filled {
+    /// The number of the port that received it.
+    port: u64,
     slot: usize,
     length: usize,
     segment: usize,
@@ -64,17 +68,30 @@ impl Inbox {
     /// Makes room for one datagram, or for as many as one call takes.
     pub(crate) fn new(batches: bool) -> Self {
         let count = if batches { BATCH } else { 1 };
-        Self { slots: vec![vec![0; SLOT]; count], filled: Vec::with_capacity(count) }
+        Self { slots: vec![vec![0; SLOT]; count], used: 0, filled: Vec::with_capacity(count) }
     }
 
-    /// Tells whether there may be more to receive.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
+    /// Tells whether there is no room for more.
     pub(crate) fn is_full(&self) -> bool {
-        self.filled.len() == self.slots.len()
+        self.used == self.slots.len()
     }
 
-    /// Where each group of datagrams came from, its bytes, and the length of each but the last.
-    pub(crate) fn datagrams(&self) -> impl Iterator<Item = (Route, &[u8], usize)> {
-        self.filled.iter().map(|f| (f.route, &self.slots[f.slot][..f.length], f.segment))
+    /// Forgets what was received.
+    pub(crate) fn clear(&mut self) {
+        self.used = 0;
+        self.filled.clear();
+    }
+
+    /// Groups of datagrams, in the order in which they were received.
+    pub(crate) fn arrivals(&self) -> impl Iterator<Item = Arrival<'_>> {
+        self.filled.iter().map(|f| {
+            let bytes = &self.slots[f.slot][..f.length];
+            Arrival { port: f.port, route: f.route, bytes, segment: f.segment }
+        })
     }
 }
 
@@ -124,40 +141,53 @@ impl Port {
         self.socket.local_addr()
     }
 
-    /// Receives what is there, up to a bound; an error means that nothing was received.
-    pub(crate) fn receive(&self, inbox: &mut Inbox) -> io::Result<()> {
-        inbox.filled.clear();
+    /// Tells whether one call of [`receive`](Self::receive) takes all free slots of an inbox.
+    pub(crate) fn takes_batches(&self) -> bool {
+        self.batches
+    }
+
+    /// Adds what is there to an inbox that has room, as port number `port`; an error means that
+    /// nothing was received.
+    pub(crate) fn receive(&self, port: u64, inbox: &mut Inbox) -> io::Result<()> {
         if self.batches {
-            self.receive_many(inbox)
+            self.receive_many(port, inbox)
         } else if self.multihomed || self.coalescing {
-            self.receive_described(inbox)
+            self.receive_described(port, inbox)
         } else {
-            let (length, peer) = self.socket.recv_from(&mut inbox.slots[0])?;
+            let slot = inbox.used;
+            let (length, peer) = self.socket.recv_from(&mut inbox.slots[slot])?;
+            inbox.used += 1;
             let route = Route { peer, local: None };
-            inbox.filled.push(Filled { slot: 0, length, segment: length, route });
+            inbox.filled.push(Filled { port, slot, length, segment: length, route });
             Ok(())
         }
     }
 
-    fn receive_described(&self, inbox: &mut Inbox) -> io::Result<()> {
+    fn receive_described(&self, port: u64, inbox: &mut Inbox) -> io::Result<()> {
         let mut control = nix::cmsg_space!(libc::in6_pktinfo, i32);
-        let mut slices = [IoSliceMut::new(&mut inbox.slots[0])];
+        let slot = inbox.used;
+        let mut slices = [IoSliceMut::new(&mut inbox.slots[slot])];
         let fd = self.socket.as_raw_fd();
         let message = recvmsg(fd, &mut slices, Some(&mut control), MsgFlags::empty())?;
-        inbox.filled.extend(describe(&message, 0));
+        inbox.used += 1;
+        inbox.filled.extend(describe(&message, port, slot));
         Ok(())
     }
 
-    fn receive_many(&self, inbox: &mut Inbox) -> io::Result<()> {
-        let Inbox { slots, filled } = inbox;
+    fn receive_many(&self, port: u64, inbox: &mut Inbox) -> io::Result<()> {
+        let Inbox { slots, used, filled } = inbox;
+        let free = &mut slots[*used..];
         // The kernel shortens the control lengths, so that headers serve only once.
         let control = nix::cmsg_space!(libc::in6_pktinfo, i32);
-        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(slots.len(), Some(control));
-        let mut slices: Vec<_> = slots.iter_mut().map(|slot| [IoSliceMut::new(slot)]).collect();
+        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(free.len(), Some(control));
+        let mut slices: Vec<_> = free.iter_mut().map(|slot| [IoSliceMut::new(slot)]).collect();
         let fd = self.socket.as_raw_fd();
         let flags = MsgFlags::MSG_DONTWAIT;
         let messages = recvmmsg(fd, &mut headers, slices.iter_mut(), flags, None)?;
-        filled.extend(messages.enumerate().filter_map(|(slot, message)| describe(&message, slot)));
+        for message in messages {
+            filled.extend(describe(&message, port, *used));
+            *used += 1;
+        }
         Ok(())
     }
 
@@ -297,9 +327,10 @@ impl Source {
 
 /// Reads what came with a message; `None` for one that must be dropped: it was sent to a
 /// broadcast or multicast address, or lost a part.
-fn describe(message: &RecvMsg<'_, '_, SockaddrStorage>, slot: usize) -> Option<Filled> {
+fn describe(message: &RecvMsg<'_, '_, SockaddrStorage>, port: u64, slot: usize) -> Option<Filled> {
     let peer = socket_addr(message.address.as_ref()?)?;
     let mut filled = Filled {
+        port,
         slot,
         length: message.bytes,
         segment: message.bytes,

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use super::{Engine, Host, LISTENER};
 use crate::config::{Route, buffer_cost};
 use crate::event::Event;
-use crate::fill::ReadAhead;
 use crate::numbering::Rollover;
 use crate::options::{DEFAULT_BLOCK_SIZE, Grant, Options};
 use crate::packet::{Direction, ErrorCode, Request};
@@ -243,7 +242,7 @@ impl Opened {
         match self {
             Self::Read(source) => {
                 let core = SendTransfer::new(parameters, source.size(), opening, now);
-                Transfer::Send { core, source, ahead: ReadAhead::default() }
+                Transfer::Send { core, source }
             }
             Self::Write(sink) => {
                 let core = ReceiveTransfer::new(parameters, opening, now);
