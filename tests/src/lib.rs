@@ -6,6 +6,7 @@
 //! * [`agent`]: the real agent, run in a farm.
 //! * [`demo`]: everything together, once, for people.
 //! * [`pretend`]: a hypervisor that plays a scripted guest.
+//! * [`operator`]: who looks at a guest through its monitor.
 //! * [`scene`]: farm, machine, controller and a quick guest, for tests of the agent.
 //! * [`mod@bench`]: what the agent costs.
 //! * [`programs`]: where the workspace's own programs lie.
@@ -19,6 +20,7 @@ pub mod controller;
 pub mod demo;
 pub mod farm;
 pub mod growing;
+pub mod operator;
 pub mod pretend;
 pub mod programs;
 pub mod scene;

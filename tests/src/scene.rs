@@ -2,11 +2,15 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use bbot_manifest::{Manifest, ResultRequest};
 
 use crate::agent::AgentSpec;
-use crate::controller::{Controller, ControllerConfig, KnownKey, Package, generate_key};
+use crate::controller::{
+    Controller, ControllerConfig, Exchange, KnownKey, Outcome, Package, Verdict, generate_key,
+};
 use crate::farm::{Farm, Inventory, MachineSpec, layout};
 
 /// The machine's name.
@@ -15,6 +19,8 @@ pub const MACHINE: &str = "linux-pretend";
 pub const TOOLCHAIN: &str = "default";
 /// The file name of the pretend hypervisor in the farm's `/run`, where every user may run it.
 const HYPERVISOR: &str = "bbot-pretend";
+/// Far more than a result takes.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A farm with a toolchain, a machine that is a pretend guest, and a controller that authenticates.
 #[derive(Debug)]
@@ -69,6 +75,47 @@ impl Scene {
     /// The runtime folder of instance 1, as seen from outside.
     pub fn runtime_folder(&self) -> PathBuf {
         self.farm.run().join(format!("bbot-agent/{TOOLCHAIN}-1"))
+    }
+
+    /// The verdict on the `count`th result that comes to the controller, and the result.
+    ///
+    /// # Errors
+    /// If it does not come, or is no result.
+    pub fn result(&self, count: usize) -> Result<(Verdict, ResultRequest)> {
+        let find = |exchanges: &[Exchange]| {
+            let mut results = exchanges.iter().filter_map(|exchange| match &exchange.outcome {
+                Outcome::Result { verdict, .. } => {
+                    Some((verdict.clone(), exchange.request.body.clone()))
+                }
+                _ => None,
+            });
+            results.nth(count - 1)
+        };
+        let found = self.controller.wait(LIMIT, find);
+        let (verdict, body) = found.with_context(|| format!("no result {count}"))?;
+        Ok((verdict, ResultRequest::parse(&body, "result")?))
+    }
+
+    /// How often the controller has been asked for a task.
+    pub fn task_requests(&self) -> usize {
+        let exchanges = self.controller.exchanges();
+        exchanges.iter().filter(|exchange| exchange.request.query() == "build-task").count()
+    }
+
+    /// What instance 1 has kept of failures, in order: the files with this extension.
+    ///
+    /// # Errors
+    /// If they cannot be listed.
+    pub fn failures(&self, extension: &str) -> Result<Vec<PathBuf>> {
+        let folder = self.farm.state().join(format!("{TOOLCHAIN}-1/failures"));
+        if !folder.is_dir() {
+            return Ok(Vec::new());
+        }
+        let paths = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
+        let mut paths = paths.collect::<Result<Vec<_>>>()?;
+        paths.retain(|path| path.extension().is_some_and(|found| found == extension));
+        paths.sort();
+        Ok(paths)
     }
 
     /// What agents have left behind since `before` that they should not have.

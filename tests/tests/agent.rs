@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 use std::time::Duration;
 
-use bbot_manifest::{BootstrappedMachine, Manifest, ResultRequest, ResultStatus};
+use bbot_manifest::{BootstrappedMachine, Manifest, ResultStatus};
 use bbot_tests::agent::{Agent, wait_for_file, wait_for_status};
 use bbot_tests::controller::{Exchange, Outcome, Package, Verdict};
 use bbot_tests::farm::{MachineSpec, layout};
@@ -23,26 +23,6 @@ const LIMIT: Duration = Duration::from_secs(60);
 const SILENT: &str =
     "fresh\nfirst: put-bootstrap 0.16.0\nfirst: install\nlater: get task.manifest\n";
 
-/// The verdict on the `count`th result that came to the controller, and the result.
-fn result(scene: &Scene, count: usize) -> (Verdict, ResultRequest) {
-    let find = |exchanges: &[Exchange]| {
-        let mut results = exchanges.iter().filter_map(|exchange| match &exchange.outcome {
-            Outcome::Result { verdict, .. } => {
-                let body = &exchange.request.body;
-                Some((verdict.clone(), ResultRequest::parse(body, "result").unwrap()))
-            }
-            _ => None,
-        });
-        results.nth(count - 1)
-    };
-    scene.controller.wait(LIMIT, find).expect("no result came")
-}
-
-fn task_requests(scene: &Scene) -> usize {
-    let exchanges = scene.controller.exchanges();
-    exchanges.iter().filter(|exchange| exchange.request.query() == "build-task").count()
-}
-
 /// The whole job: bootstrap (W12 to W14), build (W25, W26, W28), report (W37 to W39). The result
 /// is stored, its signature with it, and nothing is left but the bootstrapped machine (W34).
 #[test]
@@ -51,7 +31,7 @@ fn a_task_is_done() {
     let before = scene.farm.inventory().unwrap();
     let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
     agent.wait_for_phase(LIMIT, "posted", 1).unwrap();
-    let (verdict, result) = result(&scene, 1);
+    let (verdict, result) = scene.result(1).unwrap();
     assert_eq!(verdict, Verdict::Stored(ResultStatus::Success));
     assert_eq!(result.result.results[0].log.trim_end(), "pretended");
     assert_eq!(result.agent_checksum.as_deref(), Some("2"));
@@ -113,7 +93,7 @@ fn what_a_killed_agent_left_is_swept() {
     let left: Vec<_> = left.into_iter().filter(|item| !is_lock(item)).collect();
     assert_eq!(left.len(), others.len(), "{left:?}");
     let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
-    let (verdict, answer) = result(&scene, 1);
+    let (verdict, answer) = scene.result(1).unwrap();
     assert_eq!((verdict, answer.result.status), (Verdict::PutBack, ResultStatus::Interrupt));
     agent.terminate().unwrap();
 }
@@ -174,7 +154,7 @@ fn a_build_ends_with_sigterm() {
     agent.wait_for_phase(LIMIT, "first-request", 2).unwrap();
     agent.process().signal(Signal::TERM).unwrap();
     assert!(agent.wait(Duration::from_secs(10)).unwrap().success());
-    let (verdict, answer) = result(&scene, 1);
+    let (verdict, answer) = scene.result(1).unwrap();
     assert_eq!((verdict, answer.result.status), (Verdict::PutBack, ResultStatus::Interrupt));
     assert_eq!(scene.leftovers(&before).unwrap(), [""; 0]);
 }
@@ -186,7 +166,7 @@ fn a_guest_that_exits_is_an_abort() {
         later: exit 3\n";
     let scene = Scene::new(script, &["libfoo"]).unwrap();
     let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
-    let (verdict, _) = result(&scene, 1);
+    let (verdict, _) = scene.result(1).unwrap();
     assert_eq!(verdict, Verdict::Stored(ResultStatus::Abort));
     agent.terminate().unwrap();
 }
@@ -199,7 +179,7 @@ fn a_controller_is_asked_once_a_round() {
     let asked = |all: &[Exchange]| (!all.is_empty()).then_some(());
     scene.controller.wait(LIMIT, asked).expect("nobody asked");
     agent.terminate().unwrap();
-    assert_eq!(task_requests(&scene), 1);
+    assert_eq!(scene.task_requests(), 1);
 }
 
 /// W37: a signature that cannot be made keeps the result in the outbox; the agent says so, does
@@ -227,7 +207,7 @@ fn a_result_that_cannot_be_signed_is_kept() {
     assert!(agent.terminate().unwrap().success());
     // The next agent can sign, and posts what waits.
     let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
-    assert_eq!(result(&scene, 1).0, Verdict::Stored(ResultStatus::Success));
+    assert_eq!(scene.result(1).unwrap().0, Verdict::Stored(ResultStatus::Success));
     agent.terminate().unwrap();
 }
 
@@ -292,7 +272,7 @@ fn a_fake_build_aborts() {
     let scene = Scene::new(WELL, &["libfoo"]).unwrap();
     let spec = scene.agent(&["--fake-bootstrap", "--fake-build"]);
     let mut agent = Agent::start(&scene.farm, &spec).unwrap();
-    assert_eq!(result(&scene, 1).0, Verdict::Stored(ResultStatus::Abort));
+    assert_eq!(scene.result(1).unwrap().0, Verdict::Stored(ResultStatus::Abort));
     assert!(agent.terminate().unwrap().success());
     assert!(agent.phases().iter().all(|phase| phase.name != "qemu"));
 }
@@ -364,7 +344,7 @@ fn a_bad_machine_does_not_stop_the_others() {
     bad.manifest = ": 1\nid:\n".to_owned();
     scene.farm.add_machine(&bad).unwrap();
     let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
-    assert_eq!(result(&scene, 2).0, Verdict::Stored(ResultStatus::Success));
+    assert_eq!(scene.result(2).unwrap().0, Verdict::Stored(ResultStatus::Success));
     agent.terminate().unwrap();
     let lines = agent.lines();
     let complaints = lines.iter().filter(|line| line.contains("a-bad-machine")).count();
@@ -379,9 +359,9 @@ fn a_local_repository_is_refused() {
     package.repository = Some("/var/lib/packages/1".to_owned());
     scene.controller.add(package);
     let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
-    assert_eq!(result(&scene, 1).0, Verdict::Stored(ResultStatus::Abort));
+    assert_eq!(scene.result(1).unwrap().0, Verdict::Stored(ResultStatus::Abort));
     agent.terminate().unwrap();
-    assert_eq!(task_requests(&scene), 1, "the controller rests");
+    assert_eq!(scene.task_requests(), 1, "the controller rests");
 }
 
 /// W29: a hypervisor that a signal from the host ended is no fault of the task: `interrupt`.
@@ -396,7 +376,7 @@ fn a_killed_hypervisor_is_an_interrupt() {
     let pid = hypervisor.split(' ').nth(1).unwrap();
     let inside = scene.farm.inside();
     assert!(inside.output(inside.command("kill").args(["-9", pid])).unwrap().status.success());
-    assert_eq!(result(&scene, 1).0, Verdict::PutBack);
+    assert_eq!(scene.result(1).unwrap().0, Verdict::PutBack);
     agent.terminate().unwrap();
 }
 

@@ -1,5 +1,6 @@
 //! What the pretend hypervisor understands of QEMU's command line.
 
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 
@@ -12,6 +13,10 @@ pub(super) struct CommandLine {
     pub(super) tap: RawFd,
     /// The machine protocol's connection.
     pub(super) qmp: RawFd,
+    /// The listening socket of the operator's monitor.
+    pub(super) operator: RawFd,
+    /// Where the screen is shown.
+    pub(super) screen: SocketAddr,
     /// The serial console, if there is one.
     pub(super) console: Option<RawFd>,
     /// The guest's address on the network.
@@ -37,6 +42,11 @@ impl CommandLine {
         Ok(CommandLine {
             tap: fd("-netdev", "net0").context("no inherited tap")?,
             qmp: fd("-chardev", "qmp").context("no inherited machine protocol")?,
+            operator: fd("-chardev", "hmp").context("no inherited operator's monitor")?,
+            screen: values("-vnc")
+                .first()
+                .and_then(|value| parse_screen(value))
+                .context("no VNC")?,
             console: fd("-chardev", "con"),
             mac: mac.and_then(parse_mac).context("no MAC address")?,
             disk: disk.context("no disk")?.into(),
@@ -47,6 +57,13 @@ impl CommandLine {
 /// The value of a property in `a=b,c=d`.
 fn property<'a>(value: &'a str, name: &str) -> Option<&'a str> {
     value.split(',').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// `<address>:<display>`: display 0 is port 5900.
+fn parse_screen(text: &str) -> Option<SocketAddr> {
+    let (address, display) = text.rsplit_once(':')?;
+    let address: IpAddr = address.trim_matches(['[', ']']).parse().ok()?;
+    Some((address, 5900_u16.checked_add(display.parse().ok()?)?).into())
 }
 
 fn parse_mac(text: &str) -> Option<[u8; 6]> {
@@ -62,6 +79,7 @@ mod tests {
     #[test]
     fn devices_are_found() {
         let line = "-name guest=x -chardev socket,id=qmp,fd=4 -mon chardev=qmp,mode=control \
+            -chardev socket,id=hmp,fd=5,server=on,wait=off -vnc [::1]:7 \
             -chardev socket,id=con,fd=6 -netdev tap,id=net0,fd=3 \
             -drive if=none,id=disk0,file=disk.img,format=raw \
             -device virtio-net-pci,netdev=net0,mac=02:00:0a:0b:0c:ff";
@@ -69,6 +87,8 @@ mod tests {
         let expected = CommandLine {
             tap: 3,
             qmp: 4,
+            operator: 5,
+            screen: "[::1]:5907".parse().unwrap(),
             console: Some(6),
             mac: [2, 0, 10, 11, 12, 255],
             disk: "disk.img".into(),

@@ -9,36 +9,64 @@
 //! later: put-result success
 //! ```
 //!
-//! After its last step a guest idles; the power button ends it then.
+//! After its last step a guest idles; the power button ends it then. Without any step it is a guest
+//! that does not come up.
 
 use anyhow::{Context, Result, bail};
 
 /// One thing that a guest does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Downloads a file.
+    /// `get FILE`: downloads a file.
     Get(String),
-    /// Uploads so many bytes under a name.
+    /// `put FILE BYTES`: uploads so many bytes under a name.
     Put(String, usize),
-    /// Uploads the bootstrap manifest of a worker of this version.
+    /// `put-half FILE BYTES`: begins such an upload, and breaks it off half way.
+    PutHalf(String, usize),
+    /// `put-bootstrap VERSION`: uploads the bootstrap manifest of a worker of this version.
     PutBootstrap(String),
-    /// Uploads the result of the task that was downloaded, with this status.
+    /// `put-result STATUS`: uploads the result of the task that was downloaded, with this status.
     PutResult(String),
-    /// Notes on the disk that it is installed.
+    /// `put-result-of NAME VERSION STATUS`: uploads the result for another package.
+    PutResultOf(String, String, String),
+    /// `put-large-result BYTES`: uploads a good result with a log of so many bytes.
+    PutLargeResult(usize),
+    /// `put-cut-result STATUS`: uploads a result whose compressed frame lacks its end.
+    PutCutResult(String),
+    /// `flood COUNT`: sends so many requests and other datagrams, and heeds no answer.
+    Flood(usize),
+    /// `await FILE`: goes on when there is such a file on the host.
+    Await(String),
+    /// `install`: notes on the disk that it is installed.
     Install,
-    /// Ends with this exit code.
+    /// `spoil`: makes the disk unbootable.
+    Spoil,
+    /// `ignore-power`: does not heed the power button any more.
+    IgnorePower,
+    /// `exit CODE`: ends with this exit code.
     Exit(u8),
 }
 
 impl Step {
     fn parse(line: &str) -> Result<Step> {
         let words: Vec<_> = line.split_whitespace().collect();
+        let owned = str::to_owned;
         Ok(match words[..] {
-            ["get", file] => Step::Get(file.to_owned()),
-            ["put", file, size] => Step::Put(file.to_owned(), size.parse()?),
-            ["put-bootstrap", version] => Step::PutBootstrap(version.to_owned()),
-            ["put-result", status] => Step::PutResult(status.to_owned()),
+            ["get", file] => Step::Get(owned(file)),
+            ["put", file, size] => Step::Put(owned(file), size.parse()?),
+            ["put-half", file, size] => Step::PutHalf(owned(file), size.parse()?),
+            ["put-bootstrap", version] => Step::PutBootstrap(owned(version)),
+            ["put-result", status] => Step::PutResult(owned(status)),
+            ["put-result-of", name, version, status] => {
+                Step::PutResultOf(owned(name), owned(version), owned(status))
+            }
+            ["put-large-result", size] => Step::PutLargeResult(size.parse()?),
+            ["put-cut-result", status] => Step::PutCutResult(owned(status)),
+            ["flood", count] => Step::Flood(count.parse()?),
+            ["await", file] => Step::Await(owned(file)),
             ["install"] => Step::Install,
+            ["spoil"] => Step::Spoil,
+            ["ignore-power"] => Step::IgnorePower,
             ["exit", code] => Step::Exit(code.parse()?),
             _ => bail!("unknown step {line:?}"),
         })
@@ -58,6 +86,17 @@ pub const WELL: &str = "fresh\n\
     later: put upload.tar 10240\n\
     later: put-result success\n";
 
+/// The script of a guest that bootstraps well and then does these steps in each build.
+pub fn building(steps: &[&str]) -> String {
+    let first = format!("{FRESH}first: put-bootstrap 0.16.0\nfirst: install\n");
+    steps.iter().fold(first, |script, step| script + "later: " + step + "\n")
+}
+
+/// The script of a guest that does these steps in each bootstrap.
+pub fn bootstrapping(steps: &[&str]) -> String {
+    steps.iter().fold(FRESH.to_owned(), |script, step| script + "first: " + step + "\n")
+}
+
 /// The steps of the boot that the disk is due for.
 pub(super) fn steps(disk: &str) -> Result<Vec<Step>> {
     let (state, script) = disk.split_once('\n').context("an empty disk")?;
@@ -76,7 +115,7 @@ pub(super) fn installed(disk: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Step, WELL, installed, steps};
+    use super::{Step, WELL, bootstrapping, building, installed, steps};
 
     #[test]
     fn a_disk_boots_anew_and_then_otherwise() {
@@ -86,5 +125,13 @@ mod tests {
         assert_eq!(later[0], Step::Get("task.manifest".to_owned()));
         assert_eq!(later[2], Step::PutResult("success".to_owned()));
         assert!(steps("x\n").is_err() && steps("fresh\nfirst: dance\n").is_err());
+    }
+
+    #[test]
+    fn scripts_are_made_of_steps() {
+        let exit = [Step::Exit(3)];
+        assert_eq!(steps(&installed(&building(&["exit 3"]))).unwrap(), exit);
+        assert_eq!(steps(&building(&["exit 3"])).unwrap().len(), 2);
+        assert_eq!(steps(&bootstrapping(&["exit 3"])).unwrap(), exit);
     }
 }

@@ -46,6 +46,35 @@ pub(super) fn get(wire: &mut Wire, file: &str) -> Result<Vec<u8>> {
 
 /// Uploads a file.
 pub(super) fn put(wire: &mut Wire, file: &str, content: &[u8]) -> Result<()> {
+    upload(wire, file, content, usize::MAX)
+}
+
+/// Uploads the first half of a file, and says no more.
+pub(super) fn put_half(wire: &mut Wire, file: &str, content: &[u8]) -> Result<()> {
+    upload(wire, file, content, content.len() / BLOCK_SIZE / 2)
+}
+
+/// Sends `count` datagrams without a look at the answers: requests that are never followed up,
+/// requests for what is not there, and what is no TFTP at all.
+pub(super) fn flood(wire: &mut Wire, count: usize) -> Result<()> {
+    let (read, write) = (READ_REQUEST, WRITE_REQUEST);
+    for index in 0..count {
+        let datagram = match index % 6 {
+            0 => request(read, "task.manifest"),
+            1 => request(read, &format!("none-{index}")),
+            2 => request(write, &format!("junk-{index}")),
+            3 => request(write, "../../escaped"),
+            4 => packet(DATA, 7, b"never asked for"),
+            _ => vec![0xff; 1 + index % 900],
+        };
+        wire.change_port();
+        wire.send(SERVER, &datagram)?;
+    }
+    Ok(())
+}
+
+/// Uploads at most `limit` blocks of a file.
+fn upload(wire: &mut Wire, file: &str, content: &[u8], limit: usize) -> Result<()> {
     let mut transfer = Transfer::new(wire);
     let answer = transfer.exchange(&request(WRITE_REQUEST, file), |kind, number| {
         kind == OPTIONS_ACKNOWLEDGEMENT || (kind == ACKNOWLEDGEMENT && number == 0)
@@ -55,7 +84,7 @@ pub(super) fn put(wire: &mut Wire, file: &str, content: &[u8]) -> Result<()> {
     let mut number = 0_u16;
     // The last block is shorter than the others, if need be empty.
     let blocks = content.len() / block_size + 1;
-    for block in (0..blocks).map(|index| index * block_size) {
+    for block in (0..blocks).take(limit).map(|index| index * block_size) {
         let data = &content[block..content.len().min(block + block_size)];
         number = number.wrapping_add(1);
         let expected = number;

@@ -4,12 +4,14 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::frame::{self, BROADCAST, Frame, Mac};
+use super::machine::Processors;
 use crate::farm::layout::BRIDGE_ADDRESS;
 
 /// Each frame on the tap has a `struct virtio_net_hdr` before it; all zero for plain frames.
@@ -25,13 +27,20 @@ pub(super) struct Wire {
     mac: Mac,
     own: SocketAddrV4,
     gateway: Option<Mac>,
+    processors: Arc<Processors>,
 }
 
 impl Wire {
-    pub(super) fn new(tap: File, mac: Mac) -> Wire {
+    /// The interface of a guest that sends nothing while its `processors` stand still.
+    pub(super) fn new(tap: File, mac: Mac, processors: Arc<Processors>) -> Wire {
         let [.., high, low] = mac;
         let own = SocketAddrV4::new(Ipv4Addr::new(10, 99, high, low % 253 + 2), 1024);
-        Wire { tap, mac, own, gateway: None }
+        Wire { tap, mac, own, gateway: None, processors }
+    }
+
+    /// Returns as soon as the guest's processors run.
+    pub(super) fn wait_until_running(&self) {
+        self.processors.wait_until_running();
     }
 
     /// From now on datagrams go from and to another port.
@@ -99,6 +108,7 @@ impl Wire {
     }
 
     fn put(&mut self, frame: &[u8]) -> Result<()> {
+        self.wait_until_running();
         let bytes = [&[0; OFFLOAD_HEADER], frame].concat();
         match self.tap.write(&bytes) {
             // A full queue is a lost frame, as on any wire.

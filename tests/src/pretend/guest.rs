@@ -1,0 +1,97 @@
+//! The guest at work: its disk's steps, one after the other.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::scenario::{self, Step};
+use super::wire::Wire;
+use super::worker::{bootstrap_manifest, lz4_frame, result, result_of};
+use super::{Event, tftp};
+use crate::agent::wait_for_file;
+
+const RESULT: &str = "result.manifest.lz4";
+/// Longer than any test waits.
+const AWAITED: Duration = Duration::from_secs(3600);
+
+/// A guest that has been switched on.
+pub(super) struct Guest {
+    pub(super) wire: Wire,
+    pub(super) console: Option<File>,
+    pub(super) disk: PathBuf,
+    /// The task manifest, once it was downloaded.
+    pub(super) task: Vec<u8>,
+    pub(super) events: Sender<Event>,
+}
+
+impl Guest {
+    /// Does all steps; an exit code if one of them ends the guest.
+    pub(super) fn play(mut self) -> Result<Option<u8>> {
+        let disk = std::fs::read_to_string(&self.disk).context("cannot read the disk")?;
+        for step in scenario::steps(&disk)? {
+            self.wire.wait_until_running();
+            self.log(&format!("{step:?}"))?;
+            if let Step::Exit(code) = step {
+                return Ok(Some(code));
+            }
+            self.take(step, &disk)?;
+        }
+        Ok(None)
+    }
+
+    fn take(&mut self, step: Step, disk: &str) -> Result<()> {
+        match step {
+            Step::Get(file) => {
+                let content = tftp::get(&mut self.wire, &file)?;
+                if file == "task.manifest" {
+                    self.task = content;
+                }
+                Ok(())
+            }
+            Step::Put(file, size) => tftp::put(&mut self.wire, &file, &vec![b'x'; size]),
+            Step::PutHalf(file, size) => tftp::put_half(&mut self.wire, &file, &vec![b'x'; size]),
+            Step::PutBootstrap(version) => {
+                let text = bootstrap_manifest(&version);
+                tftp::put(&mut self.wire, "bootstrap.manifest", text.as_bytes())
+            }
+            Step::PutResult(status) => {
+                self.put_result(&lz4_frame(result(&self.task, &status, "pretended")?.as_bytes())?)
+            }
+            Step::PutResultOf(name, version, status) => {
+                let text = result_of(&name, &version, &status, "pretended");
+                self.put_result(&lz4_frame(text.as_bytes())?)
+            }
+            Step::PutLargeResult(size) => {
+                let log = "x".repeat(size);
+                self.put_result(&lz4_frame(result(&self.task, "success", &log)?.as_bytes())?)
+            }
+            Step::PutCutResult(status) => {
+                let frame = lz4_frame(result(&self.task, &status, "pretended")?.as_bytes())?;
+                self.put_result(&frame[..frame.len() - 5])
+            }
+            Step::Flood(count) => tftp::flood(&mut self.wire, count),
+            Step::Await(file) => wait_for_file(Path::new(&file), AWAITED),
+            Step::Install => Ok(std::fs::write(&self.disk, scenario::installed(disk))?),
+            Step::Spoil => Ok(std::fs::write(&self.disk, "spoiled\n")?),
+            // The hypervisor has ended: nobody wants to know.
+            Step::IgnorePower => {
+                drop(self.events.send(Event::Deaf));
+                Ok(())
+            }
+            Step::Exit(_) => Ok(()),
+        }
+    }
+
+    fn put_result(&mut self, content: &[u8]) -> Result<()> {
+        tftp::put(&mut self.wire, RESULT, content)
+    }
+
+    fn log(&mut self, line: &str) -> Result<()> {
+        self.console.as_mut().map_or(Ok(()), |console| writeln!(console, "{line}\r"))?;
+        Ok(())
+    }
+}
