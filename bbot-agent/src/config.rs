@@ -91,7 +91,6 @@ pub(crate) struct Config {
     /// The file that keeps a second process of this instance away (W2).
     pub(crate) instance_lock: PathBuf,
     /// How long a guest that needs a look is held (W27).
-    #[cfg_attr(not(test), expect(dead_code, reason = "there are no holds yet (W27)"))]
     pub(crate) hold_timeout: HoldTimeout,
     /// Days that a result waits for its controller.
     pub(crate) outbox_days: u32,

@@ -10,6 +10,7 @@ mod config;
 mod controller;
 mod diag;
 mod event;
+mod held;
 mod interrupt;
 mod look;
 mod machines;

@@ -11,6 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::diag;
+use crate::held::Held;
 use crate::systemd::ServiceManager;
 
 /// The file's name in the runtime directory.
@@ -32,6 +33,8 @@ pub(crate) enum Phase {
     Interrupting,
     /// Performing a task.
     Building,
+    /// Holding a guest for an operator's look.
+    Holding,
     /// Pausing between two rounds.
     Idle,
     /// Releasing everything before the exit.
@@ -47,6 +50,7 @@ impl Phase {
             Self::Bootstrapping => "bootstrapping",
             Self::Interrupting => "interrupting",
             Self::Building => "building",
+            Self::Holding => "holding",
             Self::Idle => "idle",
             Self::Stopping => "stopping",
         }
@@ -100,10 +104,12 @@ struct Document<'a> {
     identity: &'a Identity,
     #[serde(flatten)]
     doing: &'a Doing,
+    /// One at most: an instance has one guest.
+    holds: &'a [Held],
     controllers: Vec<&'a Contact>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct Doing {
     phase: Phase,
     /// Seconds since the epoch.
@@ -131,6 +137,7 @@ pub(crate) struct Status {
     place: Option<(PathBuf, Identity)>,
     manager: ServiceManager,
     doing: Doing,
+    holds: Vec<Held>,
     contacts: BTreeMap<String, Contact>,
 }
 
@@ -138,14 +145,31 @@ impl Status {
     /// Writes into a directory, which exists, or nowhere; tells the service manager anyhow.
     pub(crate) fn new(place: Option<(PathBuf, Identity)>, manager: ServiceManager) -> Self {
         let doing = Doing { phase: Phase::Recovering, since: now(), machine: None, package: None };
-        Self { place, manager, doing, contacts: BTreeMap::new() }
+        Self { place, manager, doing, holds: Vec::new(), contacts: BTreeMap::new() }
     }
 
     /// Says that `phase` begins now; a failure is a warning, never the end of the work.
     pub(crate) fn enter(&mut self, phase: Phase, machine: Option<&str>, package: Option<&str>) {
         let [machine, package] = [machine, package].map(|text| text.map(str::to_owned));
         self.doing = Doing { phase, since: now(), machine, package };
-        if phase == Phase::Stopping {
+        self.holds.clear();
+        self.show();
+    }
+
+    /// Says that the guest of the present phase is held from now on.
+    pub(crate) fn hold(&mut self, held: Held) {
+        self.doing = Doing { phase: Phase::Holding, since: now(), ..self.doing.clone() };
+        self.holds.push(held);
+        self.show();
+    }
+
+    /// Returns name and version of the package that the present phase is about, if any.
+    pub(crate) fn package(&self) -> Option<&str> {
+        self.doing.package.as_deref()
+    }
+
+    fn show(&self) {
+        if self.doing.phase == Phase::Stopping {
             self.manager.stopping();
         }
         self.manager.status(&self.doing.in_words());
@@ -181,6 +205,7 @@ impl Status {
             pid: std::process::id(),
             identity,
             doing: &self.doing,
+            holds: &self.holds,
             controllers: self.contacts.values().collect(),
         };
         let new = directory.join("status.json.new");
@@ -242,8 +267,32 @@ mod tests {
         assert_eq!(controllers[0]["reason"], "no answer");
         assert_eq!(controllers[1]["outcome"], "task");
         assert!(controllers[1]["at"].as_u64().unwrap() > 0);
+        assert_eq!(value["holds"], serde_json::json!([]));
+        status.enter(Phase::Building, Some("linux"), Some("foo/1.2.3"));
+        status.hold(held());
+        let value = read();
+        assert_eq!((&value["phase"], &value["machine"]), (&"holding".into(), &"linux".into()));
+        assert_eq!(value["holds"][0]["qemu-pid"], 7);
+        assert_eq!(status.doing.in_words(), "holding foo/1.2.3 on linux");
+        status.enter(Phase::Idle, None, None);
+        assert_eq!(read()["holds"], serde_json::json!([]));
         status.remove();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    fn held() -> Held {
+        Held {
+            reason: "build timeout".into(),
+            machine: "linux".into(),
+            package: None,
+            until: Some(17),
+            qemu_pid: 7,
+            vnc: "127.0.0.1:5901".into(),
+            monitor: "/run/m".into(),
+            console_log: "/run/c".into(),
+            mac: "02:00:00:00:00:01".into(),
+            snapshot: "/build/s".into(),
+        }
     }
 
     /// The words and the file name the phases alike.
@@ -256,6 +305,7 @@ mod tests {
             Phase::Bootstrapping,
             Phase::Interrupting,
             Phase::Building,
+            Phase::Holding,
             Phase::Idle,
             Phase::Stopping,
         ] {

@@ -184,6 +184,23 @@ fn the_service_manager_is_told() {
     assert!(agent.terminate().unwrap().success());
 }
 
+/// W5, W27: an instance that holds a guest says so, and that it lives.
+#[test]
+fn the_service_manager_is_told_of_a_hold() {
+    const PATIENCE: Duration = Duration::from_millis(400);
+    let scene = Scene::new(SILENT, &["libfoo"]).unwrap();
+    let manager = Manager::new(&scene);
+    let mut spec = scene.agent(&["--build-timeout", "1"]);
+    spec.environment = environment(PATIENCE);
+    let mut agent = Agent::start(&scene.farm, &spec).unwrap();
+    let held = format!("STATUS=holding libfoo/1.0.0 on {MACHINE}");
+    manager.hear_until(|message| message == held);
+    for _ in 0..4 {
+        assert_eq!(manager.hear(PATIENCE).as_deref(), Some("WATCHDOG=1"));
+    }
+    assert!(agent.terminate().unwrap().success());
+}
+
 fn environment(patience: Duration) -> Vec<(String, String)> {
     let patience = patience.as_micros().to_string();
     let variables = [("NOTIFY_SOCKET", "/run/notify"), ("WATCHDOG_USEC", &patience)];

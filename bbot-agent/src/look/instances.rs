@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::locks::{LockedBy, Locks};
 use super::{Folders, Problems};
+use crate::held::Held;
 use crate::outbox::{self, Summary};
 use crate::status::{Contact, FILE};
 
@@ -38,6 +39,9 @@ pub(super) struct Doing {
     machine: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     package: Option<String>,
+    /// The guests that it holds; none in the file of an older agent.
+    #[serde(default)]
+    holds: Vec<Held>,
     controllers: Vec<Contact>,
 }
 

@@ -19,6 +19,8 @@ use super::layout::MachineDir;
 use crate::agent::Agent;
 use crate::diag;
 use crate::task::guest::{Setup, Sitting};
+use crate::task::hold::Hold;
+use crate::task::outcome::bootstrap_concern;
 use crate::task::run::{End, Job, Limits};
 use crate::tftp_folder::{self, TftpFolder};
 
@@ -167,7 +169,7 @@ fn install(
             };
             (snapshot, manifest) = fresh;
         }
-        match sit(agent, &folder, &snapshot, &manifest, mac)? {
+        match sit(agent, &folder, &snapshot, &manifest, mac, boots)? {
             End::Complete(file) => {
                 let mut versions: BootstrapManifest = read_manifest(&folder.join(&file))?;
                 versions.agent_version = Some(agent.config.worker_version.clone());
@@ -185,13 +187,15 @@ fn install(
     unreachable!("the last boot ends the bootstrap")
 }
 
-/// Boots the snapshot once, until the bootstrap is complete and the guest is down.
+/// Boots the snapshot for the `boots`th time, until the bootstrap is complete and the guest is
+/// down, or the hold of one that failed is over.
 fn sit(
     agent: &mut Agent,
     folder: &TftpFolder,
     snapshot: &Snapshot,
     manifest: &MachineManifest,
     mac: &str,
+    boots: u32,
 ) -> anyhow::Result<End> {
     let config = &agent.config;
     let setup = Setup {
@@ -211,15 +215,14 @@ fn sit(
     };
     let mut sitting = Sitting::start(agent, &setup)?;
     let end = sitting.drive(agent);
-    let what = match &end {
-        End::Complete(_) | End::Terminated | End::Interrupted => None,
-        End::MisBoot => Some("bootstrap startup timeout"),
-        End::TimedOut => Some("bootstrap timeout"),
-        End::WouldNotShutDown => Some("bootstrap shutdown timeout"),
-        End::Exited { .. } => Some("unexpected exit during bootstrap"),
-    };
-    if let Some(what) = what {
-        sitting.report_failure(what, agent);
+    let concern = bootstrap_concern(&end);
+    let is_last = !end.is_worth_another_boot(boots, agent.config.bootstrap_retries);
+    let (timeout, is_ending) = (agent.config.hold_timeout, agent.is_stopping());
+    let hold = Hold::due(&end, concern, timeout, is_ending, Instant::now());
+    match (hold.filter(|_| is_last), concern) {
+        (Some(hold), Some(concern)) => sitting.hold(agent, &hold, concern),
+        (None, Some(concern)) => sitting.report_failure(concern, agent),
+        (_, None) => {}
     }
     sitting.end(|| {});
     Ok(end)

@@ -1,12 +1,15 @@
-//! Console logs of guests that give cause for a look, kept for an operator (W34).
+//! What is kept of guests that give cause for a look: the console log (W34) and, of a guest that is
+//! held, a report that says where to look (W27).
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// How many logs are kept; the oldest ones make room.
+/// Of how many failures; the oldest ones make room.
 const KEPT: usize = 20;
 
 /// Copies `console` to `<state>/failures/<milliseconds since the epoch>-<machine>.log`.
@@ -16,14 +19,29 @@ pub(super) fn keep(console: &Path, state: &Path, machine: &str) -> io::Result<Pa
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let path = folder.join(format!("{:013}-{machine}.log", now.as_millis()));
     fs::copy(console, &path)?;
-    let mut logs = fs::read_dir(&folder)?
+    make_room(&folder)?;
+    Ok(path)
+}
+
+/// Puts a report beside the kept `log`, and returns where it is.
+pub(super) fn add_report(log: &Path, report: &[u8]) -> io::Result<PathBuf> {
+    let path = log.with_extension("manifest");
+    fs::write(&path, report)?;
+    Ok(path)
+}
+
+fn make_room(folder: &Path) -> io::Result<()> {
+    let files = fs::read_dir(folder)?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<io::Result<Vec<_>>>()?;
-    logs.sort();
-    for old in logs.iter().rev().skip(KEPT) {
-        fs::remove_file(old)?;
+    let failures: BTreeSet<&OsStr> = files.iter().filter_map(|file| file.file_stem()).collect();
+    let old: BTreeSet<_> = failures.iter().rev().skip(KEPT).collect();
+    for file in &files {
+        if file.file_stem().is_some_and(|failure| old.contains(&failure)) {
+            fs::remove_file(file)?;
+        }
     }
-    Ok(path)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -39,13 +57,20 @@ mod tests {
         let folder = dir.path().join("state/failures");
         for index in 0..KEPT {
             fs::create_dir_all(&folder).unwrap();
-            fs::write(folder.join(format!("{index:013}-m.log")), "old").unwrap();
+            let log = folder.join(format!("{index:013}-linux_12.1.log"));
+            fs::write(&log, "old").unwrap();
+            add_report(&log, b": 1\n").unwrap();
         }
         let path = keep(&console, &dir.path().join("state"), "linux").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "panic");
         assert!(path.to_str().unwrap().ends_with("-linux.log"));
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), KEPT);
-        assert!(!folder.join(format!("{:013}-m.log", 0)).try_exists().unwrap());
-        assert!(folder.join(format!("{:013}-m.log", 1)).try_exists().unwrap());
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2 * KEPT - 1);
+        for extension in ["log", "manifest"] {
+            let is_there = |index| {
+                let name = format!("{index:013}-linux_12.1.{extension}");
+                folder.join(name).try_exists().unwrap()
+            };
+            assert!(!is_there(0) && is_there(1), "{extension}");
+        }
     }
 }

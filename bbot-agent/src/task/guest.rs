@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use bbot_manifest::MachineManifest;
@@ -14,10 +14,12 @@ use bbot_tftp::{Namespace, Server, ServerConfig, ServerHandle};
 use bbot_vm::{Guest, GuestConfig, GuestEvent, Network, NetworkConfig, VmUser, VncAddress};
 
 use super::failure;
+use super::hold::{Hold, News, Over};
 use super::run::{Action, End, Input, Job, Limits, Run};
 use crate::agent::Agent;
 use crate::diag;
 use crate::event::Event;
+use crate::held::Held;
 use crate::runtime_dir::{self, PRIVATE};
 
 /// How long QEMU may take to go after it was told to, before it is killed. It takes some 10 ms, and
@@ -60,6 +62,7 @@ pub(crate) struct Sitting {
     job: Job,
     limits: Limits,
     machine: String,
+    directory: PathBuf,
     guest: Guest,
     tftp: Option<ServerHandle>,
     network: Network,
@@ -105,6 +108,7 @@ impl Sitting {
             job: setup.job,
             limits: setup.limits,
             machine: setup.machine.header.name.to_string(),
+            directory: setup.directory.to_owned(),
             guest,
             tftp: Some(tftp),
             network,
@@ -214,23 +218,102 @@ impl Sitting {
         [("machine", &self.machine)]
     }
 
-    /// Says what went wrong, and keeps the console log for an operator (until guests are held,
-    /// W27, this is what there is to look at).
+    /// Says what went wrong with a guest that is not held, and keeps its console log.
     pub(crate) fn report_failure(&self, what: &str, agent: &Agent) {
-        let console = self.guest.console_path();
-        match failure::keep(console, &agent.config.state_dir, &self.machine) {
-            Ok(log) => diag::error(format_args!(
-                "{what} on {}: {}, console log kept in {}",
-                self.machine,
-                self.guest.mac(),
-                log.display()
-            )),
-            Err(error) => diag::error(format_args!(
-                "{what} on {}: {}, cannot keep the console log: {error}",
-                self.machine,
-                self.guest.mac()
-            )),
+        let log = match self.keep_console(agent) {
+            Ok(log) => format!("console log kept in {}", log.display()),
+            Err(error) => format!("cannot keep the console log: {error}"),
+        };
+        diag::error(format_args!("{what} on {}: mac {}, {log}", self.machine, self.guest.mac()));
+    }
+
+    fn keep_console(&self, agent: &Agent) -> io::Result<PathBuf> {
+        failure::keep(self.guest.console_path(), &agent.config.state_dir, &self.machine)
+    }
+
+    /// Stops the guest's processors and keeps it as it is until `hold` is over (W27). What else is
+    /// due is done meanwhile: results are posted, the service manager hears of us.
+    pub(crate) fn hold(&mut self, agent: &mut Agent, hold: &Hold, reason: &str) {
+        if let Some(tftp) = self.tftp.take() {
+            tftp.stop();
         }
+        if let Err(error) = self.guest.suspend() {
+            // Most likely it has just exited.
+            diag::warn(format_args!("cannot hold the guest of {}: {error}", self.machine));
+            return self.report_failure(reason, agent);
+        }
+        let place = self.held(agent, hold, reason);
+        let log = self.report_hold(agent, &place);
+        agent.status.hold(place);
+        let over = self.wait_for_end_of(hold, agent);
+        // An operator may have let it go on.
+        if let Some(log) = log
+            && let Err(error) = fs::copy(self.guest.console_path(), &log)
+        {
+            diag::warn(format_args!("cannot keep the console log: {error}"));
+        }
+        diag::info(format_args!("the hold of {} is over: {over}", self.machine));
+    }
+
+    fn wait_for_end_of(&self, hold: &Hold, agent: &mut Agent) -> Over {
+        // A signal that came before has its event in the channel, or had it taken already.
+        let mut news = Self::signal_news(agent);
+        loop {
+            let now = Instant::now();
+            if let Some(over) = news.and_then(|news| hold.step(news, now)) {
+                return over;
+            }
+            news = match agent.next_event(hold.deadline(now)) {
+                None => Some(News::Deadline),
+                Some(Event::Signal) => Self::signal_news(agent),
+                Some(Event::Guest { sitting, event: GuestEvent::Exited(_) })
+                    if sitting == self.number =>
+                {
+                    Some(News::Exited)
+                }
+                Some(_) => None,
+            };
+        }
+    }
+
+    fn signal_news(agent: &Agent) -> Option<News> {
+        if agent.is_stopping() {
+            return Some(News::Stop);
+        }
+        agent.events.signals.take_interrupt().then_some(News::Interrupt)
+    }
+
+    fn held(&self, agent: &Agent, hold: &Hold, reason: &str) -> Held {
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let until = |until: Instant| epoch + until.saturating_duration_since(Instant::now());
+        Held {
+            reason: reason.to_owned(),
+            machine: self.machine.clone(),
+            package: agent.status.package().map(str::to_owned),
+            until: hold.until().map(|instant| until(instant).as_secs()),
+            qemu_pid: self.guest.pid(),
+            vnc: self.guest.vnc().to_string(),
+            monitor: self.guest.monitor_path().to_owned(),
+            console_log: self.guest.console_path().to_owned(),
+            mac: self.guest.mac().to_owned(),
+            snapshot: self.directory.clone(),
+        }
+    }
+
+    /// Says where to look, and keeps that beside the console log; returns where that is kept.
+    fn report_hold(&self, agent: &Agent, held: &Held) -> Option<PathBuf> {
+        let kept = self.keep_console(agent);
+        let report = || {
+            let log = kept.as_ref().map_err(ToString::to_string)?;
+            let text = held.to_text().map_err(|error| error.to_string())?;
+            failure::add_report(log, &text).map_err(|error| error.to_string())
+        };
+        let place = match report() {
+            Ok(path) => format!("report in {}", path.display()),
+            Err(error) => format!("cannot keep a report: {error}"),
+        };
+        diag::error(format_args!("{held}; {place}"));
+        kept.ok()
     }
 
     /// Forces the guest down, calls `when_down`, and takes the network apart.

@@ -4,6 +4,7 @@ mod claim;
 mod failure;
 mod fake;
 pub(crate) mod guest;
+pub(crate) mod hold;
 pub(crate) mod outcome;
 pub(crate) mod perform;
 pub(crate) mod result_file;

@@ -13,6 +13,17 @@ pub(crate) struct Outcome {
     pub(crate) concern: Option<&'static str>,
 }
 
+/// Why an operator should look at the guest of a bootstrap that ended like this, if so.
+pub(crate) fn bootstrap_concern(end: &End) -> Option<&'static str> {
+    match end {
+        End::Complete(_) | End::Terminated | End::Interrupted => None,
+        End::MisBoot => Some("bootstrap startup timeout"),
+        End::TimedOut => Some("bootstrap timeout"),
+        End::WouldNotShutDown => Some("bootstrap shutdown timeout"),
+        End::Exited { .. } => Some("unexpected exit during bootstrap"),
+    }
+}
+
 /// Decides the answer to the task for package `name` `version`.
 ///
 /// `result` is what the worker's file holds, if the guest left one; `None` in it means that the
@@ -129,6 +140,18 @@ mod tests {
         check(&End::Terminated, None, ResultStatus::Interrupt, None);
         check(&End::TimedOut, None, ResultStatus::Abort, Some("build timeout"));
         check(&End::MisBoot, None, ResultStatus::Abort, Some("build startup timeout"));
+    }
+
+    /// W27: whatever keeps a machine from being bootstrapped, but the agent itself.
+    #[test]
+    fn a_failed_bootstrap_is_a_concern() {
+        for end in [complete(), End::Terminated, End::Interrupted] {
+            assert_eq!(bootstrap_concern(&end), None, "{end:?}");
+        }
+        let exited = End::Exited { by_signal: false };
+        for end in [End::MisBoot, End::TimedOut, End::WouldNotShutDown, exited] {
+            assert!(bootstrap_concern(&end).is_some(), "{end:?}");
+        }
     }
 
     /// W31: an interactive build that times out is no concern.

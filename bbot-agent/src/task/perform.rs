@@ -10,6 +10,7 @@ use bbot_manifest::{BootstrappedMachine, ResultManifest, ResultStatus, TaskEdit}
 
 use super::claim::claim;
 use super::guest::{Setup, Sitting};
+use super::hold::Hold;
 use super::outcome::{Outcome, outcome};
 use super::result_file;
 use super::run::{End, Job, Limits};
@@ -158,23 +159,49 @@ fn sit(
     let mut sitting = Sitting::start(agent, &setup)?;
     let end = sitting.drive(agent);
     if end.is_worth_another_boot(boots, agent.config.build_retries) {
+        sitting.report_failure("build startup timeout", agent);
         sitting.end(|| {});
         return Ok(None);
     }
-    let result = match &end {
+    finish(agent, sitting, folder, assignment, &end, lock).map(Some)
+}
+
+/// Reports what came of the task, holds the guest if that is due (W27), and lets it go.
+fn finish(
+    agent: &mut Agent,
+    mut sitting: Sitting,
+    folder: &TftpFolder,
+    assignment: &Assignment,
+    end: &End,
+    lock: &mut FakeOrReal,
+) -> anyhow::Result<ResultManifest> {
+    let result = match end {
         End::Complete(file) => read_result(&folder.join("put").join(file))
             .filter(|result| fits(agent, assignment, result)),
         _ => None,
     };
     let task = &assignment.task.task;
     let Outcome { result, concern } =
-        outcome(&task.name, &task.version, task.interactive.is_some(), &end, result);
-    if let Some(concern) = concern {
-        sitting.report_failure(concern, agent);
-    } else if let End::Exited { .. } = end {
-        diag::warn(format_args!("machine {} exited unexpectedly", assignment.dir.name));
+        outcome(&task.name, &task.version, task.interactive.is_some(), end, result);
+    let is_ending = agent.is_stopping() || agent.config.dump_result;
+    let hold = Hold::due(end, concern, agent.config.hold_timeout, is_ending, Instant::now());
+    if let (Some(_), Some(lock)) = (&hold, lock.as_mut())
+        && let Err(error) = lock.suspend()
+    {
+        diag::warn(format_args!("{:#}", anyhow::Error::new(error)));
     }
     let reported = report(agent, assignment, result);
+    match (hold.filter(|_| reported.is_ok()), concern) {
+        (Some(hold), Some(concern)) => {
+            agent.hand_out_results();
+            sitting.hold(agent, &hold, concern);
+        }
+        (None, Some(concern)) => sitting.report_failure(concern, agent),
+        (_, None) if matches!(end, End::Exited { .. }) => {
+            diag::warn(format_args!("machine {} exited unexpectedly", assignment.dir.name));
+        }
+        (_, None) => {}
+    }
     sitting.end(|| {
         // W39: the machine is free before the upload starts, and the upload starts at once.
         if reported.is_ok() {
@@ -182,7 +209,7 @@ fn sit(
             agent.hand_out_results();
         }
     });
-    reported.map(Some)
+    reported
 }
 
 fn read_result(path: &std::path::Path) -> Option<ResultManifest> {

@@ -1,0 +1,304 @@
+//! Whatever a guest does, the agent copes: the real agent and everything around it, and pretend
+//! guests that go wrong in every way. Guests are not held here; `hold.rs` is about that.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
+
+use std::net::{TcpListener, UdpSocket};
+use std::time::Duration;
+
+use bbot_manifest::ResultStatus;
+use bbot_tests::agent::{Agent, wait_for_status};
+use bbot_tests::controller::{Package, Verdict};
+use bbot_tests::farm::{MachineSpec, layout};
+use bbot_tests::pretend::{WELL, bootstrapping, building};
+use bbot_tests::scene::{MACHINE, Scene};
+use rustix::process::Signal;
+
+/// Far more than anything here takes.
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn phases(agent: &Agent, name: &str) -> usize {
+    agent.phases().iter().filter(|phase| phase.name == name).count()
+}
+
+/// Lets an agent that does not hold guests do the task on a guest that does these steps; checks
+/// what the controller is told, that nothing is left, and whether a failure was reported.
+#[track_caller]
+fn check_build(steps: &[&str], options: &[&str], status: ResultStatus, has_report: bool) -> Agent {
+    let scene = Scene::new(&building(steps), &["libfoo"]).unwrap();
+    let before = scene.farm.inventory().unwrap();
+    let options = [&["--hold-timeout", "none"], options].concat();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&options)).unwrap();
+    let (verdict, result) = scene.result(1).unwrap();
+    assert!(agent.terminate().unwrap().success(), "{:#?}", agent.lines());
+    assert_eq!(result.result.status, status, "{:#?}", agent.lines());
+    assert_eq!(result.result.name.to_string(), "libfoo");
+    assert_eq!(result.result.version.to_string(), "1.0.0");
+    let is_put_back = status == ResultStatus::Interrupt;
+    let expected = if is_put_back { Verdict::PutBack } else { Verdict::Stored(status) };
+    assert_eq!(verdict, expected);
+    assert_eq!(scene.leftovers(&before).unwrap(), [""; 0]);
+    assert_eq!(!scene.failures("log").unwrap().is_empty(), has_report, "{:#?}", agent.lines());
+    agent
+}
+
+/// W26, W34: a guest that does not come up is booted anew, always from a fresh snapshot: a spoiled
+/// disk would end it at once. Then the task is answered with `abort`.
+#[test]
+fn a_guest_that_never_boots_is_given_up() {
+    let options = ["--build-startup", "1", "--build-retries", "1"];
+    let agent = check_build(&["spoil"], &options, ResultStatus::Abort, true);
+    assert_eq!(phases(&agent, "qemu"), 1 + 2, "{:#?}", agent.lines());
+}
+
+/// W26, W34: the boot after a mis-boot goes well, and the task is done; a console log is kept.
+#[test]
+fn a_mis_boot_is_made_good() {
+    let script = building(&["await /run/go", "get task.manifest", "put-result success"]);
+    let scene = Scene::new(&script, &["libfoo"]).unwrap();
+    let options = ["--build-startup", "1", "--hold-timeout", "none"];
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&options)).unwrap();
+    let is_retried = |lines: &[String]| lines.iter().any(|l| l.contains("retrying")).then_some(());
+    agent.wait_for(LIMIT, is_retried).unwrap();
+    std::fs::write(scene.farm.run().join("go"), "").unwrap();
+    assert_eq!(scene.result(1).unwrap().0, Verdict::Stored(ResultStatus::Success));
+    assert!(agent.terminate().unwrap().success());
+    assert!(!scene.failures("log").unwrap().is_empty());
+}
+
+/// W10, W13, W16: a machine that does not come up in a bootstrap is booted from a fresh snapshot as
+/// often as was said; then it rests with nothing left of it, and the other machines are used.
+#[test]
+fn a_machine_that_never_boots_rests() {
+    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
+    scene.farm.add_machine(&MachineSpec::small("a-dead-one", bootstrapping(&["spoil"]))).unwrap();
+    let before = scene.farm.inventory().unwrap();
+    let options = ["--bootstrap-startup", "1", "--bootstrap-retries", "1"];
+    let options = [&options[..], &["--hold-timeout", "none"]].concat();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&options)).unwrap();
+    assert_eq!(scene.result(1).unwrap().0, Verdict::Stored(ResultStatus::Success));
+    assert!(agent.terminate().unwrap().success());
+    let boots = agent.phases();
+    let boots = boots.iter().filter(|p| p.name == "qemu" && p.key("machine") == "a-dead-one");
+    assert_eq!(boots.count(), 2, "{:#?}", agent.lines());
+    assert_eq!(scene.leftovers(&before).unwrap(), [""; 0]);
+    assert_eq!(scene.failures("log").unwrap().len(), 2, "one console log for each boot");
+}
+
+/// W14, W16: a bootstrap whose guest heeds no power button has failed, complete as it is.
+#[test]
+fn a_guest_that_ignores_the_power_button_is_not_bootstrapped() {
+    let script = bootstrapping(&["ignore-power", "put-bootstrap 0.16.0", "install"]);
+    let scene = Scene::new(&script, &[]).unwrap();
+    let before = scene.farm.inventory().unwrap();
+    let options = ["--shutdown-timeout", "1", "--hold-timeout", "none"];
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&options)).unwrap();
+    agent.wait_for_phase(LIMIT, "enumerate", 2).unwrap();
+    assert!(agent.terminate().unwrap().success());
+    assert_eq!(phases(&agent, "publish"), 0);
+    assert_eq!(scene.leftovers(&before).unwrap(), [""; 0]);
+    let said = agent.lines().join("\n");
+    assert!(said.contains("bootstrap shutdown timeout"), "{said}");
+}
+
+/// W29: a guest that exits before its first request did not mis-boot: `abort`, at once.
+#[test]
+fn a_guest_that_exits_at_once_is_an_abort() {
+    let agent = check_build(&["exit 1"], &[], ResultStatus::Abort, false);
+    assert_eq!(phases(&agent, "qemu"), 2, "{:#?}", agent.lines());
+}
+
+/// W28, W29: what was uploaded by half does not count.
+#[test]
+fn a_guest_that_exits_during_its_upload_is_an_abort() {
+    let steps = ["get task.manifest", "put-half result.manifest.lz4 30000", "exit 0"];
+    check_build(&steps, &[], ResultStatus::Abort, false);
+}
+
+/// W29: with a complete result the exit does not matter.
+#[test]
+fn a_guest_that_exits_after_its_result_has_done_its_job() {
+    let steps = ["get task.manifest", "put-result warning", "exit 7"];
+    check_build(&steps, &[], ResultStatus::Warning, false);
+}
+
+/// W28: an upload that broke off does not count; the one that follows does.
+#[test]
+fn an_upload_begins_again() {
+    let steps = ["get task.manifest", "put-half result.manifest.lz4 30000", "put-result success"];
+    check_build(&steps, &[], ResultStatus::Success, false);
+}
+
+/// A guest that says one thing and is silent is given up when its time is over (W27).
+#[test]
+fn a_silent_guest_is_given_up() {
+    let options = ["--build-timeout", "1"];
+    check_build(&["get task.manifest"], &options, ResultStatus::Abort, true);
+}
+
+/// W32: what cannot be read is `abnormal`: what is no frame, a frame that was cut, another
+/// package's result, and more than a controller takes.
+#[test]
+fn an_unreadable_result_is_abnormal() {
+    for step in [
+        "put result.manifest.lz4 1000",
+        "put-cut-result success",
+        "put-result-of libbar 1.0.0 success",
+        "put-result-of libfoo 1.0.1 success",
+        // 10 MiB as a request, but not as a result; and as a result, too.
+        "put-large-result 10485600",
+        "put-large-result 10485760",
+    ] {
+        check_build(&["get task.manifest", step], &[], ResultStatus::Abnormal, true);
+    }
+}
+
+/// W27, W32: a worker that could not read its task says so; the task's name and version are put in,
+/// whatever the status says.
+#[test]
+fn a_result_for_nothing_is_the_tasks() {
+    let steps = |status: &str| format!("put-result-of unknown 0 {status}");
+    for (status, expected, is_reported) in [
+        ("abnormal", ResultStatus::Abnormal, true),
+        ("error", ResultStatus::Error, false),
+        ("success", ResultStatus::Success, false),
+    ] {
+        let step = steps(status);
+        check_build(&["get task.manifest", &step], &[], expected, is_reported);
+    }
+}
+
+/// Requests that lead to nothing do not keep the guest from its task; very many of them harm nobody
+/// but the guest itself.
+#[test]
+fn a_flood_of_requests_is_survived() {
+    let steps = ["flood 600", "get task.manifest", "put-result success"];
+    check_build(&steps, &[], ResultStatus::Success, false);
+    check_build(&["flood 20000", "exit 0"], &[], ResultStatus::Abort, false);
+}
+
+/// W30, W39: whatever the guest is doing, and in the midst of its upload, SIGUSR1 ends it: the task
+/// is put back, and the machine is free.
+#[test]
+fn an_interrupt_is_heeded_at_any_time() {
+    for steps in [
+        &["await /run/never"][..],
+        &["get task.manifest"],
+        &["get task.manifest", "put-half result.manifest.lz4 30000", "await /run/never"],
+    ] {
+        let scene = Scene::new(&building(steps), &["libfoo"]).unwrap();
+        let before = scene.farm.inventory().unwrap();
+        let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+        agent.wait_for_phase(LIMIT, "qemu", 2).unwrap();
+        if steps.len() > 1 {
+            agent.wait_for_phase(LIMIT, "first-request", 2).unwrap();
+        }
+        agent.process().signal(Signal::USR1).unwrap();
+        let (verdict, result) = scene.result(1).unwrap();
+        assert_eq!((verdict, result.result.status), (Verdict::PutBack, ResultStatus::Interrupt));
+        assert!(agent.terminate().unwrap().success());
+        assert_eq!(scene.leftovers(&before).unwrap(), [""; 0]);
+    }
+}
+
+/// W30: a bootstrap is not interrupted, nor is an agent that has no task; nor does either spoil the
+/// task that comes next (W25).
+#[test]
+fn an_interrupt_out_of_place_has_no_effect() {
+    let script =
+        WELL.replace("first: get", "first: get toolchain.sha256\nfirst: await /run/go\nfirst: get");
+    let scene = Scene::new(&script, &["libfoo"]).unwrap();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    agent.wait_for_phase(LIMIT, "first-request", 1).unwrap();
+    agent.process().signal(Signal::USR1).unwrap();
+    std::fs::write(scene.farm.run().join("go"), "").unwrap();
+    assert_eq!(scene.result(1).unwrap().0, Verdict::Stored(ResultStatus::Success));
+    wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
+    agent.process().signal(Signal::USR1).unwrap();
+    assert!(agent.terminate().unwrap().success());
+    assert_eq!(phases(&agent, "publish"), 1);
+}
+
+/// W31: an interactive task shows its screen to everybody, and ends by `abort` when its own time is
+/// over; nobody is to look at it then, though guests are held.
+#[test]
+fn an_interactive_task_ends_without_a_hold() {
+    let script = building(&["get task.manifest"]);
+    let scene = Scene::new(&script, &[]).unwrap();
+    let mut package = Package::new("libfoo", "1.0.0", MACHINE);
+    package.more.push(("interactive".to_owned(), "build".to_owned()));
+    scene.controller.add(package);
+    // The address is the farm's only one that is not the loopback's.
+    let options = ["--interactive", "both", "--interactive-timeout", "3", "--build-timeout", "1"];
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&options)).unwrap();
+    agent.wait_for_phase(LIMIT, "first-request", 2).unwrap();
+    let screen = format!("{}:5901", layout::BRIDGE_ADDRESS);
+    let inventory = scene.farm.inventory().unwrap();
+    assert!(inventory.of_kind("port").iter().any(|p| p.contains(&screen)), "{inventory}");
+    assert_eq!(scene.result(1).unwrap().0, Verdict::Stored(ResultStatus::Abort));
+    wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
+    assert!(agent.terminate().unwrap().success());
+    assert!(scene.failures("log").unwrap().is_empty());
+}
+
+/// W31: a task that nobody takes part in shows its screen to this host alone.
+#[test]
+fn other_screens_are_the_hosts_alone() {
+    let scene = Scene::new(&building(&["get task.manifest"]), &["libfoo"]).unwrap();
+    let address = layout::BRIDGE_ADDRESS.to_string();
+    let options = ["--interactive", "both", "--interactive-address", &address];
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&options)).unwrap();
+    agent.wait_for_phase(LIMIT, "first-request", 2).unwrap();
+    let inventory = scene.farm.inventory().unwrap();
+    let is_screen = |port: &&&str| port.contains(":5901 ");
+    let ports = inventory.of_kind("port");
+    let screens: Vec<_> = ports.iter().filter(is_screen).collect();
+    assert!(matches!(screens[..], [one] if one.contains("127.0.0.1:5901")), "{inventory}");
+    assert!(agent.terminate().unwrap().success());
+}
+
+/// W10, W26: what the host cannot do is no fault of the task: `interrupt`; the machine rests, so
+/// that the agent does not take the task again at once, and the agent lives on.
+#[test]
+fn trouble_of_the_host_puts_the_task_back() {
+    type Trouble = fn(&Scene) -> Box<dyn Send>;
+    let table: [(&str, &[&str], Trouble); 5] = [
+        ("bridge", &["--bridge", "br9"], |_| Box::new(())),
+        ("tftp port", &[], |scene| {
+            let bind = || UdpSocket::bind((layout::BRIDGE_ADDRESS, 23401)).unwrap();
+            Box::new(scene.farm.inside().run(bind).unwrap())
+        }),
+        ("screen", &[], |scene| {
+            let bind = || TcpListener::bind("127.0.0.1:5901").unwrap();
+            Box::new(scene.farm.inside().run(bind).unwrap())
+        }),
+        ("volume", &[], |scene| {
+            let mut remount = scene.farm.inside().command("mount");
+            remount.args(["-o", "remount,ro"]).arg(scene.farm.volume());
+            Box::new(scene.farm.inside().output(&mut remount).unwrap())
+        }),
+        ("hypervisor", &[], |scene| {
+            std::fs::remove_file(scene.farm.run().join("bbot-pretend")).unwrap();
+            Box::new(())
+        }),
+    ];
+    for (name, options, trouble) in table {
+        let scene = Scene::new(WELL, &[]).unwrap();
+        let mut agent = Agent::start(&scene.farm, &scene.idle_agent(&["--dump-machines"])).unwrap();
+        assert!(agent.wait(LIMIT).unwrap().success(), "{:#?}", agent.lines());
+        let spec = scene.agent(options);
+        scene.controller.add(Package::new("libfoo", "1.0.0", MACHINE));
+        let before = scene.farm.inventory().unwrap();
+        let _trouble = trouble(&scene);
+        let mut agent = Agent::start(&scene.farm, &spec).unwrap();
+        let (verdict, result) = scene.result(1).unwrap();
+        let expected = (Verdict::PutBack, ResultStatus::Interrupt);
+        assert_eq!((verdict, result.result.status), expected, "{name}: {:#?}", agent.lines());
+        wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
+        assert!(agent.terminate().unwrap().success(), "{name}");
+        assert_eq!(scene.task_requests(), 1, "{name}: {:#?}", agent.lines());
+        let left = scene.leftovers(&before).unwrap();
+        let left: Vec<_> = left.iter().filter(|item| item.starts_with("subvolume")).collect();
+        assert!(left.is_empty(), "{name}: {left:?}");
+    }
+}

@@ -1,0 +1,268 @@
+//! Guests that are held for an operator's look (W27): the real agent, everything around it, and an
+//! operator at the monitor of a pretend guest.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use bbot_manifest::{BootstrappedMachine, Manifest, ResultRequest, ResultStatus};
+use bbot_tests::agent::{Agent, wait_for_file, wait_for_status};
+use bbot_tests::controller::{Exchange, Mischief, Verdict};
+use bbot_tests::farm::{MachineSpec, layout};
+use bbot_tests::operator::Operator;
+use bbot_tests::pretend::{WELL, bootstrapping, building};
+use bbot_tests::scene::{MACHINE, Scene};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+/// Far more than anything here takes.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Far more than answering needs, far less than a hold.
+const AT_ONCE: Duration = Duration::from_secs(1);
+/// A guest that takes its time in a build until it may go on.
+const SLOW: [&str; 3] = ["get task.manifest", "await /run/go", "put-result success"];
+
+/// What the instance says of itself when it has begun to hold a guest.
+fn wait_for_hold(scene: &Scene) -> Value {
+    let file = scene.runtime_folder().join("status.json");
+    wait_for_file(&file, LIMIT).unwrap();
+    wait_for_status(&scene.runtime_folder(), "holding", LIMIT).unwrap();
+    let status = std::fs::read(file).unwrap();
+    serde_json::from_slice(&status).unwrap()
+}
+
+/// The monitor of the held guest.
+fn operator(scene: &Scene, status: &Value) -> Operator {
+    let path = status["holds"][0]["monitor"].as_str().unwrap();
+    Operator::connect(&scene.farm, Path::new(path)).unwrap()
+}
+
+/// What the lock file of the scene's machine says.
+fn lock_content(scene: &Scene) -> String {
+    let path = scene.farm.machine_folder(MACHINE).join(format!("{MACHINE}-default.lock"));
+    scene.farm.inside().run(|| std::fs::read_to_string(path)).unwrap().unwrap()
+}
+
+fn wait_for_line(agent: &Agent, text: &str) {
+    let find = |lines: &[String]| lines.iter().any(|line| line.contains(text)).then_some(());
+    agent.wait_for(LIMIT, find).unwrap();
+}
+
+fn let_go(scene: &Scene) {
+    std::fs::write(scene.farm.run().join("go"), "").unwrap();
+}
+
+/// W27, W39: a build that takes too long is answered at once; its guest stands still, and what an
+/// operator needs is there and said to be; what it does not need is gone. When the operator quits,
+/// everything else goes, too, and the instance takes the next task.
+#[test]
+fn a_guest_that_timed_out_is_held() {
+    let scene = Scene::new(&building(&SLOW), &["libfoo", "libbar"]).unwrap();
+    let before = scene.farm.inventory().unwrap();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&["--build-timeout", "1"])).unwrap();
+    let status = wait_for_hold(&scene);
+    assert_eq!(status["package"], "libfoo/1.0.0");
+    // The answer does not wait for the end of the hold.
+    assert_eq!(scene.result(1).unwrap().0, Verdict::Stored(ResultStatus::Abort));
+    let posted = agent.wait_for_phase(LIMIT, "posted", 1).unwrap();
+    let durable = agent.wait_for_phase(LIMIT, "durable", 1).unwrap();
+    let time = Duration::from_nanos(posted.at - durable.at);
+    assert!(time < AT_ONCE, "{time:?}");
+    check_places(&scene, &status);
+    check_report(&scene, &agent, &status["holds"][0]);
+    assert_eq!(lock_content(&scene), status["pid"].to_string());
+    let mut operator = operator(&scene, &status);
+    assert_eq!(operator.ask("info status").unwrap(), "VM status: paused");
+    assert_eq!(scene.task_requests(), 1, "no other task is taken meanwhile");
+    let_go(&scene);
+    operator.tell("quit").unwrap();
+    wait_for_line(&agent, "the guest has exited");
+    assert_eq!(scene.result(2).unwrap().0, Verdict::Stored(ResultStatus::Success));
+    assert!(agent.terminate().unwrap().success());
+    std::fs::remove_file(scene.farm.run().join("go")).unwrap();
+    assert_eq!(scene.leftovers(&before).unwrap(), [""; 0]);
+}
+
+/// Tap, screen, monitor, process and snapshot are there; the TFTP server is not.
+fn check_places(scene: &Scene, status: &Value) {
+    let hold = &status["holds"][0];
+    assert_eq!((&hold["reason"], &hold["machine"]), (&json!("build timeout"), &json!(MACHINE)));
+    assert_eq!(hold["vnc"], "127.0.0.1:5901");
+    let day = hold["until"].as_u64().unwrap() - status["since"].as_u64().unwrap();
+    assert!((86_390..=86_410).contains(&day), "{status:#}");
+    let inventory = scene.farm.inventory().unwrap();
+    let has = |kind: &str, text: &str| inventory.of_kind(kind).iter().any(|i| i.contains(text));
+    assert!(has("link", "tap1") && has("port", "127.0.0.1:5901"), "{inventory}");
+    assert!(has("process", &format!("process {} /run/bbot-pretend", hold["qemu-pid"])));
+    assert!(!has("port", &format!("{}:23401", layout::BRIDGE_ADDRESS)), "{inventory}");
+    let snapshot = Path::new(hold["snapshot"].as_str().unwrap());
+    let snapshot = snapshot.file_name().unwrap().to_str().unwrap();
+    assert!(has("subvolume", &format!("{MACHINE}/{snapshot}")), "{inventory}");
+    let bootstrapped = scene.farm.machine_folder(MACHINE).join(format!("{MACHINE}-default"));
+    let manifest = bootstrapped.join("manifest");
+    let manifest = scene.farm.inside().run(|| std::fs::read(manifest)).unwrap().unwrap();
+    let machine = BootstrappedMachine::parse(&manifest, "manifest").unwrap();
+    assert_eq!(hold["mac"], machine.machine.mac.unwrap().to_string());
+    let console = Path::new(hold["console-log"].as_str().unwrap());
+    let console = scene.farm.inside().run(|| std::fs::read_to_string(console)).unwrap().unwrap();
+    assert!(console.contains("task.manifest"), "{console}");
+}
+
+/// The report is on standard error, in the state folder beside the console log, and in the document
+/// about the host.
+fn check_report(scene: &Scene, agent: &Agent, hold: &Value) {
+    wait_for_line(agent, "the guest is held");
+    let lines = agent.lines();
+    let line = lines.iter().find(|line| line.contains("the guest is held")).unwrap();
+    let reports = scene.failures("manifest").unwrap();
+    assert_eq!(scene.failures("log").unwrap(), [reports[0].with_extension("log")]);
+    let report = std::fs::read_to_string(&reports[0]).unwrap();
+    for name in ["qemu-pid", "vnc", "monitor", "console-log", "mac", "snapshot", "reason"] {
+        let value = hold[name].as_str().map_or_else(|| hold[name].to_string(), str::to_owned);
+        assert!(line.contains(&value), "{name}: {line}");
+        assert!(report.contains(&format!("\n{name}: {value}\n")), "{name}: {report}");
+    }
+    let dump = scene.idle_agent(&["--dump-status"]);
+    let inside = scene.farm.inside();
+    let output = inside.output(&mut dump.command(&scene.farm).unwrap()).unwrap();
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(status["instances"][0]["holds"][0], *hold, "{status:#}");
+    assert_eq!(status["machines"][0]["toolchains"][0]["state"], "held", "{status:#}");
+}
+
+/// W27: an operator may let the guest go on; its exit ends the hold. What it said after its answer
+/// is in the console log that is kept.
+#[test]
+fn a_held_guest_may_go_on() {
+    let steps = ["get task.manifest", "put-result abnormal", "await /run/go", "exit 0"];
+    let scene = Scene::new(&building(&steps), &["libfoo"]).unwrap();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    let status = wait_for_hold(&scene);
+    assert_eq!(status["holds"][0]["reason"], "build terminated abnormally");
+    assert_eq!(scene.result(1).unwrap().0, Verdict::Stored(ResultStatus::Abnormal));
+    let mut operator = operator(&scene, &status);
+    let_go(&scene);
+    assert_eq!(operator.ask("info status").unwrap(), "VM status: paused");
+    operator.tell("cont").unwrap();
+    wait_for_line(&agent, "the guest has exited");
+    wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
+    assert!(agent.terminate().unwrap().success());
+    let log = std::fs::read_to_string(&scene.failures("log").unwrap()[0]).unwrap();
+    assert!(log.contains("Exit(0)"), "{log}");
+}
+
+/// W27: an unreadable result gives cause for a hold, and so does a guest that did not come up as
+/// often as it was booted. Either ends when its time is over, and the agent goes on.
+#[test]
+fn a_hold_ends_when_its_time_is_over() {
+    let unreadable: &[&str] = &["get task.manifest", "put-cut-result success"];
+    for (steps, reason, status) in [
+        (unreadable, "unreadable result", ResultStatus::Abnormal),
+        (&[], "build startup timeout", ResultStatus::Abort),
+    ] {
+        let scene = Scene::new(&building(steps), &["libfoo"]).unwrap();
+        let before = scene.farm.inventory().unwrap();
+        let options = ["--hold-timeout", "2", "--build-startup", "2", "--build-retries", "0"];
+        let mut agent = Agent::start(&scene.farm, &scene.agent(&options)).unwrap();
+        let said = wait_for_hold(&scene);
+        assert_eq!(said["holds"][0]["reason"], reason);
+        assert_eq!(scene.result(1).unwrap().0, Verdict::Stored(status));
+        wait_for_line(&agent, "is over: its time is over");
+        wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
+        assert!(agent.terminate().unwrap().success());
+        assert_eq!(scene.leftovers(&before).unwrap(), [""; 0]);
+    }
+}
+
+/// W27, W30: SIGUSR1 does nothing to a hold; results are posted during it, again and again until
+/// their controller takes them; SIGTERM and SIGHUP end it, and nothing is left.
+#[test]
+fn signals_and_posts_during_a_hold() {
+    for signal in [Signal::TERM, Signal::HUP] {
+        let scene = Scene::new(&building(&["get task.manifest"]), &["libfoo"]).unwrap();
+        let before = scene.farm.inventory().unwrap();
+        scene.controller.misbehave(|request| {
+            (request.query() == "build-result").then(|| Mischief::status(503))
+        });
+        let options = ["--build-timeout", "1", "--hold-timeout", "0"];
+        let mut agent = Agent::start(&scene.farm, &scene.agent(&options)).unwrap();
+        let status = wait_for_hold(&scene);
+        assert_eq!(status["holds"][0]["until"], Value::Null);
+        let refused = |exchanges: &[Exchange]| {
+            let is_result = |one: &&Exchange| one.request.query() == "build-result";
+            exchanges.iter().find(is_result).map(drop)
+        };
+        scene.controller.wait(LIMIT, refused).expect("nothing was posted");
+        agent.process().signal(Signal::USR1).unwrap();
+        scene.controller.behave();
+        // It comes after the signal, and by the same loop.
+        assert_eq!(scene.result(1).unwrap().0, Verdict::Stored(ResultStatus::Abort));
+        agent.wait_for_phase(LIMIT, "posted", 1).unwrap();
+        assert_eq!(wait_for_hold(&scene)["holds"], status["holds"]);
+        agent.process().signal(signal).unwrap();
+        assert_eq!(agent.wait(LIMIT).unwrap().code(), Some(0));
+        wait_for_line(&agent, "is over: the agent is being stopped");
+        assert_eq!(scene.leftovers(&before).unwrap(), [""; 0]);
+    }
+}
+
+/// W10, W12, W16, W27: whatever goes wrong with a bootstrap, its guest is held, for the machine's
+/// lock is the process's already; then the machine rests, another is used, and nothing is left.
+#[test]
+fn a_failed_bootstrap_is_held() {
+    let deaf: &[&str] = &["ignore-power", "put-bootstrap 0.16.0"];
+    for (steps, reason) in [
+        (&[][..], "bootstrap startup timeout"),
+        (&["get toolchain.sha256"], "bootstrap timeout"),
+        (deaf, "bootstrap shutdown timeout"),
+    ] {
+        let scene = Scene::new(&bootstrapping(steps), &[]).unwrap();
+        scene.farm.add_machine(&MachineSpec::small("other", WELL)).unwrap();
+        let before = scene.farm.inventory().unwrap();
+        let options = ["--bootstrap-startup", "1", "--bootstrap-retries", "0"];
+        let options = [&options[..], &["--bootstrap-timeout", "1"], &["--shutdown-timeout", "1"]];
+        let mut agent = Agent::start(&scene.farm, &scene.agent(&options.concat())).unwrap();
+        let status = wait_for_hold(&scene);
+        assert_eq!(
+            (&status["holds"][0]["reason"], &status["machine"]),
+            (&json!(reason), &json!(MACHINE))
+        );
+        assert_eq!(status["package"], Value::Null);
+        assert_eq!(lock_content(&scene), status["pid"].to_string());
+        operator(&scene, &status).tell("quit").unwrap();
+        wait_for_line(&agent, "it rests");
+        wait_for_line(&agent, "bootstrapped other");
+        wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
+        assert!(agent.terminate().unwrap().success());
+        let other = format!("subvolume {}/other/other-default", layout::VOLUME);
+        let left = scene.leftovers(&before).unwrap();
+        assert_eq!(left, [other], "{reason}");
+    }
+}
+
+/// W3, W27, W41: an agent that is killed while it holds a guest leaves all of it; the next one
+/// sweeps it, and the task is not answered otherwise.
+#[test]
+fn a_hold_of_a_killed_agent_is_swept() {
+    let scene = Scene::new(&building(&["get task.manifest"]), &["libfoo"]).unwrap();
+    let before = scene.farm.inventory().unwrap();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&["--build-timeout", "1"])).unwrap();
+    wait_for_hold(&scene);
+    agent.wait_for_phase(LIMIT, "posted", 1).unwrap();
+    agent.process().signal(Signal::KILL).unwrap();
+    agent.wait(LIMIT).unwrap();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    agent.wait_for_phase(LIMIT, "enumerate", 1).unwrap();
+    wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
+    assert!(agent.terminate().unwrap().success());
+    // The same answer may come twice, another one never does.
+    let is_result = |one: &&Exchange| one.request.query() == "build-result";
+    for exchange in scene.controller.exchanges().iter().filter(is_result) {
+        let result = ResultRequest::parse(&exchange.request.body, "result").unwrap();
+        assert_eq!(result.result.status, ResultStatus::Abort);
+    }
+    let left = scene.leftovers(&before).unwrap();
+    let left: Vec<_> = left.iter().filter(|item| !item.starts_with("lock ")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
