@@ -8,6 +8,8 @@
 //! | `task-at-hand.manifest` | the answer to the task at hand should this process die (W41) |
 //! | `dead-letters/<id>.manifest`, `.reason` | what no controller takes, and why |
 //!
+//! A dead letter that is moved back to the outbox is posted again.
+//!
 //! Each file appears whole: it is written beside, synchronised, and renamed. Only the process that
 //! holds the instance lock writes here.
 
@@ -21,6 +23,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -40,12 +43,17 @@ const DEAD: &str = "dead-letters";
 
 const SUFFIX: &str = ".manifest";
 
+/// The end of the name of the file that says why a letter is dead.
+const REASON_SUFFIX: &str = ".reason";
+
 /// The outbox of one instance.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     waiting: PathBuf,
     dead: PathBuf,
     record: PathBuf,
+    /// Held while the record is looked at or changed: who posts an entry removes its record.
+    recording: Mutex<()>,
     /// The newest id's time, so that ids are unique and in order even if the clock is set back.
     newest: AtomicU64,
 }
@@ -95,8 +103,8 @@ impl fmt::Display for EntryId {
 pub(crate) enum OutboxError {
     /// The file system does not do its part.
     Io { operation: &'static str, path: PathBuf, source: io::Error },
-    /// The file is not what was written.
-    Damaged { path: PathBuf, problem: String },
+    /// The file is not what was written, or a later version of ours has written it.
+    Unusable { path: PathBuf, problem: String },
     /// The entry cannot be written as a manifest.
     Unwritable { source: bbot_manifest::Error },
 }
@@ -105,8 +113,8 @@ impl fmt::Display for OutboxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io { operation, path, .. } => write!(f, "cannot {operation} {}", path.display()),
-            Self::Damaged { path, problem } => {
-                write!(f, "{} is damaged: {problem}", path.display())
+            Self::Unusable { path, problem } => {
+                write!(f, "cannot use {}: {problem}", path.display())
             }
             Self::Unwritable { .. } => f.write_str("cannot write the result as a manifest"),
         }
@@ -118,7 +126,7 @@ impl std::error::Error for OutboxError {
         match self {
             Self::Io { source, .. } => Some(source),
             Self::Unwritable { source } => Some(source),
-            Self::Damaged { .. } => None,
+            Self::Unusable { .. } => None,
         }
     }
 }
@@ -139,15 +147,14 @@ impl Outbox {
             waiting: state_dir.join(WAITING),
             dead: state_dir.join(DEAD),
             record: state_dir.join("task-at-hand.manifest"),
+            recording: Mutex::new(()),
             newest: AtomicU64::new(0),
         };
         for folder in [state_dir, &outbox.waiting, &outbox.dead] {
-            let mut builder = DirBuilder::new();
-            builder.recursive(true).mode(0o700);
-            builder.create(folder).map_err(io_error("create", folder))?;
+            make_folder(folder)?;
             sweep(folder)?;
         }
-        sync_folder(state_dir)?;
+        sweep_reasons(&outbox.dead)?;
         Ok(outbox)
     }
 
@@ -186,16 +193,14 @@ impl Outbox {
     ///
     /// # Errors
     ///
-    /// [`OutboxError::Damaged`] if it is not what was written: such an entry is a dead letter.
+    /// [`OutboxError::Unusable`] if it is not what was written: such an entry is a dead letter.
     pub(crate) fn load(&self, id: &EntryId) -> Result<Entry, OutboxError> {
         load(&self.path(id))
     }
 
     /// Removes an entry, which the controller has.
     pub(crate) fn remove(&self, id: &EntryId) -> Result<(), OutboxError> {
-        // The record of its task was removed before: should a power cut bring that back, and not
-        // the entry, the task would be answered twice.
-        sync_parent(&self.record)?;
+        self.forget_record_of(id)?;
         let path = self.path(id);
         fs::remove_file(&path).map_err(io_error("remove", &path))?;
         sync_folder(&self.waiting)
@@ -203,6 +208,7 @@ impl Outbox {
 
     /// Moves an entry, which no controller will ever take, to the dead letters.
     pub(crate) fn dead_letter(&self, id: &EntryId, reason: &str) -> Result<(), OutboxError> {
+        self.forget_record_of(id)?;
         self.bury(&self.path(id), id, reason)
     }
 
@@ -213,16 +219,40 @@ impl Outbox {
 
     /// Makes the answer durable that the task at hand gets if this process dies (W41).
     pub(crate) fn record(&self, entry: &Entry) -> Result<(), OutboxError> {
+        let _recording = self.recording();
         replace(&self.record, &entry.to_text()?)
     }
 
     /// Removes the record: the task's result is durable.
     pub(crate) fn forget_record(&self) -> Result<(), OutboxError> {
+        let _recording = self.recording();
+        self.remove_record()
+    }
+
+    /// Makes sure, before an entry goes, that the record of its task has gone for good: should it
+    /// be there at the next start, and not the entry, the task would be answered twice.
+    fn forget_record_of(&self, id: &EntryId) -> Result<(), OutboxError> {
+        let _recording = self.recording();
+        // Usually there is none, or one of the next task.
+        if let Ok(record) = load(&self.record)
+            && self.load(id).is_ok_and(|entry| entry.answers(&record))
+        {
+            self.remove_record()?;
+        }
+        sync_parent(&self.record)
+    }
+
+    fn recording(&self) -> MutexGuard<'_, ()> {
+        // Files are as good after a panic elsewhere.
+        self.recording.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remove_record(&self) -> Result<(), OutboxError> {
         match fs::remove_file(&self.record) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(io_error("remove", &self.record)(error))
             }
-            // Should the removal itself be lost in a crash, the record is found to be answered.
+            // Should a power cut undo the removal, the entry that answers it is there as well.
             _ => Ok(()),
         }
     }
@@ -237,17 +267,14 @@ impl Outbox {
             Err(OutboxError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 return Ok(false);
             }
-            Err(error @ OutboxError::Damaged { .. }) => {
+            Err(error @ OutboxError::Unusable { .. }) => {
                 self.bury(&self.record, &self.next_id(), &error.to_string())?;
                 return Ok(false);
             }
             Err(error) => return Err(error),
         };
-        let is_answered = self.entries()?.iter().any(|id| {
-            self.load(id).is_ok_and(|stored| {
-                (&stored.session, &stored.result_url) == (&entry.session, &entry.result_url)
-            })
-        });
+        let answers = |id| self.load(id).is_ok_and(|stored| stored.answers(&entry));
+        let is_answered = self.entries()?.iter().any(answers);
         if !is_answered {
             self.store(&entry)?;
         }
@@ -256,7 +283,7 @@ impl Outbox {
     }
 
     fn bury(&self, path: &Path, id: &EntryId, reason: &str) -> Result<(), OutboxError> {
-        replace(&self.dead.join(format!("{id}.reason")), format!("{reason}\n").as_bytes())?;
+        replace(&self.dead.join(format!("{id}{REASON_SUFFIX}")), format!("{reason}\n").as_bytes())?;
         fs::rename(path, self.dead.join(id.file_name())).map_err(io_error("move", path))?;
         sync_folder(&self.dead)?;
         sync_folder(path.parent().unwrap_or(&self.waiting))
@@ -277,11 +304,11 @@ fn load(path: &Path) -> Result<Entry, OutboxError> {
     File::open(path)
         .and_then(|file| file.take(ENTRY_MAX + 1).read_to_end(&mut text))
         .map_err(io_error("read", path))?;
-    let damaged = |problem| OutboxError::Damaged { path: path.to_owned(), problem };
+    let unusable = |problem| OutboxError::Unusable { path: path.to_owned(), problem };
     if text.len() as u64 > ENTRY_MAX {
-        return Err(damaged(format!("more than {ENTRY_MAX} bytes")));
+        return Err(unusable(format!("more than {ENTRY_MAX} bytes")));
     }
-    Entry::parse(&text, &path.display().to_string()).map_err(damaged)
+    Entry::parse(&text, &path.display().to_string()).map_err(unusable)
 }
 
 /// Names of what is being written, which no reader looks at.
@@ -315,8 +342,26 @@ fn write_beside(path: &Path, text: &[u8]) -> Result<PathBuf, OutboxError> {
     Ok(new)
 }
 
+/// Makes a folder, and those above it, so that a power cut does not take them away again with all
+/// that is in them.
+fn make_folder(folder: &Path) -> Result<(), OutboxError> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = parent(folder) {
+        make_folder(parent)?;
+    }
+    DirBuilder::new().mode(0o700).create(folder).map_err(io_error("create", folder))?;
+    sync_parent(folder)
+}
+
+/// The folder that a path lies in, if the path names it.
+fn parent(path: &Path) -> Option<&Path> {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty())
+}
+
 fn sync_parent(path: &Path) -> Result<(), OutboxError> {
-    path.parent().map_or(Ok(()), sync_folder)
+    sync_folder(parent(path).unwrap_or_else(|| Path::new(".")))
 }
 
 fn sync_folder(folder: &Path) -> Result<(), OutboxError> {
@@ -328,6 +373,20 @@ fn sweep(folder: &Path) -> Result<(), OutboxError> {
     for name in file_names(folder)? {
         if name.ends_with(NEW_SUFFIX) {
             let path = folder.join(name);
+            fs::remove_file(&path).map_err(io_error("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the reasons of letters that are not there: they were not moved here before a crash, or
+/// somebody has moved them back.
+fn sweep_reasons(dead: &Path) -> Result<(), OutboxError> {
+    let names = file_names(dead)?;
+    for name in &names {
+        let Some(id) = name.strip_suffix(REASON_SUFFIX) else { continue };
+        if !names.contains(&format!("{id}{SUFFIX}")) {
+            let path = dead.join(name);
             fs::remove_file(&path).map_err(io_error("remove", &path))?;
         }
     }

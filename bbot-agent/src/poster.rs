@@ -152,7 +152,7 @@ impl Means {
     fn deliver(&self, id: &EntryId, signed: &mut bool) -> Posting {
         let entry = match self.outbox.load(id) {
             Ok(entry) => entry,
-            Err(error @ OutboxError::Damaged { .. }) => return self.bury(id, &chain(error)),
+            Err(error @ OutboxError::Unusable { .. }) => return self.bury(id, &chain(error)),
             Err(error) => return kept(chain(error), None),
         };
         let body = match outbox::result_request(&entry, self.signer.as_deref()) {

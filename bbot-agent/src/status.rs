@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -208,14 +208,16 @@ impl Status {
             holds: &self.holds,
             controllers: self.contacts.values().collect(),
         };
+        // One write, not one for each word of it.
+        let text = serde_json::to_vec(&document)?;
         let new = directory.join("status.json.new");
-        let file = fs::OpenOptions::new()
+        fs::OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(true)
             .mode(0o644)
-            .open(&new)?;
-        serde_json::to_writer(file, &document)?;
+            .open(&new)?
+            .write_all(&text)?;
         fs::rename(new, directory.join(FILE))
     }
 

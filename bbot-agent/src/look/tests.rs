@@ -42,8 +42,9 @@ fn everything_is_in_the_document() {
     }
     write("run/public-4/status.json", "{");
     write("state/public-3/outbox/00000000001700000000-7.manifest", "12345");
-    write("state/public-3/dead-letters/00000000001700000001-7.manifest", "");
-    write("state/public-3/dead-letters/00000000001700000001-7.reason", "");
+    write("state/public-3/outbox/00000000001700000000-7.manifest.new", "");
+    write("state/public-3/dead-letters/00000000002700000001-7.manifest", "1");
+    write("state/public-3/dead-letters/00000000002700000001-7.reason", "refused it: 400\n");
     let document = look(&Places {
         machines: path("machines"),
         runtime: Folders::In(path("run")),
@@ -62,7 +63,10 @@ fn everything_is_in_the_document() {
     assert_eq!(of("name"), ["public-1", "public-2", "public-3"]);
     assert_eq!(of("running"), [true, false, false]);
     assert_eq!(of("phase"), [json!("building"), json!("idle"), Value::Null]);
-    let outbox = json!({"entries": 1, "bytes": 5, "oldest": 1, "dead-letters": 1});
+    let outbox = json!({"entries": 1, "bytes": 5, "oldest": 1,
+        "waiting": [{"id": "00000000001700000000-7", "since": 1, "bytes": 5}],
+        "dead-letters": [{"id": "00000000002700000001-7", "since": 2, "bytes": 1,
+            "reason": "refused it: 400"}]});
     assert_eq!(of("outbox"), [Value::Null, Value::Null, outbox]);
     let contact =
         json!({"url": "https://a/", "at": 16, "outcome": "failed", "reason": "no answer"});

@@ -239,7 +239,8 @@ fn bootstrapped(
     Ok(BootstrappedMachine { machine, toolchain: ToolchainManifest { id }, bootstrap })
 }
 
-/// Replaces the machine's manifest in the snapshot, durably.
+/// Replaces the machine's manifest in the snapshot, and brings the disk to disk: what is published
+/// must not turn out to be empty after a power cut.
 fn write_manifest(snapshot: &Path, manifest: &BootstrappedMachine) -> anyhow::Result<()> {
     let path = snapshot.join("manifest");
     let text = manifest.to_text(Lines::Wrapped)?;
@@ -250,6 +251,12 @@ fn write_manifest(snapshot: &Path, manifest: &BootstrappedMachine) -> anyhow::Re
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&new, &path)?;
+        for entry in fs::read_dir(snapshot)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                fs::File::open(entry.path())?.sync_all()?;
+            }
+        }
         fs::File::open(snapshot)?.sync_all()
     };
     write().with_context(|| format!("cannot write {}", path.display()))

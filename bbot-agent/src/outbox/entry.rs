@@ -40,6 +40,11 @@ const VERSION: &str = "1";
 const DIGEST_PREFIX: &str = "# sha256 ";
 
 impl Entry {
+    /// Returns whether both are for the same task: the other one needs no answer then.
+    pub(super) fn answers(&self, other: &Self) -> bool {
+        (&self.session, &self.result_url) == (&other.session, &other.result_url)
+    }
+
     /// Returns the form on disk.
     pub(super) fn to_text(&self) -> Result<Vec<u8>, OutboxError> {
         let body = self.body().map_err(|source| OutboxError::Unwritable { source })?;
@@ -69,8 +74,9 @@ impl Entry {
     pub(super) fn parse(text: &[u8], name: &str) -> Result<Self, String> {
         let body = verified(text).ok_or("its digest is not that of its content")?;
         let (head, result) = Head::parse(body, name).map_err(|error| error.to_string())?;
-        if head.version.as_deref() != Some(VERSION) {
-            return Err("its version is not known".to_owned());
+        let version = head.version.ok_or("it has no entry-version")?;
+        if version != VERSION {
+            return Err(format!("its entry-version is {version}, and this agent knows {VERSION}"));
         }
         Ok(Self {
             session: head.session.ok_or("it has no session")?,

@@ -48,8 +48,11 @@ pub(crate) fn perform(
 ) -> anyhow::Result<ResultManifest> {
     // W41: from here on the task is answered even if this process dies, be it while it waits for
     // others to make room.
-    if let Some(reports) = &agent.reports {
-        reports.outbox.record(&entry(agent, assignment, interrupted(assignment)))?;
+    if let Some(reports) = &agent.reports
+        && let Err(error) =
+            reports.outbox.record(&entry(agent, assignment, interrupted(assignment)))
+    {
+        return give_back(agent, assignment, &error.into());
     }
     let Ok(mut lock) = claim(agent, &host, assignment) else {
         return report(agent, assignment, interrupted(assignment));
@@ -84,19 +87,25 @@ fn build(
     assignment: &Assignment,
     lock: &mut FakeOrReal,
 ) -> anyhow::Result<ResultManifest> {
-    let key = assignment.dir.name.to_string();
     match try_build(agent, assignment, lock) {
         Ok(result) => {
-            agent.machine_rests.succeeded(&key);
+            agent.machine_rests.succeeded(assignment.dir.name.as_str());
             Ok(result)
         }
-        Err(error) => {
-            // W26: the host could not do it: another one may.
-            diag::error(format_args!("cannot build on {key}: {error:#}"));
-            agent.machine_rests.failed(key, Instant::now(), fastrand::f64());
-            report(agent, assignment, interrupted(assignment))
-        }
+        Err(error) => give_back(agent, assignment, &error),
     }
+}
+
+/// W26: the host could not do it: another one may.
+fn give_back(
+    agent: &mut Agent,
+    assignment: &Assignment,
+    error: &anyhow::Error,
+) -> anyhow::Result<ResultManifest> {
+    diag::error(format_args!("cannot build on {}: {error:#}", assignment.dir.name));
+    let key = assignment.dir.name.to_string();
+    agent.machine_rests.failed(key, Instant::now(), fastrand::f64());
+    report(agent, assignment, interrupted(assignment))
 }
 
 /// An error means that nothing was reported: a session gets one result only.
