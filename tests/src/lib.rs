@@ -8,6 +8,7 @@
 //! * [`pretend`]: a hypervisor that plays a scripted guest.
 //! * [`operator`]: who looks at a guest through its monitor.
 //! * [`scene`]: farm, machine, controller and a quick guest, for tests of the agent.
+//! * [`crash`]: the agent is killed again and again, and judged by what it has kept.
 //! * [`mod@bench`]: what the agent costs.
 //! * [`programs`]: where the workspace's own programs lie.
 
@@ -17,6 +18,7 @@ pub mod agent;
 pub mod bench;
 pub mod clock;
 pub mod controller;
+pub mod crash;
 pub mod demo;
 pub mod farm;
 pub mod growing;

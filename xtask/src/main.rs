@@ -8,6 +8,7 @@
 mod bench;
 mod check;
 mod command;
+mod crash;
 mod demo;
 mod failure;
 mod house;
@@ -32,6 +33,8 @@ Usage: cargo xtask COMMAND [ARGUMENTS]
   demo            the main job once, for real: bootstrap a machine, build, report to a controller
                     [--keep]      leave the scratch farm for a look
   test            set up, build, and run every test; ARGUMENTS select tests
+  crash           kill the agent again and again, and compare what it promised with what it kept
+                    [--runs N] [--seed S] [--jobs J]   each run has the seed after the last one's
   check           formatting, lints, documentation, tidiness, packages
   bench NAME      measure; NAME is agent, manifest or tftp
   vectors DIR     check bbot-manifest against the test vectors in DIR
@@ -55,6 +58,7 @@ fn run(arguments: &[&str]) -> Outcome<ExitCode> {
         ["image", options @ ..] => image::run(options),
         ["demo", options @ ..] => demo::run(options),
         ["test", selection @ ..] => test::run(selection),
+        ["crash", options @ ..] => crash::run(options),
         ["check"] => check::run(),
         ["bench", name, options @ ..] => bench::run(name, options),
         ["vectors", folder] => vectors::run(folder),

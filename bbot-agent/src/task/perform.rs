@@ -89,7 +89,7 @@ fn build(
 ) -> anyhow::Result<ResultManifest> {
     match try_build(agent, assignment, lock) {
         Ok(result) => {
-            agent.machine_rests.succeeded(assignment.dir.name.as_str());
+            agent.machine_rests.succeeded(&assignment.dir.name.to_string());
             Ok(result)
         }
         Err(error) => give_back(agent, assignment, &error),

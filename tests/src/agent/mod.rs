@@ -30,6 +30,8 @@ pub struct AgentSpec {
     pub arguments: Vec<OsString>,
     /// Further environment variables.
     pub environment: Vec<(String, String)>,
+    /// A program that runs the agent, and its first arguments; usually none.
+    pub under: Vec<OsString>,
 }
 
 impl Default for AgentSpec {
@@ -39,6 +41,7 @@ impl Default for AgentSpec {
             instance: 1,
             arguments: Vec::new(),
             environment: Vec::new(),
+            under: Vec::new(),
         }
     }
 }
@@ -55,7 +58,10 @@ impl AgentSpec {
     /// # Errors
     /// If the agent has not been built.
     pub fn command(&self, farm: &Farm) -> Result<Command> {
-        let mut command = farm.inside().command(crate::programs::find("bbot-agent")?);
+        let agent = crate::programs::find("bbot-agent")?;
+        let mut words = self.under.iter().cloned().chain([agent.into()]);
+        let mut command = farm.inside().command(words.next().unwrap_or_default());
+        command.args(words);
         let instance = self.instance.to_string();
         let state = farm.state().join(format!("{}-{instance}", self.toolchain));
         command.args(["--verbose", "2", "--toolchain-name", &self.toolchain]);

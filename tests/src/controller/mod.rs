@@ -119,6 +119,11 @@ impl Controller {
         self.office.queue().is_done()
     }
 
+    /// How many packages wait for an agent.
+    pub fn unbuilt(&self) -> usize {
+        self.office.queue().unbuilt()
+    }
+
     /// All that was said until now.
     pub fn exchanges(&self) -> Vec<Exchange> {
         self.office.log.all()

@@ -131,6 +131,11 @@ impl Queue {
         self.builds.iter().all(|build| matches!(build.state, State::Built))
     }
 
+    /// How many packages wait for an agent.
+    pub(super) fn unbuilt(&self) -> usize {
+        self.builds.iter().filter(|build| matches!(build.state, State::Unbuilt)).count()
+    }
+
     /// Hands out the first task that one of `machines` serves; of these the first that matches.
     pub(super) fn hand_out(
         &mut self,

@@ -1,0 +1,145 @@
+//! Runs a program and counts its effects; kills it at one of them.
+//!
+//! The program is what is shipped: nothing in it knows of this. Its children are not looked at.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result};
+use nix::libc;
+use nix::sys::ptrace::{self, Options};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use signal_hook::consts::SIGTERM;
+use signal_hook::iterator::Signals;
+
+use super::effect::Call;
+use super::sys;
+
+/// What to trace, and what for.
+#[derive(Debug, Default)]
+pub struct TraceOptions {
+    /// The effect, counted from 1, that the program does not live to have.
+    pub kill: Option<u64>,
+    /// Where every effect is written down, one a line, before it takes place.
+    pub log: Option<PathBuf>,
+    /// The program and its arguments.
+    pub command: Vec<OsString>,
+}
+
+/// Runs the program to its end; returns its exit code, as a shell would tell it.
+///
+/// The program dies with this process. SIGTERM to this process kills the program.
+///
+/// # Errors
+/// If the program cannot be started or traced.
+pub fn trace(options: &TraceOptions) -> Result<ExitCode> {
+    let (program, arguments) = options.command.split_first().context("no program")?;
+    let mut signals = Signals::new([SIGTERM])?;
+    let mut command = Command::new(program);
+    let child = sys::spawn_traced(command.args(arguments)).context("cannot start the program")?;
+    let pid = Pid::from_raw(i32::try_from(child.id())?);
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for _ in signals.forever() {
+            // It fails only if the program is gone, which is what is wanted.
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+    })?;
+    let log = options.log.as_ref().map(File::create).transpose().context("no log")?;
+    let mut tracer = Tracer { pid, known: HashSet::new(), count: 0, kill: options.kill, log };
+    tracer.follow()
+}
+
+struct Tracer {
+    pid: Pid,
+    known: HashSet<Pid>,
+    count: u64,
+    kill: Option<u64>,
+    log: Option<File>,
+}
+
+impl Tracer {
+    fn follow(&mut self) -> Result<ExitCode> {
+        loop {
+            match waitpid(None, Some(WaitPidFlag::__WALL)).context("cannot wait")? {
+                WaitStatus::Exited(pid, code) if pid == self.pid => {
+                    return Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from));
+                }
+                WaitStatus::Signaled(pid, signal, _) if pid == self.pid => {
+                    let code = u8::try_from(128 + signal as i32);
+                    return Ok(code.map_or(ExitCode::FAILURE, ExitCode::from));
+                }
+                WaitStatus::PtraceSyscall(thread) => {
+                    self.see(thread)?;
+                    proceed(thread, None)?;
+                }
+                WaitStatus::PtraceEvent(thread, ..) => proceed(thread, None)?,
+                WaitStatus::Stopped(thread, signal) => self.pass_on(thread, signal)?,
+                // A thread has ended.
+                _ => {}
+            }
+        }
+    }
+
+    /// The first stop of the program and of each of its threads is ours, other signals are its.
+    fn pass_on(&mut self, thread: Pid, signal: Signal) -> Result<()> {
+        if !self.known.insert(thread) {
+            return proceed(thread, Some(signal));
+        }
+        if thread == self.pid {
+            let options = Options::PTRACE_O_TRACESYSGOOD
+                | Options::PTRACE_O_TRACECLONE
+                | Options::PTRACE_O_EXITKILL;
+            ptrace::setoptions(thread, options).context("cannot trace")?;
+        }
+        proceed(thread, None)
+    }
+
+    /// A system call begins or ends.
+    fn see(&mut self, thread: Pid) -> Result<()> {
+        let Some(effect) = call(thread).and_then(|call| call.effect()) else { return Ok(()) };
+        self.count += 1;
+        if let Some(log) = &mut self.log {
+            writeln!(log, "{} {effect}", self.count)?;
+        }
+        if self.kill == Some(self.count) {
+            kill(self.pid, Signal::SIGKILL).context("cannot kill")?;
+        }
+        Ok(())
+    }
+}
+
+/// The call that a thread is about to make; `None` if it comes back from one, or is being killed.
+fn call(thread: Pid) -> Option<Call> {
+    let info = ptrace::syscall_info(thread).ok()?;
+    if info.op != libc::PTRACE_SYSCALL_INFO_ENTRY {
+        return None;
+    }
+    let registers = ptrace::getregs(thread).ok()?;
+    Some(Call {
+        thread,
+        number: i64::try_from(registers.orig_rax).ok()?,
+        arguments: [
+            registers.rdi,
+            registers.rsi,
+            registers.rdx,
+            registers.r10,
+            registers.r8,
+            registers.r9,
+        ],
+    })
+}
+
+/// Lets a thread go on to its next call.
+fn proceed(thread: Pid, signal: Option<Signal>) -> Result<()> {
+    match ptrace::syscall(thread, signal) {
+        // It is being killed.
+        Ok(()) | Err(nix::Error::ESRCH) => Ok(()),
+        Err(errno) => Err(errno).context("cannot let the program go on"),
+    }
+}

@@ -1,0 +1,180 @@
+//! In which order things reach the disk: the system calls of the real agent, as they are made.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use bbot_manifest::ResultStatus;
+use bbot_tests::agent::Agent;
+use bbot_tests::controller::{Exchange, Outcome, Package, Verdict};
+use bbot_tests::farm::MachineSpec;
+use bbot_tests::pretend::WELL;
+use bbot_tests::scene::{MACHINE, Scene, TOOLCHAIN};
+
+/// Far more than anything here takes.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Lets an agent bootstrap the machine and build one package; returns what it did to the world, one
+/// effect a line, in order, with `@` for the farm's folder.
+fn effects(scene: &Scene) -> Vec<String> {
+    let scratch = scene.farm.scratch();
+    let log = scratch.join("effects");
+    let tracer = bbot_tests::programs::find("bbot-crash").unwrap();
+    let mut spec = scene.agent(&[]);
+    spec.under = vec![tracer.into(), "trace".into(), "--log".into(), log.clone().into()];
+    spec.under.push("--".into());
+    let agent = Agent::start(&scene.farm, &spec).unwrap();
+    agent.wait_for_phase(LIMIT, "posted", 1).unwrap();
+    agent.wait_for_phase(LIMIT, "enumerate", 3).unwrap();
+    drop(agent);
+    let text = std::fs::read_to_string(log).unwrap();
+    let text = text.replace(scratch.to_str().unwrap(), "@");
+    text.lines().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect()
+}
+
+/// Looks for effects that begin and end with these words, one after the other: each is searched
+/// for behind the one before it.
+#[track_caller]
+fn check_order(effects: &[String], expected: &[(&str, &str)]) {
+    let mut rest = effects.iter();
+    for (start, end) in expected {
+        let found = rest.any(|effect| effect.starts_with(start) && effect.ends_with(end));
+        assert!(found, "no {start}...{end} in its place of {expected:#?}:\n{effects:#?}");
+    }
+}
+
+/// How often an effect begins with these words.
+fn count(effects: &[String], start: &str) -> usize {
+    effects.iter().filter(|effect| effect.starts_with(start)).count()
+}
+
+/// design.md rule 5, W25, W38, W41: the record of the task is on disk, file and folder, before the
+/// host is let go; the result is, before the guest is; the record goes before the post, and is gone
+/// for good before the entry goes. Folders that were made on the way are on disk as well.
+/// W14: disk, manifest and the machine's name, each before what depends on it.
+#[test]
+fn what_is_promised_is_on_disk_first() {
+    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
+    let effects = effects(&scene);
+    let record = "@/state/default-1/task-at-hand.manifest";
+    let new_record = format!("{record}.new");
+    check_order(
+        &effects,
+        &[
+            ("mkdir @/state/default-1", "default-1"),
+            ("fsync @/state", "@/state"),
+            ("mkdir @/state/default-1/outbox", ""),
+            ("fsync @/state/default-1", "default-1"),
+            ("mkdir @/state/default-1/dead-letters", ""),
+            ("fsync @/state/default-1", "default-1"),
+            ("subvolume 23", ""),
+            // The last step of the bootstrap's upload.
+            ("fsync @/tftp/bootstrap/default-1", "default-1"),
+            ("create @/machines/", "-0/manifest.new"),
+            ("fsync @/machines/", "-0/manifest.new"),
+            ("rename @/machines/", "-0/manifest"),
+            ("fsync @/machines/", "-0/disk.img"),
+            ("fsync @/machines/", "-0"),
+            ("rename @/machines/", "/linux-pretend-default"),
+            ("fsync @/machines/default/linux-pretend", "/linux-pretend"),
+            // The task.
+            ("write @/state/", &new_record),
+            ("fsync @/state/", &new_record),
+            ("rename @/state/", record),
+            ("fsync @/state/default-1", "default-1"),
+            ("write @/machines/", "/linux-pretend-default.lock"),
+            ("flock /run/lock/bbot-agent-default.lock", ""),
+            ("fsync @/tftp/build/", "/put"),
+            ("rename @/tftp/build/", "/result.manifest.lz4"),
+            ("fsync @/tftp/build/", "/put"),
+            ("write @/state/default-1/outbox/", ".manifest.new"),
+            ("fsync @/state/default-1/outbox/", ".manifest.new"),
+            ("rename @/state/default-1/outbox/", ".manifest"),
+            ("fsync @/state/default-1/outbox", "/outbox"),
+            ("remove @/state/default-1/task-at-hand.manifest", ""),
+            // `quit` to the hypervisor; then its end, for certain.
+            ("send socket:", ""),
+            ("signal 9", ""),
+            ("remove @/machines/", "/linux-pretend-default.lock"),
+            ("connect socket:", ""),
+            ("fsync @/state/default-1", "default-1"),
+            ("remove @/state/default-1/outbox/", ".manifest"),
+            ("fsync @/state/default-1/outbox", "/outbox"),
+        ],
+    );
+    // Between the result's last byte and its place in the outbox nobody is told anything.
+    let durable = effects.iter().position(|effect| effect == "fsync @/state/default-1/outbox");
+    let upload = "rename @/tftp/build/default-1/put/";
+    let upload = effects.iter().rposition(|effect| effect.starts_with(upload));
+    let between = &effects[upload.unwrap()..durable.unwrap()];
+    let told = between.iter().filter(|effect| effect.starts_with("signal")).count();
+    assert_eq!(told, 0, "{between:#?}");
+}
+
+/// What is told of each phase is written at once, not word by word.
+#[test]
+fn a_phase_costs_one_write() {
+    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
+    let effects = effects(&scene);
+    let status = "/run/bbot-agent/default-1/status.json.new";
+    let phases = count(&effects, &format!("rename {status}"));
+    assert!(phases >= 5, "{effects:#?}");
+    assert!(count(&effects, &format!("write {status}")).abs_diff(phases) <= 1);
+}
+
+/// The outcomes of the results that were taken in.
+fn verdicts(exchanges: &[Exchange]) -> Vec<Verdict> {
+    let verdict = |exchange: &Exchange| match &exchange.outcome {
+        Outcome::Result { verdict, .. } => Some(verdict.clone()),
+        _ => None,
+    };
+    exchanges.iter().filter_map(verdict).collect()
+}
+
+/// W26: a host that cannot lock the machine, or cannot put the task on record, gives the task back
+/// at once, lets the machine rest, and goes on with others.
+#[test]
+fn a_task_that_cannot_be_taken_on_is_given_back() {
+    let scene = Scene::new(WELL, &[]).unwrap();
+    for name in ["linux-other", "linux-third"] {
+        let machine = MachineSpec::small(name, WELL.replacen("fresh", "installed", 1));
+        scene.farm.add_machine(&machine).unwrap();
+        scene.farm.add_bootstrapped(&machine, TOOLCHAIN).unwrap();
+    }
+    for (number, machine) in [MACHINE, "linux-other", "linux-third"].into_iter().enumerate() {
+        scene.controller.add(Package::new(&format!("lib{number}"), "1.0.0", machine));
+    }
+    let lock = scene.farm.machine_folder(MACHINE).join(format!("{MACHINE}-{TOOLCHAIN}.lock"));
+    let record = scene.farm.state().join("default-1/task-at-hand.manifest.new");
+    let inside = scene.farm.inside().clone();
+    let number = AtomicU32::new(0);
+    // While the agent waits for the answer, the host breaks; and is whole again for the next.
+    scene.controller.misbehave(move |request| {
+        if request.query() == "build-task" {
+            let make = |path: &Path| std::fs::create_dir(path).unwrap();
+            let remove = |path: &Path| std::fs::remove_dir(path).unwrap();
+            match number.fetch_add(1, Ordering::Relaxed) {
+                0 => inside.run(|| make(&lock)).unwrap(),
+                1 => {
+                    inside.run(|| remove(&lock)).unwrap();
+                    make(&record);
+                }
+                2 => remove(&record),
+                _ => {}
+            }
+        }
+        None
+    });
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    let three = |all: &[Exchange]| Some(verdicts(all)).filter(|verdicts| verdicts.len() == 3);
+    let verdicts = scene.controller.wait(LIMIT, three).expect("not every task is answered");
+    let given_back = verdicts.iter().filter(|verdict| **verdict == Verdict::PutBack).count();
+    assert_eq!(given_back, 2, "{verdicts:?}");
+    assert!(verdicts.contains(&Verdict::Stored(ResultStatus::Success)), "{verdicts:?}");
+    let lines = agent.lines();
+    let says = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+    assert_eq!((says("cannot have linux-"), says("cannot build on linux-")), (1, 1), "{lines:#?}");
+    assert!(agent.terminate().unwrap().success());
+}
