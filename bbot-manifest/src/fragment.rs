@@ -71,18 +71,39 @@ fn write_wrapped(w: &mut impl Write, fragment: &str, start: usize) -> io::Result
     let bytes = fragment.as_bytes();
     let mut column = start;
     let mut written = 0;
-    for (at, c) in fragment.char_indices() {
+    while let Some(end) = line_end(fragment, written, column) {
+        w.write_all(&bytes[written..end])?;
+        w.write_all(b"\\\n")?;
+        written = end;
+        column = 0;
+    }
+    w.write_all(&bytes[written..])
+}
+
+/// Returns where the line that starts with `fragment[from..]` in `column` is broken.
+fn line_end(fragment: &str, from: usize, mut column: usize) -> Option<usize> {
+    let bytes = fragment.as_bytes();
+    let unbroken = (SOFT_FROM + 1).saturating_sub(column);
+    let from = from + length_of(&fragment[from..], unbroken);
+    column += unbroken;
+    for (offset, c) in fragment[from..].char_indices() {
+        let at = from + offset;
         // A backslash before the break would be taken for part of it.
-        let may_break = at == 0 || bytes[at - 1] != b'\\';
-        if may_break && column > SOFT_FROM && breaks_before(bytes, at, c, column) {
-            w.write_all(&bytes[written..at])?;
-            w.write_all(b"\\\n")?;
-            written = at;
-            column = 0;
+        let may_break = !bytes[..at].ends_with(b"\\");
+        if may_break && breaks_before(bytes, at, c, column) {
+            return Some(at);
         }
         column += 1;
     }
-    w.write_all(&bytes[written..])
+    None
+}
+
+/// Returns the bytes of the first `count` code points, or of all if there are fewer.
+fn length_of(text: &str, count: usize) -> usize {
+    match text.as_bytes().get(..count) {
+        Some(bytes) if bytes.is_ascii() => count,
+        _ => text.char_indices().nth(count).map_or(text.len(), |(length, _)| length),
+    }
 }
 
 fn breaks_before(bytes: &[u8], at: usize, c: char, column: usize) -> bool {

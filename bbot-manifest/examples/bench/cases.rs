@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 use std::io::BufReader;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bbot_manifest::{
@@ -52,21 +53,39 @@ impl Package<'_> {
 
 type Case<'a> = (&'a str, Box<dyn FnMut() + 'a>);
 
-/// Measures all cases on an input, or the one that is wanted only, and the limit.
-pub(crate) fn measure(input: &Input, rounds: usize, only: Option<&str>) -> Vec<Row> {
-    let events: Vec<Event<'_>> =
-        Parser::new(&input.bytes).collect::<Result<_, _>>().expect("the input is a manifest");
-    let pairs: Vec<(&str, &str)> = events.iter().map(pair).collect();
+/// Returns the events of an input.
+fn events(input: &Input) -> Vec<Event<'_>> {
+    Parser::new(&input.bytes).collect::<Result<_, _>>().expect("the input is a manifest")
+}
+
+/// Returns all cases on an input; the limit first.
+fn cases<'a>(input: &'a Input, events: &'a [Event<'a>]) -> Vec<Case<'a>> {
+    let pairs: Rc<[(&str, &str)]> = events.iter().map(pair).collect();
     let bytes = &input.bytes;
-    let mut cases: Vec<Case<'_>> = vec![
+    vec![
         ("limit", Box::new(|| limit(bytes))),
         ("from_utf8", Box::new(|| assert!(black_box(std::str::from_utf8(bytes)).is_ok()))),
         ("parse", Box::new(|| parse(bytes))),
         ("parse-typed", Box::new(|| parse_typed(input))),
         ("stream", Box::new(|| stream(bytes))),
-        ("serialize-long", serialize(&pairs, Lines::Long, bytes.len())),
-        ("serialize-short", serialize(&pairs, Lines::Wrapped, bytes.len())),
-    ];
+        ("serialize-long", serialize(Rc::clone(&pairs), Lines::Long, bytes.len())),
+        ("serialize-short", serialize(pairs, Lines::Wrapped, bytes.len())),
+    ]
+}
+
+/// Runs a case once, if it is one of this input.
+pub(crate) fn run_once(input: &Input, wanted: &str) -> bool {
+    let events = events(input);
+    let mut cases = cases(input, &events);
+    let case = cases.iter_mut().find(|(name, _)| wanted == format!("{name}/{}", input.name));
+    case.map(|(_, case)| case()).is_some()
+}
+
+/// Measures all cases on an input, or the one that is wanted only, and the limit.
+pub(crate) fn measure(input: &Input, rounds: usize, only: Option<&str>) -> Vec<Row> {
+    let events = events(input);
+    let bytes = &input.bytes;
+    let mut cases = cases(input, &events);
     let wanted = |name: &str| only.is_none_or(|only| only == format!("{name}/{}", input.name));
     if !cases.iter().any(|(name, _)| wanted(name)) {
         return Vec::new();
@@ -142,12 +161,16 @@ fn pair<'a>(event: &'a Event<'a>) -> (&'a str, &'a str) {
 }
 
 /// Returns a case that writes pairs to a buffer, the same again and again.
-fn serialize<'a>(pairs: &'a [(&str, &str)], lines: Lines, size: usize) -> Box<dyn FnMut() + 'a> {
+fn serialize<'a>(
+    pairs: Rc<[(&'a str, &'a str)]>,
+    lines: Lines,
+    size: usize,
+) -> Box<dyn FnMut() + 'a> {
     let mut buffer = Vec::with_capacity(2 * size);
     Box::new(move || {
         buffer.clear();
         let mut serializer = Serializer::new(&mut buffer, lines);
-        for (name, value) in pairs {
+        for (name, value) in &*pairs {
             serializer.pair(name, value).expect("what was parsed can be written");
         }
         black_box(&buffer);

@@ -2,14 +2,16 @@
 //!
 //! ```text
 //! cargo run -p bbot-manifest --release --example bench -- \
-//!     [--json FILE] [--rounds N] [--only CASE] [--scaling]
+//!     [--json FILE] [--rounds N] [--only CASE] [--once CASE] [--scaling]
 //! ```
 //!
 //! The *limit* is to find all newlines (memchr) and then to check the UTF-8, of the same bytes in
 //! the same run. Times are processor times. All cases are measured in turn, round after round;
 //! the medians count.
-//! `--only parse/logs` runs that case and the limit, for a profiler. `--scaling` shows instead how
-//! time and memory grow with the input.
+//! `--only parse/logs` runs that case and the limit only. `--once parse/logs` runs that case once,
+//! on less input, and measures nothing: for `valgrind --tool=callgrind`, whose counts of
+//! instructions tell two versions of the code apart whatever else the host does. `--scaling` shows
+//! instead how time and memory grow with the input.
 
 mod cases;
 mod clock;
@@ -28,17 +30,19 @@ struct Options {
     json: Option<String>,
     rounds: usize,
     only: Option<String>,
+    once: Option<String>,
     scaling: bool,
 }
 
 fn options() -> Option<Options> {
-    let mut options = Options { json: None, rounds: 7, only: None, scaling: false };
+    let mut options = Options { json: None, rounds: 7, only: None, once: None, scaling: false };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--json" => options.json = Some(arguments.next()?),
             "--rounds" => options.rounds = arguments.next()?.parse().ok()?,
             "--only" => options.only = Some(arguments.next()?),
+            "--once" => options.once = Some(arguments.next()?),
             "--scaling" => options.scaling = true,
             _ => return None,
         }
@@ -47,8 +51,10 @@ fn options() -> Option<Options> {
 }
 
 fn main() -> ExitCode {
-    let usage =
-        || io::Error::other("usage: bench [--json FILE] [--rounds N] [--only CASE] [--scaling]");
+    let usage = || {
+        let options = "[--json FILE] [--rounds N] [--only CASE] [--once CASE] [--scaling]";
+        io::Error::other(format!("usage: bench {options}"))
+    };
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.split_first() {
         // How `--scaling` calls itself.
@@ -69,6 +75,11 @@ fn run(options: &Options) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if options.scaling {
         return scaling::run(&mut out);
+    }
+    if let Some(case) = &options.once {
+        let inputs = [inputs::small(1 << 20), inputs::logs(8, 1 << 17)];
+        let ran = inputs.iter().filter(|input| cases::run_once(input, case)).count();
+        return if ran == 1 { Ok(()) } else { Err(io::Error::other(format!("no case {case}"))) };
     }
     let mut rows = Vec::new();
     for input in [inputs::small(64 << 20), inputs::logs(8, 1 << 20)] {

@@ -61,7 +61,7 @@ impl Scanner {
             return None;
         }
         let too_long = (name_end - name) as u64 > self.limits.name
-            || (newline - value) as u64 > self.limits.value;
+            || (newline - name_end) as u64 > self.limits.value;
         if too_long || self.pairs >= self.limits.pairs {
             return None;
         }
@@ -98,10 +98,37 @@ impl Scanner {
 }
 
 /// Returns the length of the name that a line starts with, if a colon follows at once.
+///
+/// Most names have less than eight characters: those are looked at together, not one by one.
 #[inline]
 fn usual_name(bytes: &[u8]) -> Option<usize> {
-    let length = bytes.iter().position(|&byte| !IN_NAME[usize::from(byte)])?;
-    (length > 0 && bytes[length] == b':' && bytes[0] != b'#').then_some(length)
+    let word = u64::from_le_bytes(*bytes.first_chunk()?);
+    let colon = first_zero(word ^ each(b':'));
+    let name = match 1_u64.checked_shl(8 * colon) {
+        Some(end) => word & (end - 1) | each(b'x') & !(end - 1),
+        None => word,
+    };
+    // A byte that is less than the first graphic one leaves its high bit set.
+    if (name | name.wrapping_sub(each(b'!'))) & each(0x80) != 0 || matches!(bytes[0], b'#' | b':') {
+        return None;
+    }
+    let mut length = colon as usize;
+    if length == 8 {
+        length += bytes[8..].iter().position(|&byte| !IN_NAME[usize::from(byte)])?;
+    }
+    (bytes[length] == b':').then_some(length)
+}
+
+/// Returns a word with the byte at each place.
+const fn each(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
+}
+
+/// Returns the place of the first byte that is 0; 8 if none is.
+#[inline]
+fn first_zero(word: u64) -> u32 {
+    let zeros = word.wrapping_sub(each(1)) & !word & each(0x80);
+    zeros.trailing_zeros() / 8
 }
 
 /// Graphic ASCII except the colon.
