@@ -25,7 +25,8 @@ pub struct Limits {
     pub pairs: u64,
     /// Bytes of a name.
     pub name: u64,
-    /// Bytes of a value as it is written, that is with its line continuations.
+    /// Bytes of a value as it is written, that is with its line continuations; and of the spaces
+    /// around the colon before it.
     pub value: u64,
 }
 

@@ -277,6 +277,7 @@ impl Scanner {
     fn gap(&mut self, w: Window<'_>, name_end: usize, mut scan: usize) -> Result<(), Stop> {
         scan = skip_spaces(w.bytes(), scan);
         self.state = State::Gap { name_end, scan };
+        self.check_spaces(w, name_end, scan - name_end)?;
         if self.peek(w, scan, Part::Manifest)? != Peek::Byte(b':') {
             return Err(self.fail(w, scan, ErrorKind::ColonExpected));
         }
@@ -294,6 +295,7 @@ impl Scanner {
         let bytes = w.bytes();
         scan = skip_spaces(bytes, scan);
         self.state = State::Lead { name_end, scan };
+        self.check_spaces(w, name_end, scan - name_end - 1)?;
         let next_line = match self.peek(w, scan, Part::Manifest)? {
             Peek::Byte(b'\\') => scan,
             Peek::Byte(b'\n' | b'\r') => newline_end(bytes, scan),
@@ -515,6 +517,15 @@ impl Scanner {
         self.at = at;
         self.state = State::Outside;
         Ok(pair)
+    }
+
+    /// Checks that the spaces around a colon are not more than a value may be long.
+    fn check_spaces(&self, w: Window<'_>, name_end: usize, spaces: usize) -> Result<(), Stop> {
+        if spaces as u64 <= self.limits.value {
+            return Ok(());
+        }
+        let at = self.value_at(w, name_end, name_end);
+        check(Limit::Value, self.limits.value, spaces, at)
     }
 
     /// Returns the position of a value that starts at `start` in the line of its name.

@@ -2,8 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "all of this is test code, also outside of #[test]")]
 
 use std::io::{BufReader, Read};
+use std::time::Duration;
 
-use bbot_manifest::{Event, Limits, Parser, StreamParser};
+use bbot_manifest::{
+    ErrorKind, Event, Limit, Limits, Lines, Manifest, Parser, ResultManifest, Serializer,
+    StreamParser, TaskEdit, from_slice, merge_comment, split_comment, unquote_words,
+};
+use rustix::time::{ClockId, clock_gettime};
 
 fn error_of(text: &[u8], limits: Limits) -> String {
     let in_memory = Parser::new(text).with_limits(limits).find_map(Result::err).unwrap();
@@ -15,6 +20,8 @@ fn error_of(text: &[u8], limits: Limits) -> String {
         }
     };
     assert_eq!(in_memory.message(), streamed.message());
+    let is_about_all = matches!(in_memory.kind(), ErrorKind::Limit { limit: Limit::Bytes, .. });
+    assert!(is_about_all || in_memory.position() == streamed.position());
     assert!(stream.next_event().unwrap().is_none(), "an error ends the stream");
     in_memory.to_string()
 }
@@ -29,15 +36,29 @@ fn limits_are_kept() {
     check(Limits { pairs: 1, ..none }, "3:1: error: pairs are more than 1");
     check(Limits { name: 4, ..none }, "3:1: error: name is longer than 4");
     check(Limits { value: 8, ..none }, "3:9: error: value is longer than 8");
+    let spaces = |text: &[u8], expected: &str| {
+        assert_eq!(error_of(text, Limits { value: 4, ..none }), expected);
+    };
+    spaces(b": 1\na     : b\n", "2:2: error: value is longer than 4");
+    spaces(b": 1\na:     b\n", "2:2: error: value is longer than 4");
+    spaces(b": 1\na : \t  b\n", "2:2: error: value is longer than 4");
     let limits = Limits { bytes: 42, manifests: 3, pairs: 2, name: 6, value: 10 };
     assert!(Parser::new(text).with_limits(limits).all(|event| event.is_ok()));
 }
 
 #[test]
 fn a_value_that_does_not_end_is_cut_off() {
-    let limits = Limits { value: 1000, ..Limits::default() };
-    for begin in [": 1\na: ", ": 1\na:\n\\\n", ": 1\na: \\x"] {
-        let endless = begin.as_bytes().chain(std::io::repeat(b'x'));
+    let limits = Limits { name: 1000, value: 1000, ..Limits::default() };
+    for (begin, end) in [
+        ("a: ", b'x'),
+        ("a:\n\\\n", b'x'),
+        ("a: \\x", b'x'),
+        ("a:\n\\\n", b'\n'),
+        ("a", b'x'),
+        ("a", b' '),
+        ("a:", b' '),
+    ] {
+        let endless = b": 1\n".chain(begin.as_bytes()).chain(std::io::repeat(end));
         let mut parser = StreamParser::new(BufReader::new(endless)).with_limits(limits);
         assert!(parser.next_event().is_ok());
         assert!(parser.next_event().unwrap_err().message().contains("longer than 1000"));
@@ -82,4 +103,157 @@ fn the_memory_of_a_stream_does_not_depend_on_its_length() {
         info.bytes_max
     };
     assert_eq!(peak(10), peak(1000));
+}
+
+/// Texts that are meant to hurt: what they begin with, and what comes again and again.
+const HOSTILE: [(&str, &str); 14] = [
+    ("a: ", "\\"),
+    ("a:\n\\\n", "\\"),
+    ("a:\n\\\n", "x\\\n\\\\\n"),
+    ("a: x\\\n", "\\\ny\\\n"),
+    ("a: x\n", "\r"),
+    ("a:\n\\\n", "\r"),
+    ("a: ", "x"),
+    ("a: ", "x "),
+    ("a: ", "\u{e9}"),
+    ("", "x"),
+    ("a:", " "),
+    ("#", "#"),
+    ("", ":\n"),
+    ("", "a:\n"),
+];
+
+fn hostile(begin: &str, repeated: &str, size: usize) -> Vec<u8> {
+    format!(": 1\n{begin}{}", repeated.repeat(size / repeated.len())).into_bytes()
+}
+
+fn parse(text: &[u8]) -> usize {
+    Parser::new(text).with_limits(Limits::NONE).count()
+}
+
+fn stream(text: &[u8]) -> usize {
+    let reader = BufReader::with_capacity(4096, text);
+    let mut parser = StreamParser::new(reader).with_limits(Limits::NONE);
+    let mut events = 0;
+    while let Ok(Some(_)) = parser.next_event() {
+        events += 1;
+    }
+    events
+}
+
+/// Returns the time that this thread has had a processor for, which is not that of others.
+fn cpu_time(work: impl FnOnce()) -> Duration {
+    let now = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap();
+    let start = now();
+    work();
+    now().saturating_sub(start)
+}
+
+/// How many times larger the large input is.
+const GROWTH: u32 = 8;
+
+/// Checks that the work on an input grows with its size, rather than with the square of that.
+///
+/// Work that is proportional takes eight times as long on the large input, work that is not sixty
+/// times. The least time of some runs counts, for other programs can only add to it; of many, if
+/// that is what it takes.
+#[track_caller]
+fn check_linear<I>(what: &str, make: impl Fn(usize) -> I, work: impl Fn(&I)) {
+    const SIZE: usize = 32 << 10;
+    let (small, large) = (make(SIZE), make(SIZE * GROWTH as usize));
+    let (mut least, mut most) = (Duration::MAX, Duration::MAX);
+    for _ in 0..20 {
+        least = least.min(cpu_time(|| work(&small)));
+        most = most.min(cpu_time(|| work(&large)));
+        if most < least * GROWTH * 2 + Duration::from_micros(100) {
+            return;
+        }
+    }
+    panic!("{what}: {least:?} of work became {most:?}");
+}
+
+#[test]
+fn the_work_of_parsing_is_proportional() {
+    for (begin, repeated) in HOSTILE {
+        let what = format!("{begin:?} and {repeated:?} again and again");
+        let make = |size| hostile(begin, repeated, size);
+        check_linear(&what, make, |text| assert!(parse(text) > 0));
+        check_linear(&what, make, |text| assert!(stream(text) > 0));
+    }
+}
+
+#[test]
+fn the_work_of_writing_is_proportional() {
+    for repeated in ["\\", "x", "x ", " ", "\u{e9}", "\n", "\r", "\\\n", "\\ "] {
+        for lines in [Lines::Wrapped, Lines::Long] {
+            let make = |size| repeated.repeat(size / repeated.len());
+            check_linear(&format!("{repeated:?}, {lines:?}"), make, |value| {
+                let mut serializer = Serializer::new(Vec::new(), lines);
+                serializer.start().unwrap();
+                serializer.pair("a", value).unwrap();
+            });
+        }
+    }
+}
+
+/// Numbered lines.
+fn numbered(begin: &str, line: impl Fn(usize) -> String, size: usize) -> Vec<u8> {
+    let mut text = begin.to_owned();
+    for number in 0.. {
+        if text.len() >= size {
+            break;
+        }
+        text += &line(number);
+    }
+    text.into_bytes()
+}
+
+#[test]
+fn the_work_on_values_is_proportional() {
+    type Any = std::collections::BTreeMap<String, Vec<String>>;
+    let names = |size| numbered(": 1\n", |number| format!("a{number}: b\n"), size);
+    check_linear("names", names, |text| drop(from_slice::<Any>(text).unwrap()));
+    let same = |size| numbered(": 1\n", |_| "a: b\n".to_owned(), size);
+    check_linear("values of a name", same, |text| drop(from_slice::<Any>(text).unwrap()));
+    let operations = |size| {
+        let line = |number| format!("a{number}-status: error\na{number}-log: x\n");
+        numbered(": 1\nname: libhello\nversion: 1\nstatus: error\n", line, size)
+    };
+    check_linear("operations", operations, |text| {
+        drop(ResultManifest::parse(text, "result").unwrap());
+    });
+    let task = |size| String::from_utf8(numbered(":\n", |_| "trust: 1\nb: c\n".to_owned(), size));
+    check_linear("trusted", task, |text| {
+        let trust = ["yes".to_owned()];
+        let edit = TaskEdit { trust: Some(&trust), drop_worker_checksum: true };
+        drop(edit.apply(text.as_ref().unwrap()).unwrap());
+    });
+}
+
+#[test]
+fn the_work_on_texts_is_proportional() {
+    for repeated in ["\\", "\\;", ";\n", "\\;\n", " ", "'\"'", "a b "] {
+        let make = |size| repeated.repeat(size / repeated.len());
+        check_linear(repeated, make, |text| {
+            let (value, comment) = split_comment(text);
+            drop(merge_comment(&value, &comment));
+            unquote_words(text).ok();
+        });
+    }
+}
+
+/// Memory, too: what is allocated in all is exactly counted, whatever else the host does.
+#[test]
+fn the_memory_of_parsing_is_proportional() {
+    for (begin, repeated) in HOSTILE {
+        let allocated = |size: usize, work: fn(&[u8]) -> usize| {
+            let text = hostile(begin, repeated, size);
+            allocation_counter::measure(|| assert!(work(&text) > 0)).bytes_total
+        };
+        for work in [parse, stream] {
+            let (small, large) = (allocated(64 << 10, work), allocated(512 << 10, work));
+            let most = small * u64::from(GROWTH) * 6 / 5 + 4096;
+            assert!(large <= most, "{begin:?} and {repeated:?}: {small} became {large}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! The result of a build.
 
+use std::collections::HashMap;
+
 use crate::error::{Error, ErrorKind};
 use crate::event::Pair;
 use crate::manifest::Body;
@@ -62,6 +64,8 @@ struct Values {
     version: Option<PackageVersion>,
     status: Option<ResultStatus>,
     operations: Vec<(String, ResultStatus, Option<String>)>,
+    /// Where each operation is: a guest may claim that it ran a million of them.
+    places: HashMap<String, usize>,
     worker_checksum: Option<String>,
     dependency_checksum: Option<String>,
     dropped: Vec<String>,
@@ -93,7 +97,8 @@ impl Values {
             let kind = ErrorKind::Conflict("status of an operation before that of the whole");
             return Err(Error::at(pair.name_at, kind));
         }
-        if self.operations.iter().any(|(seen, ..)| seen == operation) {
+        let place = self.operations.len();
+        if self.places.insert(operation.to_owned(), place).is_some() {
             let kind = ErrorKind::Redefinition { value: pair.name.to_owned() };
             return Err(Error::at(pair.name_at, kind));
         }
@@ -102,8 +107,8 @@ impl Values {
     }
 
     fn take_log(&mut self, operation: &str, pair: Pair<'_>) -> Result<(), Error> {
-        let Some((.., log)) = self.operations.iter_mut().find(|(seen, ..)| seen == operation)
-        else {
+        let place = self.places.get(operation);
+        let Some((.., log)) = place.and_then(|&place| self.operations.get_mut(place)) else {
             let kind = ErrorKind::Conflict("log of an operation without its status before");
             return Err(Error::at(pair.name_at, kind));
         };
