@@ -16,7 +16,7 @@ use crate::sequence::Sequence;
 /// use bbot_manifest::{Event, Parser};
 ///
 /// let mut names = Vec::new();
-/// for event in Parser::new(b": 1\nname: libhello\nversion: 1.2.3\n") {
+/// for event in Parser::new(": 1\nname: libhello\nversion: 1.2.3\n") {
 ///     if let Event::Pair(pair) = event? {
 ///         names.push(pair.name);
 ///     }
@@ -36,8 +36,9 @@ pub struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    /// Starts to parse `input`.
-    pub fn new(input: &'a [u8]) -> Self {
+    /// Starts to parse `input`, a text or bytes.
+    pub fn new<I: AsRef<[u8]> + ?Sized>(input: &'a I) -> Self {
+        let input = input.as_ref();
         let (text, flaw) = encoding::decode(input);
         Self {
             text,
