@@ -27,6 +27,10 @@ fn manifest_like() -> impl Strategy<Value = Vec<u8>> {
         1 => Just(&b"#"[..]),
         3 => Just(&b"a"[..]),
         2 => Just(&b"name: value\n"[..]),
+        1 => Just(&b"seven77: value\n"[..]),
+        1 => Just(&b"eight888: \\x\n"[..]),
+        1 => Just("ni\u{e9}e9:v\n".as_bytes()),
+        1 => Just(&b"a long name: v\n"[..]),
         1 => Just(&b"log:\n\\\n"[..]),
         1 => Just("\u{e9}\u{20ac}\u{1f600}".as_bytes()),
         1 => Just(&b"\xe2\x82"[..]),
@@ -100,6 +104,11 @@ proptest! {
     #[test]
     fn both_parsers_see_the_same_and_it_can_be_written(text in manifest_like()) {
         checks::parse(&text);
+    }
+
+    #[test]
+    fn the_input_may_come_in_pieces_of_any_size(text in manifest_like()) {
+        checks::pieces(&text, 1..=text.len() + 1);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The serde data format.
 #![allow(clippy::unwrap_used, reason = "all of this is test code, also outside of #[test]")]
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::BufReader;
 
@@ -145,6 +146,52 @@ fn errors_name_the_value_and_its_place() {
     check_error::<Package>("", "1:1: error: start of manifest expected");
     check_error::<Package>(&with(":\n"), "8:1: error: single manifest expected");
     check_error::<Package>(": 1\nname\n", "2:5: error: ':' expected after name");
+}
+
+#[test]
+fn errors_in_lists_have_the_place_of_the_element() {
+    #[derive(Deserialize)]
+    struct Numbers {
+        #[serde(rename = "number")]
+        _numbers: Vec<u8>,
+    }
+    let text = ": 1\nnumber: 1\n:\nnumber: 2\nnumber: 256\n";
+    let expected = "5:9: error: invalid number: number expected";
+    check_error::<Vec<Numbers>>(text, expected);
+    let streamed = from_reader::<Vec<Numbers>>(text.as_bytes()).err().unwrap();
+    assert_eq!(streamed.to_string(), expected);
+    check_error::<(Numbers, Option<Numbers>)>(
+        &format!("{}:\n", text.replace("256", "3")),
+        "6:1: error: single manifest expected",
+    );
+}
+
+#[test]
+fn texts_are_borrowed_where_they_stand_unbroken() {
+    #[derive(Deserialize)]
+    struct Texts<'a> {
+        one: &'a str,
+        #[serde(borrow)]
+        two: Cow<'a, str>,
+    }
+    let text = ": 1\none: a\ntwo: b\\\nc\n".to_owned();
+    let texts: Texts<'_> = from_str(&text).unwrap();
+    assert!(text.as_bytes().as_ptr_range().contains(&texts.one.as_ptr()));
+    assert_eq!(texts.two, "bc");
+}
+
+#[test]
+fn maps_take_the_names_that_are_left() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Open {
+        name: String,
+        #[serde(flatten)]
+        others: BTreeMap<String, String>,
+    }
+    let open: Open = round_trip(": 1\nname: a\nb: 1\nc: 2\n");
+    assert_eq!(open.others["c"], "2");
+    let maps: Vec<BTreeMap<String, Vec<u32>>> = round_trip(": 1\na: 1\na: 2\nb: 3\n:\n");
+    assert_eq!((&maps[0]["a"][..], maps[1].len()), (&[1, 2][..], 0));
 }
 
 #[test]

@@ -1,15 +1,18 @@
 //! What must hold for every input: the checks that the fuzz targets and `cargo test` share.
 
+use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
 use std::io::BufReader;
 use std::str::FromStr;
 
 use bbot_manifest::{
-    BootstrapManifest, BootstrappedMachine, Error, Event, Limits, Lines, MacAddress, MachineHeader,
-    MachineManifest, MachineName, Manifest, PackageConstraint, PackageName, PackageVersion, Parser,
-    RepositoryLocation, ResultManifest, ResultRequest, ResultStatus, SemanticVersion, Serializer,
-    Sha256Fingerprint, StandardConstraint, StandardVersion, StreamParser, TargetTriplet, TaskEdit,
-    TaskManifest, TaskRequest, TaskResponse, TestDependency, ToolchainManifest,
+    BootstrapManifest, BootstrappedMachine, Error, Event, InteractiveMode, Limits, Lines,
+    MacAddress, MachineHeader, MachineManifest, MachineName, MachineRole, MachineType, Manifest,
+    PackageConstraint, PackageName, PackageVersion, Parser, RepositoryLocation, ResultManifest,
+    ResultRequest, ResultStatus, SemanticVersion, Serializer, Sha256Fingerprint,
+    StandardConstraint, StandardVersion, StreamParser, TargetTriplet, TaskEdit, TaskManifest,
+    TaskRequest, TaskRequirement, TaskResponse, TestDependency, ToolchainManifest, from_parser,
+    from_str, from_stream_parser, to_string,
 };
 
 /// A name and its value, of a pair.
@@ -73,12 +76,18 @@ fn written(pairs: &[(String, String)], lines: Lines) -> Result<Vec<u8>, Error> {
     Ok(text)
 }
 
+/// Both parsers see the same, in whatever pieces the input comes.
+pub(crate) fn pieces(data: &[u8], sizes: impl IntoIterator<Item = usize>) {
+    let trace = in_memory(data);
+    for size in sizes {
+        assert_eq!(streamed(data, size), trace, "in pieces of {size}");
+    }
+}
+
 /// Both parsers see the same, and what they see can be written and is seen again.
 pub(crate) fn parse(data: &[u8]) {
+    pieces(data, [1, 2, 3, 5, 16, 64, 4096]);
     let trace = in_memory(data);
-    for piece in [1, 2, 3, 5, 16, 64, 4096] {
-        assert_eq!(streamed(data, piece), trace, "in pieces of {piece}");
-    }
     if trace.1.is_some() {
         return;
     }
@@ -136,6 +145,10 @@ pub(crate) fn values(data: &[u8]) {
     shown_again::<Sha256Fingerprint>(text);
     shown_again::<TargetTriplet>(text);
     shown_again::<TestDependency>(text);
+    shown_again::<TaskRequirement>(text);
+    shown_again::<InteractiveMode>(text);
+    shown_again::<MachineRole>(text);
+    shown_again::<MachineType>(text);
     shown_again::<ResultStatus>(text);
     // The text of some locations is for people: a host with an encoded space, for one.
     if let Ok(location) = text.parse::<RepositoryLocation>() {
@@ -153,11 +166,95 @@ pub(crate) fn values(data: &[u8]) {
     }
 }
 
+fn written_again<M: Manifest>(manifest: &M) -> M {
+    let text = manifest.to_text(Lines::Long).expect("what was parsed can be written");
+    M::parse(text.as_bytes(), "again").expect("and read again")
+}
+
 fn same_again<M: Manifest + PartialEq + Debug>(data: &[u8]) {
     if let Ok(manifest) = M::parse(data, "fuzz") {
-        let text = manifest.to_text(Lines::Long).expect("what was parsed can be written");
-        assert_eq!(M::parse(text.as_bytes(), "again").expect("and read again"), manifest);
+        assert_eq!(written_again(&manifest), manifest);
     }
+}
+
+/// Whether a task's location is more than a text for people.
+fn is_exact(task: &TaskManifest) -> bool {
+    let location = &task.repository;
+    let again = RepositoryLocation::parse(&location.url(), Some(location.kind()), None);
+    again.as_ref() == Ok(location)
+}
+
+fn results(data: &[u8]) {
+    if let Ok(mut result) = ResultManifest::parse(data, "fuzz") {
+        result.dropped.clear();
+        assert_eq!(written_again(&result), result);
+    }
+    if let Ok(mut request) = ResultRequest::parse(data, "fuzz") {
+        request.result.dropped.clear();
+        assert_eq!(written_again(&request), request);
+    }
+}
+
+fn tasks(data: &[u8]) {
+    if let Ok(task) = TaskManifest::parse(data, "fuzz")
+        && is_exact(&task)
+    {
+        assert_eq!(written_again(&task), task);
+    }
+    let Ok(mut response) = TaskResponse::parse(data, "fuzz") else { return };
+    if let Some(text) = response.task_text.take() {
+        edit(&text);
+    }
+    if response.task.as_ref().is_none_or(is_exact) {
+        let mut again = written_again(&response);
+        again.task_text = None;
+        assert_eq!(again, response);
+    }
+}
+
+/// An edit changes two values and leaves all others alone.
+fn edit(task: &str) {
+    let trust = ["yes".to_owned()];
+    let edit = TaskEdit { trust: Some(&trust), drop_worker_checksum: true };
+    let edited = edit.apply(task).expect("a task can be edited");
+    let parsed = TaskManifest::parse(edited.as_bytes(), "edited").expect("and read");
+    assert_eq!((parsed.trust.as_slice(), parsed.worker_checksum), (trust.as_slice(), None));
+    let others = |text: &str| {
+        let mut pairs = pairs(&in_memory(text.as_bytes()));
+        pairs.retain(|(name, _)| name != "trust" && name != "worker-checksum");
+        pairs
+    };
+    let unchanged = TaskEdit::default().apply(task).expect("a task can be left alone");
+    assert_eq!(others(&edited), others(&unchanged));
+}
+
+/// What the serde data format makes of a list of any values is what the parser sees.
+fn serde_data(data: &[u8]) {
+    type List = Vec<BTreeMap<String, Vec<String>>>;
+    let trace = in_memory(data);
+    let list = from_parser::<List>(Parser::new(data).with_limits(Limits::NONE));
+    let streamed = StreamParser::new(BufReader::with_capacity(3, data)).with_limits(Limits::NONE);
+    match (&list, from_stream_parser::<List, _>(streamed)) {
+        (Ok(list), Ok(streamed)) => assert_eq!(*list, streamed),
+        (Err(error), Err(streamed)) => assert_eq!(error.to_string(), streamed.to_string()),
+        (list, streamed) => panic!("{list:?} in memory, {streamed:?} streamed"),
+    }
+    assert_eq!(list.as_ref().err().map(ToString::to_string), trace.1);
+    let Ok(list) = list else { return };
+    let mut expected = List::new();
+    for (event, text) in trace.0 {
+        match (event, text) {
+            (_, Some((name, value))) => {
+                let manifest = expected.last_mut().expect("a start comes before");
+                manifest.entry(name).or_default().push(value);
+            }
+            (Event::Start { .. }, None) => expected.push(BTreeMap::new()),
+            _ => {}
+        }
+    }
+    assert_eq!(list, expected);
+    let text = to_string(&list).expect("what was parsed can be written");
+    assert_eq!(from_str::<List>(&text).expect("and read again"), list);
 }
 
 /// Typed manifests that were read can be written and read again; a task can be edited.
@@ -168,19 +265,7 @@ pub(crate) fn manifests(data: &[u8]) {
     same_again::<BootstrapManifest>(data);
     same_again::<BootstrappedMachine>(data);
     same_again::<TaskRequest>(data);
-    if let Ok(result) = ResultManifest::parse(data, "fuzz") {
-        let text = result.to_text(Lines::Wrapped).expect("a result can be written");
-        ResultManifest::parse(text.as_bytes(), "again").expect("and read again");
-    }
-    ResultRequest::parse(data, "fuzz").ok();
-    TaskManifest::parse(data, "fuzz").ok();
-    if let Ok(response) = TaskResponse::parse(data, "fuzz")
-        && let Some(text) = response.task_text
-    {
-        let trust = ["yes".to_owned()];
-        let edit = TaskEdit { trust: Some(&trust), drop_worker_checksum: true };
-        let edited = edit.apply(&text).expect("a task can be edited");
-        let task = TaskManifest::parse(edited.as_bytes(), "edited").expect("and read");
-        assert_eq!((task.trust.as_slice(), task.worker_checksum), (trust.as_slice(), None));
-    }
+    results(data);
+    tasks(data);
+    serde_data(data);
 }
