@@ -9,6 +9,7 @@
 //! * [`operator`]: who looks at a guest through its monitor.
 //! * [`scene`]: farm, machine, controller and a quick guest, for tests of the agent.
 //! * [`crash`]: the agent is killed again and again, and judged by what it has kept.
+//! * [`station`]: a guest with a kernel, for real programs.
 //! * [`mod@bench`]: what the agent costs.
 //! * [`programs`]: where the workspace's own programs lie.
 
@@ -26,3 +27,4 @@ pub mod operator;
 pub mod pretend;
 pub mod programs;
 pub mod scene;
+pub mod station;

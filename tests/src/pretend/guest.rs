@@ -75,6 +75,7 @@ impl Guest {
             }
             Step::Flood(count) => tftp::flood(&mut self.wire, count),
             Step::Await(file) => wait_for_file(Path::new(&file), AWAITED),
+            Step::Plug(socket) => self.wire.pass_on(Path::new(&socket)),
             Step::Install => Ok(std::fs::write(&self.disk, scenario::installed(disk))?),
             Step::Spoil => Ok(std::fs::write(&self.disk, "spoiled\n")?),
             // The hypervisor has ended: nobody wants to know.

@@ -37,6 +37,8 @@ pub(super) enum Step {
     Flood(usize),
     /// `await FILE`: goes on when there is such a file on the host.
     Await(String),
+    /// `plug SOCKET`: lets whoever listens there be the guest; see [`crate::station`].
+    Plug(String),
     /// `install`: notes on the disk that it is installed.
     Install,
     /// `spoil`: makes the disk unbootable.
@@ -64,6 +66,7 @@ impl Step {
             ["put-cut-result", status] => Step::PutCutResult(owned(status)),
             ["flood", count] => Step::Flood(count.parse()?),
             ["await", file] => Step::Await(owned(file)),
+            ["plug", socket] => Step::Plug(owned(socket)),
             ["install"] => Step::Install,
             ["spoil"] => Step::Spoil,
             ["ignore-power"] => Step::IgnorePower,

@@ -4,15 +4,18 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::frame::{self, BROADCAST, Frame, Mac};
 use super::machine::Processors;
 use crate::farm::layout::BRIDGE_ADDRESS;
+use crate::station::{carry_from_tap, carry_to_tap};
 
 /// Each frame on the tap has a `struct virtio_net_hdr` before it; all zero for plain frames.
 const OFFLOAD_HEADER: usize = 10;
@@ -47,6 +50,19 @@ impl Wire {
     pub(super) fn change_port(&mut self) {
         let port = self.own.port().checked_add(1).unwrap_or(1024);
         self.own.set_port(port);
+    }
+
+    /// Leaves the interface to whoever listens at `socket`, who is told the guest's address first,
+    /// until that one hangs up.
+    pub(super) fn pass_on(&self, socket: &Path) -> Result<()> {
+        let mut station = UnixStream::connect(socket)
+            .with_context(|| format!("nobody listens at {}", socket.display()))?;
+        station.write_all(&self.mac)?;
+        let (from, to) = (station.try_clone()?, self.tap.try_clone()?);
+        let outward = std::thread::spawn(move || carry_to_tap(from, to));
+        carry_from_tap(&self.tap, station).context("the guest's wire is broken")?;
+        let ended = outward.join().map_err(|_| anyhow!("the guest's wire broke"))?;
+        ended.context("the guest's wire is broken")
     }
 
     /// Sends a datagram by way of the gateway.
