@@ -60,9 +60,9 @@
 //!
 //! * The format is that of the C++ implementation, to the byte: text, positions and messages of
 //!   errors, order of versions. Thousands of its results are part of the tests.
-//! * Whatever the input, time is proportional to its length, and memory to its length
-//!   ([`Parser`]) or to its longest value ([`StreamParser`]); [`Limits`] bound both. Nothing
-//!   panics.
+//! * Whatever the input, time is proportional to its length (serde also sorts names, to bring
+//!   together those that are repeated), and memory to its length ([`Parser`]) or to its longest
+//!   value ([`StreamParser`]); [`Limits`] bound both. Nothing panics.
 //! * Values that stand unbroken in the text are borrowed, and events of them allocate nothing.
 //! * What was parsed can be written, and is then parsed again as the same; newlines become LF.
 //! * Values have types that cannot hold wrong ones: [`PackageName`], [`StandardVersion`],

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "all of this is test code, also outside of #[test]")]
 
 use bbot_manifest::{
-    AuxiliaryMachine, BootstrapManifest, BootstrappedMachine, ErrorKind, InteractiveMode, Lines,
-    MachineHeader, MachineManifest, MachineRole, MachineType, Manifest, ResultManifest,
+    AuxiliaryMachine, BootstrapManifest, BootstrappedMachine, ErrorKind, InteractiveMode, Limits,
+    Lines, MachineHeader, MachineManifest, MachineRole, MachineType, Manifest, ResultManifest,
     ResultRequest, ResultStatus, TaskEdit, TaskManifest, TaskRequest, TaskResponse, TestKind,
     ToolchainManifest,
 };
@@ -253,4 +253,20 @@ fn an_edit_puts_trust_where_it_belongs() {
     check(":", ": 1\ntrust: yes\n");
     assert!(edit.apply("name: a\n").is_err());
     assert!(edit.apply(":\n:\n").is_err());
+}
+
+#[test]
+fn limits_are_the_callers() {
+    let text = ": 1\nsession: s\nresult-url: u\n:\nname: libhello\n";
+    let check = |limits, expected: &str| {
+        let error = TaskResponse::parse_within(text.as_bytes(), "response", limits).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    };
+    let limits = Limits::default();
+    let pairs = Limits { pairs: 1, ..limits };
+    check(pairs, "response:3:1: error: pairs are more than 1");
+    let manifests = Limits { manifests: 1, ..limits };
+    check(manifests, "response:4:1: error: manifests are more than 1");
+    let bytes = Limits { bytes: 10, ..limits };
+    check(bytes, "response:1:1: error: bytes of input are more than 10");
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, ErrorKind};
+use crate::limits::Limits;
 use crate::manifest::machine::MachineManifest;
 use crate::manifest::record::{PairExt, Record, Writer};
 use crate::manifest::toolchain::ToolchainManifest;
@@ -67,8 +68,8 @@ impl Body for BootstrapManifest {
 }
 
 impl Manifest for BootstrappedMachine {
-    fn parse(input: &[u8], name: &str) -> Result<Self, Error> {
-        parse_stream(input, name, |records| {
+    fn parse_within(input: &[u8], name: &str, limits: Limits) -> Result<Self, Error> {
+        parse_stream(input, name, limits, |records| {
             let mut first = records.required()?;
             if first.pairs.is_empty() {
                 first = records.required()?;

@@ -12,6 +12,7 @@ pub(crate) mod task_response;
 pub(crate) mod toolchain;
 
 use crate::error::{Error, ErrorKind};
+use crate::limits::Limits;
 use crate::manifest::record::{Record, Records, Writer};
 use crate::serializer::Lines;
 
@@ -35,7 +36,16 @@ pub trait Manifest: Sized {
     /// # Errors
     ///
     /// The text is not a manifest, or its values are not those of this kind.
-    fn parse(input: &[u8], name: &str) -> Result<Self, Error>;
+    fn parse(input: &[u8], name: &str) -> Result<Self, Error> {
+        Self::parse_within(input, name, Limits::default())
+    }
+
+    /// Parses a stream as [`parse`](Self::parse), with other limits than the default ones.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse).
+    fn parse_within(input: &[u8], name: &str, limits: Limits) -> Result<Self, Error>;
 
     /// Writes the stream.
     ///
@@ -58,9 +68,10 @@ pub(crate) trait Body: Sized {
 fn parse_stream<T>(
     input: &[u8],
     name: &str,
+    limits: Limits,
     read: impl FnOnce(&mut Records<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let mut records = Records::new(input);
+    let mut records = Records::new(input, limits);
     let parsed = read(&mut records).and_then(|value| match records.next_record()? {
         None => Ok(value),
         Some(extra) => Err(Error::at(extra.start_at, ErrorKind::SingleManifestExpected)),
@@ -82,8 +93,8 @@ fn write_stream(
 macro_rules! single_manifest {
     ($($type:ty),*) => {$(
         impl Manifest for $type {
-            fn parse(input: &[u8], name: &str) -> Result<Self, Error> {
-                parse_stream(input, name, |records| Self::read(records.required()?))
+            fn parse_within(input: &[u8], name: &str, limits: Limits) -> Result<Self, Error> {
+                parse_stream(input, name, limits, |records| Self::read(records.required()?))
             }
 
             fn to_text(&self, lines: Lines) -> Result<String, Error> {

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Pair};
+use crate::limits::Limits;
 use crate::manifest::Body;
 use crate::parser::Parser;
 use crate::position::Position;
@@ -26,8 +27,8 @@ pub(crate) struct Record<'a> {
 }
 
 impl<'a> Records<'a> {
-    pub(crate) fn new(input: &'a [u8]) -> Self {
-        Self { parser: Parser::new(input) }
+    pub(crate) fn new(input: &'a [u8], limits: Limits) -> Self {
+        Self { parser: Parser::new(input).with_limits(limits) }
     }
 
     /// Returns the next manifest, if there is one.

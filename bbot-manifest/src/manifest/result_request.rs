@@ -2,6 +2,7 @@
 
 use crate::base64_text::{decode_base64, encode_base64};
 use crate::error::Error;
+use crate::limits::Limits;
 use crate::manifest::record::{PairExt, Record, Writer, required};
 use crate::manifest::result::ResultManifest;
 use crate::manifest::{Body, Manifest, parse_stream, write_stream};
@@ -48,8 +49,10 @@ impl ResultRequest {
 }
 
 impl Manifest for ResultRequest {
-    fn parse(input: &[u8], name: &str) -> Result<Self, Error> {
-        parse_stream(input, name, |records| Self::read(&records.required()?, records.required()?))
+    fn parse_within(input: &[u8], name: &str, limits: Limits) -> Result<Self, Error> {
+        parse_stream(input, name, limits, |records| {
+            Self::read(&records.required()?, records.required()?)
+        })
     }
 
     fn to_text(&self, lines: Lines) -> Result<String, Error> {

@@ -1,6 +1,7 @@
 //! An agent asks a controller for a task.
 
 use crate::error::{Error, ErrorKind};
+use crate::limits::Limits;
 use crate::manifest::machine::MachineHeader;
 use crate::manifest::record::{PairExt, Record, Writer, required};
 use crate::manifest::{Body, Manifest, parse_stream, write_stream};
@@ -82,8 +83,8 @@ impl TaskRequest {
 }
 
 impl Manifest for TaskRequest {
-    fn parse(input: &[u8], name: &str) -> Result<Self, Error> {
-        parse_stream(input, name, |records| {
+    fn parse_within(input: &[u8], name: &str, limits: Limits) -> Result<Self, Error> {
+        parse_stream(input, name, limits, |records| {
             let mut request = Self::read(&records.required()?)?;
             request.machines.push(MachineHeader::read(records.required()?)?);
             while let Some(record) = records.next_record()? {

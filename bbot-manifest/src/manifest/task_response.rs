@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, ErrorKind};
+use crate::limits::Limits;
 use crate::manifest::record::{PairExt, Record, Writer, required};
 use crate::manifest::task::TaskManifest;
 use crate::manifest::{Body, Manifest, parse_stream, write_stream};
@@ -93,8 +94,8 @@ impl TaskResponse {
 }
 
 impl Manifest for TaskResponse {
-    fn parse(input: &[u8], name: &str) -> Result<Self, Error> {
-        parse_stream(input, name, |records| {
+    fn parse_within(input: &[u8], name: &str, limits: Limits) -> Result<Self, Error> {
+        parse_stream(input, name, limits, |records| {
             let mut response = Self::read(&records.required()?)?;
             if !response.session.is_empty() {
                 let task = records.required()?;
