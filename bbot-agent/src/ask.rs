@@ -244,6 +244,7 @@ fn send_answer(agent: &mut Agent, answer: Answer) -> anyhow::Result<()> {
         result_url: answer.result_url,
         challenge: answer.challenge,
         fingerprint: agent.signer.as_ref().map(|signer| signer.fingerprint().to_owned()),
+        artifacts: Vec::new(),
         result: ResultManifest::new(answer.name, answer.version, answer.status),
     })?;
     agent.hand_out_results();

@@ -5,6 +5,7 @@
 //! | path | what it is |
 //! |---|---|
 //! | `outbox/<id>.manifest` | a result that waits; ids sort by age |
+//! | `outbox/<id>.artifacts/<n>.tar` | what its controller is to get before it (W33) |
 //! | `task-at-hand.manifest` | the answer to the task at hand should this process die (W41) |
 //! | `dead-letters/<id>.manifest`, `.reason` | what no controller takes, and why |
 //!
@@ -13,6 +14,7 @@
 //! Each file appears whole: it is written beside, synchronised, and renamed. Only the process that
 //! holds the instance lock writes here.
 
+mod artifacts;
 mod entry;
 mod request;
 mod summary;
@@ -28,8 +30,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-pub(crate) use entry::Entry;
-pub(crate) use request::{AGENT_CHECKSUM, RequestError, result_request};
+pub(crate) use entry::{Artifact, Entry};
+pub(crate) use request::{AGENT_CHECKSUM, RequestError, result_request, signature};
 pub(crate) use summary::{Summary, summary};
 
 /// The most that an entry may have: a request may have 10 MiB, the rest is some hundred bytes.
@@ -155,6 +157,7 @@ impl Outbox {
             sweep(folder)?;
         }
         sweep_reasons(&outbox.dead)?;
+        artifacts::sweep(&outbox.waiting)?;
         Ok(outbox)
     }
 
@@ -180,13 +183,7 @@ impl Outbox {
 
     /// Returns how many bytes wait.
     pub(crate) fn size(&self) -> Result<u64, OutboxError> {
-        let length = |entry: io::Result<fs::DirEntry>| match entry?.metadata() {
-            // Its controller has it by now.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-            metadata => metadata.map(|metadata| metadata.len()),
-        };
-        let sum = |entries: fs::ReadDir| entries.map(length).sum();
-        fs::read_dir(&self.waiting).and_then(sum).map_err(io_error("list", &self.waiting))
+        artifacts::size(&self.waiting).map_err(io_error("list", &self.waiting))
     }
 
     /// Reads an entry.
@@ -203,7 +200,9 @@ impl Outbox {
         self.forget_record_of(id)?;
         let path = self.path(id);
         fs::remove_file(&path).map_err(io_error("remove", &path))?;
-        sync_folder(&self.waiting)
+        sync_folder(&self.waiting)?;
+        // Without its entry it is swept by the next start at the latest.
+        artifacts::remove(&self.artifacts(id))
     }
 
     /// Moves an entry, which no controller will ever take, to the dead letters.
@@ -284,6 +283,8 @@ impl Outbox {
 
     fn bury(&self, path: &Path, id: &EntryId, reason: &str) -> Result<(), OutboxError> {
         replace(&self.dead.join(format!("{id}{REASON_SUFFIX}")), format!("{reason}\n").as_bytes())?;
+        // First, as what is left without its entry would be swept.
+        artifacts::rename(&self.artifacts(id), &self.dead)?;
         fs::rename(path, self.dead.join(id.file_name())).map_err(io_error("move", path))?;
         sync_folder(&self.dead)?;
         sync_folder(path.parent().unwrap_or(&self.waiting))

@@ -3,6 +3,8 @@
 //! One thread looks at each entry and passes it on to the *lane* of its controller, a thread that
 //! posts one entry after the other: a controller that hangs delays no other one's results.
 
+mod artifacts;
+
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::io;
 use std::sync::Arc;
@@ -155,15 +157,22 @@ impl Means {
             Err(error @ OutboxError::Unusable { .. }) => return self.bury(id, &chain(error)),
             Err(error) => return kept(chain(error), None),
         };
-        let body = match outbox::result_request(&entry, self.signer.as_deref()) {
-            Ok(body) => body,
-            Err(error @ RequestError::TooLarge { .. }) => return self.bury(id, &chain(error)),
+        let signature = match outbox::signature(&entry, self.signer.as_deref()) {
+            Ok(signature) => signature,
             Err(error @ RequestError::Sign { .. }) => {
                 return Posting::Kept { reason: chain(error), failure: Failure::Unsigned };
             }
             Err(error) => return kept(chain(error), None),
         };
-        *signed = entry.challenge.is_some();
+        *signed = signature.is_some();
+        if let Err(posting) = self.deliver_artifacts(id, &entry, signature.as_deref()) {
+            return posting;
+        }
+        let body = match outbox::result_request(&entry, signature) {
+            Ok(body) => body,
+            Err(error @ RequestError::TooLarge { .. }) => return self.bury(id, &chain(error)),
+            Err(error) => return kept(chain(error), None),
+        };
         let start = Instant::now();
         match self.client.post_result(&entry.result_url, &body, start + self.limit) {
             Ok(Delivery::Taken) => {

@@ -152,9 +152,13 @@ fn first_line(stderr: &[u8]) -> Option<String> {
 
 /// Returns the SHA-256 as hexadecimal digits.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Returns the bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
-    let digits = |byte: &u8| [digit(byte >> 4), digit(byte & 15)];
-    Sha256::digest(bytes).iter().flat_map(digits).collect()
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Chooses the command that signs by what `openssl version` says: `pkeyutl` since OpenSSL 3.0.0,

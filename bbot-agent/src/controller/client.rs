@@ -1,7 +1,8 @@
 //! Requests to controllers: each one attempt with a deadline; retries are their callers' matter.
 
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,6 +12,7 @@ use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy};
 
 use super::redirect::{self, Next};
+use super::upload::Upload;
 use super::{proxy, retry_after};
 use crate::cli::{BBOT_VERSION, quoted};
 use crate::config::Timeouts;
@@ -32,7 +34,14 @@ pub(crate) struct Client {
     env: fn(&str) -> Option<String>,
 }
 
-/// What became of a posted result (W38).
+/// What is posted.
+#[derive(Clone, Copy)]
+enum Content<'a> {
+    Manifest(&'a [u8]),
+    Upload(&'a Upload<'a>),
+}
+
+/// What became of a posted result or artifact (W33, W38).
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Delivery {
     /// The controller has it.
@@ -52,6 +61,8 @@ pub(crate) enum ClientError {
     Url { url: String },
     /// The environment names a proxy that cannot be used.
     Proxy { proxy: String },
+    /// The file to post cannot be read.
+    File { path: PathBuf, source: io::Error },
     /// The time is up.
     Late,
     /// There is no answer.
@@ -72,6 +83,7 @@ impl fmt::Display for ClientError {
             Self::Request { .. } => f.write_str("cannot write the request"),
             Self::Url { url } => write!(f, "{} is not an http URL", quoted(url)),
             Self::Proxy { proxy } => write!(f, "{} is not a proxy's URL", quoted(proxy)),
+            Self::File { path, .. } => write!(f, "cannot read {}", path.display()),
             Self::Late => f.write_str("no time left"),
             Self::NoAnswer { source } => write!(f, "no answer: {source}"),
             Self::Redirect { status, reason } => write!(f, "HTTP {status}: {reason}"),
@@ -87,6 +99,7 @@ impl std::error::Error for ClientError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Request { source } | Self::Malformed { source, .. } => Some(source),
+            Self::File { source, .. } => Some(source),
             // The others are complete; ureq's error is part of our text, it has no causes.
             _ => None,
         }
@@ -114,7 +127,7 @@ impl Client {
     ) -> Result<TaskResponse, ClientError> {
         let text =
             request.to_text(Lines::Wrapped).map_err(|source| ClientError::Request { source })?;
-        let mut response = self.post(url, text.as_bytes(), deadline)?;
+        let mut response = self.post(url, Content::Manifest(text.as_bytes()), deadline)?;
         if !response.status().is_success() {
             let (status, message) = (response.status().as_u16(), page_line(&mut response));
             return Err(ClientError::Status { status, message });
@@ -141,7 +154,30 @@ impl Client {
         body: &[u8],
         deadline: Instant,
     ) -> Result<Delivery, ClientError> {
-        match self.post(url, body, deadline) {
+        self.deliver(url, Content::Manifest(body), deadline)
+    }
+
+    /// Posts an artifact. One attempt, done by `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Client::post_result`].
+    pub(crate) fn post_artifact(
+        &self,
+        url: &str,
+        upload: &Upload<'_>,
+        deadline: Instant,
+    ) -> Result<Delivery, ClientError> {
+        self.deliver(url, Content::Upload(upload), deadline)
+    }
+
+    fn deliver(
+        &self,
+        url: &str,
+        content: Content<'_>,
+        deadline: Instant,
+    ) -> Result<Delivery, ClientError> {
+        match self.post(url, content, deadline) {
             Ok(mut response) => Ok(delivery(&mut response)),
             Err(error @ (ClientError::NoAnswer { .. } | ClientError::Late)) => {
                 Ok(Delivery::Transient { reason: error.to_string(), retry_after: None })
@@ -165,11 +201,11 @@ impl Client {
         self.agent.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Posts a body and returns the answer, whatever its status, following redirections.
+    /// Posts something and returns the answer, whatever its status, following redirections.
     fn post(
         &self,
         url: &str,
-        body: &[u8],
+        content: Content<'_>,
         deadline: Instant,
     ) -> Result<Response<Body>, ClientError> {
         let deadline = deadline.min(Instant::now() + self.request);
@@ -180,7 +216,7 @@ impl Client {
             return Err(bad_url());
         }
         for followed in 0.. {
-            let response = self.post_once(&agent, &uri, body, deadline)?;
+            let response = self.post_once(&agent, &uri, content, deadline)?;
             let status = response.status().as_u16();
             let location = response.headers().get(header::LOCATION);
             let location = location.and_then(|value| value.to_str().ok());
@@ -197,7 +233,7 @@ impl Client {
         &self,
         agent: &Agent,
         uri: &Uri,
-        body: &[u8],
+        content: Content<'_>,
         deadline: Instant,
     ) -> Result<Response<Body>, ClientError> {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -208,17 +244,24 @@ impl Client {
         let proxy = proxy
             .map(|proxy| Proxy::new(&proxy).map_err(|_| ClientError::Proxy { proxy }))
             .transpose()?;
-        agent
+        let request = agent
             .post(uri)
-            .header(header::CONTENT_TYPE, "text/manifest")
             .config()
             .proxy(proxy)
             .timeout_resolve(Some(self.connect.min(left)))
             .timeout_connect(Some(self.connect.min(left)))
             .timeout_global(Some(left))
-            .build()
-            .send(body)
-            .map_err(|source| ClientError::NoAnswer { source })
+            .build();
+        let response = match content {
+            Content::Manifest(text) => {
+                request.header(header::CONTENT_TYPE, "text/manifest").send(text)
+            }
+            Content::Upload(upload) => {
+                // Who does not want it can say so before it is sent.
+                request.header(header::EXPECT, "100-continue").send(upload.form()?)
+            }
+        };
+        response.map_err(|source| ClientError::NoAnswer { source })
     }
 }
 
@@ -255,13 +298,19 @@ fn delivery(response: &mut Response<Body>) -> Delivery {
     Delivery::Refused { status, reason }
 }
 
-/// The first line of an error page, as far as it can be had: what controllers say is there.
+/// The first line of an error page, or the message of a manifest, as far as it can be had: what
+/// controllers say is there.
 fn page_line(response: &mut Response<Body>) -> String {
     let mut page = Vec::new();
     // A page that breaks off says something nevertheless.
     drop(response.body_mut().as_reader().take(PAGE_MAX).read_to_end(&mut page));
     let text = String::from_utf8_lossy(&page);
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let mut lines = text.lines().map(str::trim);
+    let line = match lines.find(|line| !line.is_empty()) {
+        Some(": 1") => lines.find_map(|line| line.strip_prefix("message:")).map(str::trim),
+        line => line,
+    };
+    let line = line.unwrap_or_default();
     line.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 

@@ -6,6 +6,7 @@ mod proxy;
 mod public_key;
 mod redirect;
 mod retry_after;
+pub(crate) mod upload;
 pub(crate) mod verdict;
 
 pub(crate) use verdict::AcceptedTask;

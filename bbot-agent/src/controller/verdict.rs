@@ -1,5 +1,7 @@
 //! Whether what a controller answers is taken (W22, W23). Pure.
 
+use std::collections::BTreeMap;
+
 use bbot_manifest::{
     Event, InteractiveMode, PackageName, PackageVersion, Parser, ResultStatus, TaskManifest,
     TaskResponse,
@@ -41,6 +43,8 @@ pub(crate) struct AcceptedTask {
     pub(crate) result_url: String,
     /// The host of that, if it is another one than the controller's (W23: used, with a warning).
     pub(crate) elsewhere: Option<String>,
+    /// Where artifacts go, by their type (W33).
+    pub(crate) upload_urls: BTreeMap<String, String>,
     /// The agent checksum of the last result.
     pub(crate) agent_checksum: Option<String>,
     /// The task.
@@ -109,6 +113,7 @@ pub(crate) fn verdict(response: TaskResponse, url: &str, terms: &Terms<'_>) -> V
         challenge: response.challenge,
         elsewhere: Some(result_host).filter(|result_host| host(url).as_ref() != Some(result_host)),
         result_url,
+        upload_urls: response.upload_urls,
         agent_checksum: response.agent_checksum,
         task,
         task_text,

@@ -14,6 +14,9 @@
 //! : 1
 //! name: ...
 //! ```
+//!
+//! An entry with artifacts has version 2, and for each of them a value
+//! `artifact: <sha256> <instance> <url>`.
 
 use bbot_manifest::{Event, Lines, Manifest, Parser, ResultManifest, Serializer};
 
@@ -31,11 +34,40 @@ pub(crate) struct Entry {
     pub(crate) challenge: Option<String>,
     /// The key that the challenge was made for.
     pub(crate) fingerprint: Option<String>,
+    /// What its controller is to get before the result, in this order.
+    pub(crate) artifacts: Vec<Artifact>,
     /// The result.
     pub(crate) result: ResultManifest,
 }
 
-const VERSION: &str = "1";
+/// An artifact that its controller is to get (W33); its file is beside the entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Artifact {
+    /// Where it is posted.
+    pub(crate) url: String,
+    /// Its instance, a name without blanks.
+    pub(crate) instance: String,
+    /// The SHA-256 of its file, in hexadecimal digits.
+    pub(crate) sha256: String,
+}
+
+impl Artifact {
+    fn to_value(&self) -> String {
+        format!("{} {} {}", self.sha256, self.instance, self.url)
+    }
+
+    fn parse(value: &str) -> Option<Self> {
+        let (sha256, rest) = value.split_once(' ')?;
+        let (instance, url) = rest.split_once(' ')?;
+        Some(Self { url: url.to_owned(), instance: instance.to_owned(), sha256: sha256.to_owned() })
+    }
+}
+
+/// The version of entries without artifacts.
+const PLAIN: &str = "1";
+
+/// The version of entries with artifacts: whoever does not know of them must not post the result.
+const WITH_ARTIFACTS: &str = "2";
 
 const DIGEST_PREFIX: &str = "# sha256 ";
 
@@ -56,7 +88,8 @@ impl Entry {
     fn body(&self) -> Result<Vec<u8>, bbot_manifest::Error> {
         let mut serializer = Serializer::new(Vec::new(), Lines::Long);
         serializer.start()?;
-        serializer.pair("entry-version", VERSION)?;
+        let version = if self.artifacts.is_empty() { PLAIN } else { WITH_ARTIFACTS };
+        serializer.pair("entry-version", version)?;
         serializer.pair("session", &self.session)?;
         serializer.pair("result-url", &self.result_url)?;
         if let Some(challenge) = &self.challenge {
@@ -64,6 +97,9 @@ impl Entry {
         }
         if let Some(fingerprint) = &self.fingerprint {
             serializer.pair("fingerprint", fingerprint)?;
+        }
+        for artifact in &self.artifacts {
+            serializer.pair("artifact", artifact.to_value())?;
         }
         let mut body = serializer.finish()?;
         body.extend_from_slice(self.result.to_text(Lines::Long)?.as_bytes());
@@ -75,14 +111,17 @@ impl Entry {
         let body = verified(text).ok_or("its digest is not that of its content")?;
         let (head, result) = Head::parse(body, name).map_err(|error| error.to_string())?;
         let version = head.version.ok_or("it has no entry-version")?;
-        if version != VERSION {
-            return Err(format!("its entry-version is {version}, and this agent knows {VERSION}"));
+        if ![PLAIN, WITH_ARTIFACTS].contains(&&*version) {
+            let known = WITH_ARTIFACTS;
+            return Err(format!("its entry-version is {version}, and this agent knows {known}"));
         }
+        let artifacts = head.artifacts.iter().map(|value| Artifact::parse(value));
         Ok(Self {
             session: head.session.ok_or("it has no session")?,
             result_url: head.result_url.ok_or("it has no result-url")?,
             challenge: head.challenge,
             fingerprint: head.fingerprint,
+            artifacts: artifacts.collect::<Option<_>>().ok_or("an artifact is malformed")?,
             result: ResultManifest::parse(result, name).map_err(|error| error.to_string())?,
         })
     }
@@ -96,6 +135,7 @@ struct Head {
     result_url: Option<String>,
     challenge: Option<String>,
     fingerprint: Option<String>,
+    artifacts: Vec<String>,
 }
 
 impl Head {
@@ -112,6 +152,10 @@ impl Head {
                         "result-url" => &mut head.result_url,
                         "challenge" => &mut head.challenge,
                         "fingerprint" => &mut head.fingerprint,
+                        "artifact" => {
+                            head.artifacts.push(pair.value.into_owned());
+                            continue;
+                        }
                         _ => continue,
                     };
                     *place = Some(pair.value.into_owned());

@@ -53,15 +53,23 @@ impl std::error::Error for RequestError {
     }
 }
 
-/// Writes the request for an entry, its challenge signed now (W37, W38).
-pub(crate) fn result_request(
+/// Signs the challenge of an entry, if there is one (W37, W38).
+pub(crate) fn signature(
     entry: &Entry,
     signer: Option<&Signer>,
-) -> Result<Vec<u8>, RequestError> {
+) -> Result<Option<Vec<u8>>, RequestError> {
     let challenge = entry.challenge.as_deref().map(|challenge| sign(entry, challenge, signer));
+    challenge.transpose()
+}
+
+/// Writes the request for an entry, with the signature of its challenge.
+pub(crate) fn result_request(
+    entry: &Entry,
+    signature: Option<Vec<u8>>,
+) -> Result<Vec<u8>, RequestError> {
     let request = ResultRequest {
         session: entry.session.clone(),
-        challenge: challenge.transpose()?,
+        challenge: signature,
         agent_checksum: Some(AGENT_CHECKSUM.to_owned()),
         result: entry.result.clone(),
     };

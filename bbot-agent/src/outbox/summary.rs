@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{DEAD, EntryId, OutboxError, REASON_SUFFIX, WAITING, io_error};
+use super::{DEAD, EntryId, OutboxError, REASON_SUFFIX, WAITING, artifacts, io_error};
 
 /// The most of a reason that is shown, in bytes.
 const REASON_MAX: u64 = 4096;
@@ -16,7 +16,7 @@ const REASON_MAX: u64 = 4096;
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Summary {
     entries: usize,
-    bytes: u64,
+    pub(super) bytes: u64,
     /// When the oldest entry was stored, in seconds since the epoch.
     oldest: Option<u64>,
     waiting: Vec<Letter>,
@@ -56,7 +56,7 @@ fn letters(folder: &Path) -> Result<Option<Vec<Letter>>, OutboxError> {
     let letter = |entry: fs::DirEntry| {
         let id = EntryId::from_file_name(entry.file_name().to_str()?)?;
         // One that has gone meanwhile does not count.
-        let bytes = entry.metadata().ok()?.len();
+        let bytes = entry.metadata().ok()?.len() + artifacts::size_of(folder, &id);
         let reason = reason(&folder.join(format!("{id}{REASON_SUFFIX}")));
         Some(Letter { since: id.stored().as_secs(), id: id.to_string(), bytes, reason })
     };

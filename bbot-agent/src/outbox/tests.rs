@@ -25,6 +25,7 @@ fn entry(session: &str) -> Entry {
         result_url: "https://ci.example.org/?build-result".to_owned(),
         challenge: Some("a\n: 1\nb".to_owned()),
         fingerprint: Some("f00".to_owned()),
+        artifacts: Vec::new(),
         result: bbot_manifest::ResultManifest::parse(RESULT.as_bytes(), "result").unwrap(),
     }
 }
@@ -70,6 +71,111 @@ fn form_on_disk_is_fixed() {
     assert_eq!(body, format!("{head}{RESULT}"));
 }
 
+/// W33: an entry with artifacts has a version of its own, and keeps them in their order.
+#[test]
+fn form_with_artifacts_is_fixed() {
+    let plain = String::from_utf8(entry("s").to_text().unwrap()).unwrap();
+    let with = Entry { artifacts: artifacts(), ..entry("s") };
+    let text = with.to_text().unwrap();
+    assert_eq!(Entry::parse(&text, "entry").unwrap(), with);
+    let body = plain.split_once('\n').unwrap().1;
+    let body = body.replace("entry-version: 1", "entry-version: 2");
+    let added = "fingerprint: f00\n\
+                 artifact: 0a archive https://ci.example.org/?upload=bindist\n\
+                 artifact: 0b debian https://ci.example.org/?upload=bindist\n";
+    let body = body.replace("fingerprint: f00\n", added);
+    assert_eq!(String::from_utf8(text).unwrap().split_once('\n').unwrap().1, body);
+}
+
+fn artifacts() -> Vec<Artifact> {
+    let artifact = |(sha256, instance): (&str, &str)| Artifact {
+        url: "https://ci.example.org/?upload=bindist".to_owned(),
+        instance: instance.to_owned(),
+        sha256: sha256.to_owned(),
+    };
+    [("0a", "archive"), ("0b", "debian")].map(artifact).into()
+}
+
+/// Stores an entry with two artifacts of 1000 bytes each.
+fn store_with_artifacts(outbox: &Outbox) -> EntryId {
+    let reservation = outbox.reserve().unwrap();
+    for number in [0, 1] {
+        fs::write(reservation.path(number), [0; 1000]).unwrap();
+    }
+    outbox.store_reserved(reservation, &Entry { artifacts: artifacts(), ..entry("s") }).unwrap()
+}
+
+/// W33, W38: artifacts are there for the next process, those that were taken are not, and they
+/// count; with their entry they go.
+#[test]
+fn artifacts_survive_their_process() {
+    let (folder, outbox) = outbox();
+    let plain = outbox.store(&entry("s")).unwrap();
+    let without = outbox.size().unwrap();
+    let id = store_with_artifacts(&outbox);
+    assert!(outbox.size().unwrap() >= 2 * without + 2000);
+    assert_eq!(summary(folder.path()).unwrap().unwrap().bytes, outbox.size().unwrap());
+    drop(outbox);
+    let outbox = Outbox::open(folder.path()).unwrap();
+    assert_eq!(outbox.entries().unwrap(), [plain, id.clone()]);
+    let entry = outbox.load(&id).unwrap();
+    let pending = |outbox: &Outbox| {
+        let pending = outbox.pending(&id, &entry);
+        pending.into_iter().map(|(n, artifact)| (n, artifact.instance.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(pending(&outbox), [(0, "archive".to_owned()), (1, "debian".to_owned())]);
+    outbox.remove_artifact(&id, 0).unwrap();
+    let outbox = Outbox::open(folder.path()).unwrap();
+    assert_eq!(pending(&outbox), [(1, "debian".to_owned())]);
+    outbox.remove(&id).unwrap();
+    assert_eq!(names(&folder.path().join("outbox")).len(), 1);
+    assert_eq!(outbox.size().unwrap(), without);
+}
+
+/// W33: artifacts whose entry a crash has prevented, or that it has outlived, are orphans.
+#[test]
+fn orphaned_artifacts_are_swept() {
+    let (folder, outbox) = outbox();
+    let id = store_with_artifacts(&outbox);
+    let orphan = outbox.reserve().unwrap();
+    fs::write(orphan.path(0), "half of it").unwrap();
+    // As a crash does: without the end of its life.
+    std::mem::forget(orphan);
+    let foreign = folder.path().join("outbox/other.artifacts");
+    fs::create_dir(&foreign).unwrap();
+    let waiting = folder.path().join("outbox");
+    assert_eq!(names(&waiting).len(), 4);
+    let outbox = Outbox::open(folder.path()).unwrap();
+    let left = [format!("{id}.artifacts"), id.file_name(), "other.artifacts".to_owned()];
+    assert_eq!(names(&waiting), left);
+    fs::remove_file(outbox.path(&id)).unwrap();
+    Outbox::open(folder.path()).unwrap();
+    assert_eq!(names(&waiting), ["other.artifacts"]);
+}
+
+/// Room that is not used is given back.
+#[test]
+fn an_unused_reservation_leaves_nothing() {
+    let (folder, outbox) = outbox();
+    let reservation = outbox.reserve().unwrap();
+    fs::write(reservation.path(0), "x").unwrap();
+    drop(reservation);
+    assert_eq!(names(&folder.path().join("outbox")), [""; 0]);
+}
+
+/// A dead letter keeps its artifacts.
+#[test]
+fn artifacts_go_to_the_dead_letters() {
+    let (folder, outbox) = outbox();
+    let id = store_with_artifacts(&outbox);
+    outbox.dead_letter(&id, "refused").unwrap();
+    assert_eq!(names(&folder.path().join("outbox")), [""; 0]);
+    let dead = folder.path().join("dead-letters");
+    let expected = [format!("{id}.artifacts"), format!("{id}.manifest"), format!("{id}.reason")];
+    assert_eq!(names(&dead), expected);
+    assert_eq!(names(&dead.join(&expected[0])), ["0.tar", "1.tar"]);
+}
+
 /// W41: whatever is cut off or changed in an entry is seen, and the entry is set aside.
 #[test]
 fn a_damaged_entry_becomes_a_dead_letter() {
@@ -108,11 +214,13 @@ fn an_unknown_form_is_unusable() {
     let known = "entry-version: 1\nsession: s\nresult-url: u\n";
     assert_eq!(parse(known).unwrap(), "s");
     assert_eq!(parse(&format!("{known}later: x\n")).unwrap(), "s");
-    let version = known.replace("version: 1", "version: 2");
-    let text = "its entry-version is 2, and this agent knows 1";
+    let version = known.replace("version: 1", "version: 3");
+    let text = "its entry-version is 3, and this agent knows 2";
     assert_eq!(parse(&version).unwrap_err(), text);
     let none = known.replace("entry-version: 1\n", "");
     assert_eq!(parse(&none).unwrap_err(), "it has no entry-version");
+    let artifact = format!("{}artifact: a b\n", known.replace("version: 1", "version: 2"));
+    assert_eq!(parse(&artifact).unwrap_err(), "an artifact is malformed");
     let session = known.replace("session: s\n", "");
     assert_eq!(parse(&session).unwrap_err(), "it has no session");
 }
@@ -279,7 +387,8 @@ fn a_request_is_signed_and_has_long_lines() {
     entry.challenge = Some("0123abcd".to_owned());
     entry.fingerprint = Some(signer.fingerprint().to_owned());
     entry.result.results[0].log = "word ".repeat(100) + "end";
-    let text = String::from_utf8(result_request(&entry, Some(&signer)).unwrap()).unwrap();
+    let signature = signature(&entry, Some(&signer)).unwrap();
+    let text = String::from_utf8(result_request(&entry, signature).unwrap()).unwrap();
     assert!(text.starts_with(": 1\nsession: s\nchallenge:\n\\\n"), "{text}");
     assert!(text.contains("\nagent-checksum: 2\n:\nname: foo\n"), "{text}");
     assert!(text.contains(&format!("\nupdate-log: {}\n", entry.result.results[0].log)), "{text}");
@@ -297,10 +406,11 @@ fn only_the_challenged_key_signs() {
     let signer = signer(folder.path(), &[]).unwrap();
     let entry = entry("s");
     for signer in [None, Some(&signer)] {
-        let error = result_request(&entry, signer).unwrap_err();
+        let error = signature(&entry, signer).unwrap_err();
         assert!(matches!(error, RequestError::Key { wanted: Some(_) }), "{error:?}");
     }
     let plain = Entry { challenge: None, ..entry };
+    assert!(signature(&plain, Some(&signer)).unwrap().is_none());
     let text = String::from_utf8(result_request(&plain, None).unwrap()).unwrap();
     assert!(text.starts_with(": 1\nsession: s\nagent-checksum: 2\n:\n"), "{text}");
 }

@@ -1,5 +1,6 @@
 //! Decisions about who is asked, when, and who must make room: functions of plain values.
 
+pub(crate) mod artifacts;
 pub(crate) mod host;
 pub(crate) mod plan;
 pub(crate) mod posting;

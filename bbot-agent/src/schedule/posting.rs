@@ -23,6 +23,8 @@ const JITTER: f64 = 0.1;
 pub(crate) enum Failure {
     /// Its controller did not take it, and may wish for a pause (`Retry-After`).
     NotTaken { retry_after: Option<Duration> },
+    /// One of its artifacts was not taken; after `patience` it goes without them (W33).
+    ArtifactNotTaken { retry_after: Option<Duration>, patience: Duration },
     /// Its challenge could not be signed (W37).
     Unsigned,
 }
@@ -31,7 +33,8 @@ pub(crate) enum Failure {
 ///
 /// W38: a controller is left alone for 1 s at first, doubled up to 15 minutes, and for as long as
 /// it wishes within these. `jitter` in [0, 1) then draws the pause out by up to a tenth, so that
-/// many agents do not come back at once, and none before it may. W37: a key that does not sign
+/// many agents do not come back at once, and none before it may. W33: no pause keeps a result from
+/// going without its artifacts when it is to. W37: a key that does not sign
 /// rests as everything else that is broken on the host.
 fn pause(failure: Failure, count: u32, jitter: f64) -> Duration {
     match failure {
@@ -39,6 +42,9 @@ fn pause(failure: Failure, count: u32, jitter: f64) -> Duration {
             let doubled = FIRST.saturating_mul(1 << count.saturating_sub(1).min(16));
             let wished = doubled.max(retry_after.unwrap_or_default());
             wished.min(LONGEST).mul_f64(1.0 + JITTER * jitter)
+        }
+        Failure::ArtifactNotTaken { retry_after, patience } => {
+            pause(Failure::NotTaken { retry_after }, count, jitter).min(patience)
         }
         Failure::Unsigned => rest::length(count, jitter),
     }
@@ -180,6 +186,20 @@ mod tests {
         assert_eq!(drawn_out(NOT_TAKEN, 1), 1_100);
         assert_eq!(drawn_out(NOT_TAKEN, 40), 990_000);
         assert_eq!(drawn_out(asks_for(100), 1), 110_000);
+    }
+
+    /// W33: the same pauses, up to the moment when the result goes without its artifacts.
+    #[test]
+    fn a_pause_ends_with_the_patience() {
+        let length = |count, retry_after, patience| {
+            let patience = Duration::from_secs(patience);
+            let retry_after = Some(Duration::from_secs(retry_after));
+            pause(Failure::ArtifactNotTaken { retry_after, patience }, count, 0.0).as_secs()
+        };
+        assert_eq!(length(3, 0, 3600), 4);
+        assert_eq!(length(3, 600, 3600), 600);
+        assert_eq!(length(12, 0, 899), 899);
+        assert_eq!(length(1, 600, 30), 30);
     }
 
     /// W37: an entry that cannot be signed rests.

@@ -2,17 +2,17 @@
 
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use bbot_manifest::{ResultManifest, ResultStatus};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
-use super::perform::{Assignment, identity, write_task};
+use super::artifacts::{self, UPLOAD};
+use super::perform::{Assignment, identity, report, write_task};
 use super::result_file;
 use crate::agent::Agent;
 use crate::event::{Event, NEVER};
-use crate::spawn;
 use crate::tftp_folder::{self, TftpFolder};
 
 const RESULT: &str = "result.manifest.lz4";
@@ -29,14 +29,16 @@ pub(super) fn build(agent: &mut Agent, assignment: &Assignment) -> anyhow::Resul
             // What is not whole yet is written again, and seen again.
             Some(Event::FileAppeared) => {
                 if let Ok(result) = result_file::read(&put.join(RESULT)) {
-                    check_upload(&put, &result)?;
-                    return Ok(result);
+                    let upload = put.join(UPLOAD);
+                    check_upload(&upload, &result)?;
+                    return report(agent, assignment, result, Some(&upload));
                 }
             }
             Some(Event::Signal)
                 if agent.events.signals.terminated() || agent.events.signals.take_interrupt() =>
             {
-                return Ok(identity(assignment, ResultStatus::Interrupt));
+                let interrupted = identity(assignment, ResultStatus::Interrupt);
+                return report(agent, assignment, interrupted, None);
             }
             _ => {}
         }
@@ -63,17 +65,10 @@ fn watch(agent: &Agent, directory: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As the original: what was uploaded beside a good result must at least be a tar archive.
-fn check_upload(put: &Path, result: &ResultManifest) -> anyhow::Result<()> {
-    let archive = put.join("upload.tar");
-    if result.status.is_bad() || !archive.try_exists()? {
-        return Ok(());
-    }
-    let mut tar = spawn::command(Path::new("tar"));
-    tar.arg("-tf").arg(&archive);
-    let output = spawn::run(tar, b"", Duration::from_secs(60), 1 << 20)?;
-    if !output.status.success() {
-        bail!("{} is no archive: tar {}", archive.display(), output.status);
+/// As the original: what was uploaded beside a good result must be an archive.
+fn check_upload(upload: &Path, result: &ResultManifest) -> anyhow::Result<()> {
+    if !result.status.is_bad() && upload.try_exists()? {
+        artifacts::check(upload)?;
     }
     Ok(())
 }

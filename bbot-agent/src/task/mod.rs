@@ -1,5 +1,6 @@
 //! One task, from the controller's answer to its durable result.
 
+mod artifacts;
 mod claim;
 mod failure;
 mod fake;

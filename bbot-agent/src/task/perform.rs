@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use bbot_lock::{HostLock, MachineLock};
 use bbot_manifest::{BootstrappedMachine, ResultManifest, ResultStatus, TaskEdit};
 
+use super::artifacts::{self, UPLOAD};
 use super::claim::claim;
 use super::guest::{Setup, Sitting};
 use super::hold::Hold;
@@ -55,15 +57,15 @@ pub(crate) fn perform(
         return give_back(agent, assignment, &error.into());
     }
     let Ok(mut lock) = claim(agent, &host, assignment) else {
-        return report(agent, assignment, interrupted(assignment));
+        return report(agent, assignment, interrupted(assignment), None);
     };
     agent.events.signals.arm_interrupts();
     drop(host);
 
     let result = if agent.config.fake_build {
-        report(agent, assignment, identity(assignment, ResultStatus::Abort))
+        report(agent, assignment, identity(assignment, ResultStatus::Abort), None)
     } else if agent.config.fake_machine.is_some() {
-        super::fake::build(agent, assignment).and_then(|r| report(agent, assignment, r))
+        super::fake::build(agent, assignment)
     } else {
         build(agent, assignment, &mut lock)
     };
@@ -105,7 +107,7 @@ fn give_back(
     diag::error(format_args!("cannot build on {}: {error:#}", assignment.dir.name));
     let key = assignment.dir.name.to_string();
     agent.machine_rests.failed(key, Instant::now(), fastrand::f64());
-    report(agent, assignment, interrupted(assignment))
+    report(agent, assignment, interrupted(assignment), None)
 }
 
 /// An error means that nothing was reported: a session gets one result only.
@@ -119,7 +121,7 @@ fn try_build(
     write_task(agent, &folder, assignment)?;
     for boots in 1.. {
         if agent.events.signals.terminated() {
-            return report(agent, assignment, interrupted(assignment));
+            return report(agent, assignment, interrupted(assignment), None);
         }
         let start = Instant::now();
         let path = agent.layout.snapshot(&assignment.dir);
@@ -199,7 +201,7 @@ fn finish(
     {
         diag::warn(format_args!("{:#}", anyhow::Error::new(error)));
     }
-    let reported = report(agent, assignment, result);
+    let reported = report(agent, assignment, result, Some(&folder.join("put").join(UPLOAD)));
     match (hold.filter(|_| reported.is_ok()), concern) {
         (Some(hold), Some(concern)) => {
             agent.hand_out_results();
@@ -221,7 +223,7 @@ fn finish(
     reported
 }
 
-fn read_result(path: &std::path::Path) -> Option<ResultManifest> {
+fn read_result(path: &Path) -> Option<ResultManifest> {
     result_file::read(path)
         .map_err(|error| {
             let error = anyhow::Error::new(error);
@@ -238,18 +240,21 @@ fn fits(agent: &Agent, assignment: &Assignment, result: &ResultManifest) -> bool
         .is_ok()
 }
 
-/// Makes the result durable in the outbox; the record of the task at hand has done its duty then.
-fn report(
+/// Makes the result durable in the outbox, with the artifacts in the guest's `upload`; the record
+/// of the task at hand has done its duty then.
+pub(super) fn report(
     agent: &mut Agent,
     assignment: &Assignment,
     result: ResultManifest,
+    upload: Option<&Path>,
 ) -> anyhow::Result<ResultManifest> {
     if agent.config.dump_result {
         return Ok(result);
     }
     if let Some(reports) = &agent.reports {
         let start = Instant::now();
-        reports.outbox.store(&entry(agent, assignment, result.clone()))?;
+        let entry = entry(agent, assignment, result.clone());
+        artifacts::store(&reports.outbox, entry, upload, &assignment.task.upload_urls)?;
         // Recovery looks for the result first, so a record that stays does no harm.
         if let Err(error) = reports.outbox.forget_record() {
             diag::warn(format_args!("{:#}", anyhow::Error::new(error)));
@@ -265,6 +270,7 @@ fn entry(agent: &Agent, assignment: &Assignment, result: ResultManifest) -> Entr
         result_url: assignment.task.result_url.clone(),
         challenge: assignment.task.challenge.clone(),
         fingerprint: agent.signer.as_ref().map(|signer| signer.fingerprint().to_owned()),
+        artifacts: Vec::new(),
         result,
     }
 }

@@ -200,11 +200,13 @@ fn serve(stream: &TcpStream, handler: &dyn Handler) -> io::Result<()> {
             Err(error) => return Err(error),
         };
         let (mut request, version) = head;
-        if request.header("expect").is_some() {
-            (&mut &*stream).write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
-        }
         let closes = request.closes() || version == Version::Http10;
         let limit = handler.body_limit(&request);
+        // Who announces too much is spared the sending.
+        let length = request.header("content-length").and_then(|length| length.parse().ok());
+        if request.header("expect").is_some() && length.is_none_or(|length: u64| length <= limit) {
+            (&mut &*stream).write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        }
         let Some(body) = read_body(&mut input, &request, limit)? else {
             return refuse(stream, &handler.answer_too_large(request));
         };
@@ -325,6 +327,7 @@ fn respond(mut stream: &TcpStream, response: &Response, closes: bool) -> io::Res
         401 => "Unauthorized",
         404 => "Not Found",
         413 => "Payload Too Large",
+        422 => "Unprocessable Content",
         501 => "Not Implemented",
         503 => "Service Unavailable",
         _ => "Other",

@@ -1,7 +1,7 @@
 //! What came and what went: everything, byte for byte, with its time.
 
 use super::http::{Request, Response};
-use super::queue::Verdict;
+use super::queue::{Receipt, Verdict};
 use crate::clock::Nanos;
 
 /// What an exchange came to.
@@ -22,6 +22,15 @@ pub enum Outcome {
         session: String,
         /// What became of it.
         verdict: Verdict,
+    },
+    /// An artifact came in.
+    Artifact {
+        /// The session that it names.
+        session: String,
+        /// Its instance.
+        instance: String,
+        /// What became of it.
+        receipt: Receipt,
     },
     /// A file of the package repository went out, or there is none.
     File {

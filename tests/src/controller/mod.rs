@@ -1,7 +1,7 @@
 //! A controller that behaves as the real one does, with a memory of all that was said.
 //!
-//! `POST /?build-task` asks for a task, `POST /?build-result` brings a result,
-//! `GET /1/stable/...` reads from the package repository.
+//! `POST /?build-task` asks for a task, `POST /?upload=<type>` brings an artifact,
+//! `POST /?build-result` brings a result, `GET /1/stable/...` reads from the package repository.
 
 mod auth;
 mod http;
@@ -10,6 +10,7 @@ mod mischief;
 mod pairs;
 mod pattern;
 mod queue;
+mod upload;
 
 use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
@@ -24,7 +25,8 @@ pub use http::{Handler, Request, Response, Server};
 pub use log::{Exchange, Outcome};
 pub use mischief::Mischief;
 pub use pairs::Pair;
-pub use queue::{Package, Verdict};
+pub use queue::{Package, Receipt, Verdict};
+pub use upload::Artifact;
 
 use self::mischief::Mood;
 use self::queue::{Asker, Queue, Task};
@@ -36,6 +38,9 @@ const TASK_REQUEST_MAX: u64 = 100 << 10;
 /// The greatest result.
 const RESULT_REQUEST_MAX: u64 = 10 << 20;
 
+/// The greatest artifact.
+const UPLOAD_MAX: u64 = 128 << 20;
+
 /// What a controller is like.
 #[derive(Debug, Clone, Default)]
 pub struct ControllerConfig {
@@ -45,6 +50,8 @@ pub struct ControllerConfig {
     pub keys: Vec<KnownKey>,
     /// The folder of the package repository.
     pub repository: Option<PathBuf>,
+    /// The types of artifacts that it takes.
+    pub uploads: Vec<String>,
     /// Whether it hands out builds at all.
     pub closed: bool,
 }
@@ -145,6 +152,7 @@ struct Office {
     address: SocketAddr,
     keys: Vec<KnownKey>,
     repository: Option<PathBuf>,
+    uploads: Vec<String>,
     closed: bool,
     queue: Mutex<Queue>,
     mood: Mutex<Mood>,
@@ -159,7 +167,11 @@ fn refuse(status: u16, reason: &str) -> Answer {
 
 impl Handler for Office {
     fn body_limit(&self, head: &Request) -> u64 {
-        if head.query() == "build-result" { RESULT_REQUEST_MAX } else { TASK_REQUEST_MAX }
+        match first_parameter(head) {
+            "build-result" => RESULT_REQUEST_MAX,
+            "upload" => UPLOAD_MAX,
+            _ => TASK_REQUEST_MAX,
+        }
     }
 
     fn answer(&self, request: Request) -> Response {
@@ -167,6 +179,7 @@ impl Handler for Office {
         let (response, outcome) = match (request.method.as_str(), first_parameter(&request)) {
             ("POST", "build-task") => self.answer_task(&request),
             ("POST", "build-result") => self.answer_result(&request),
+            ("POST", "upload") => self.answer_upload(&request),
             ("GET" | "HEAD", "") => self.answer_file(&request),
             _ => refuse(400, "no such service"),
         };
@@ -202,6 +215,7 @@ impl Office {
             address,
             keys: config.keys,
             repository: config.repository,
+            uploads: config.uploads,
             closed: config.closed,
             queue: Mutex::new(queue),
             mood: Mutex::default(),
@@ -282,6 +296,9 @@ impl Office {
         let mut head = vec![pair("session", &task.session)];
         head.extend(optional("challenge", challenge));
         head.push(pair("result-url", &format!("http://{}/?build-result", self.address)));
+        head.extend(self.uploads.iter().map(|kind| {
+            pair(&format!("{kind}-upload-url"), &format!("http://{}/?upload={kind}", self.address))
+        }));
         head.extend(optional("agent-checksum", task.agent_checksum.as_deref()));
         let repository = package.repository.clone().unwrap_or_else(|| self.repository_url());
         let mut body = vec![
@@ -316,6 +333,29 @@ impl Office {
             _ => Response::manifest(""),
         };
         (response, Outcome::Result { session: given.session, verdict })
+    }
+
+    fn answer_upload(&self, request: &Request) -> Answer {
+        let kind = request.query().strip_prefix("upload=");
+        let Some(kind) = kind.filter(|kind| self.uploads.iter().any(|own| own == kind)) else {
+            return upload::answer(404, "no such type");
+        };
+        let artifact = match Artifact::parse(request) {
+            Ok(artifact) => artifact,
+            Err(reason) => return upload::answer(400, &reason),
+        };
+        if hex_sha256(&artifact.archive) != artifact.sha256 {
+            return upload::answer(422, "checksum mismatch");
+        }
+        let verify = |challenge: &str, fingerprint: &str| {
+            let signature = artifact.signature.as_deref();
+            self.verify(fingerprint, challenge, signature.ok_or("the challenge is not answered")?)
+        };
+        let is_signed = artifact.signature.is_some();
+        let receipt = self.queue().receive(&artifact.session, is_signed, &verify);
+        let (response, _) = upload::answer(200, &format!("{kind} upload is queued"));
+        let Artifact { session, instance, .. } = artifact;
+        (response, Outcome::Artifact { session, instance, receipt })
     }
 
     fn verify(&self, fingerprint: &str, challenge: &str, signature: &[u8]) -> Result<(), String> {

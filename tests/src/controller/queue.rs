@@ -104,6 +104,17 @@ pub enum Verdict {
     Refused(String),
 }
 
+/// What became of an artifact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Receipt {
+    /// It has been taken in.
+    Queued,
+    /// Nobody is building that any more.
+    Expired,
+    /// The challenge was not answered as it must be.
+    Unauthenticated(String),
+}
+
 /// How a result authenticates: checks the signature of a challenge with the key of a fingerprint.
 pub(super) type Verify<'a> = dyn Fn(&str, &str) -> Result<(), String> + 'a;
 
@@ -180,25 +191,40 @@ impl Queue {
         if name != result.name.to_string() || version != result.version.to_string() {
             return Verdict::Refused("session and result name different packages".to_owned());
         }
-        let handed = self.builds.iter_mut().find_map(|build| match &build.state {
-            State::Building(handed) if handed.session == *session => Some((handed.clone(), build)),
-            _ => None,
-        });
-        let Some((handed, build)) = handed else { return Verdict::Expired };
-        // Both or none: an answer to a challenge that was not given is as bad as none.
-        let authenticated = match &handed.challenge {
-            Some((challenge, fingerprint)) => verify(challenge, fingerprint),
-            None if given.challenge.is_some() => Err("no challenge was given".to_owned()),
-            None => Ok(()),
-        };
-        if let Err(reason) = authenticated {
-            return Verdict::Unauthenticated(reason);
+        let build = self.builds.iter_mut().find(|build| build.is_built_in(session));
+        let Some(build) = build else { return Verdict::Expired };
+        match build.authenticate(given.challenge.is_some(), verify) {
+            Ok(()) => build.conclude(given),
+            Err(reason) => Verdict::Unauthenticated(reason),
         }
-        build.conclude(given)
+    }
+
+    /// Says whether an artifact is taken in; `is_signed` if it comes with a signature.
+    pub(super) fn receive(&self, session: &str, is_signed: bool, verify: &Verify<'_>) -> Receipt {
+        let build = self.builds.iter().find(|build| build.is_built_in(session));
+        match build.map(|build| build.authenticate(is_signed, verify)) {
+            Some(Ok(())) => Receipt::Queued,
+            Some(Err(reason)) => Receipt::Unauthenticated(reason),
+            None => Receipt::Expired,
+        }
     }
 }
 
 impl Build {
+    fn is_built_in(&self, session: &str) -> bool {
+        matches!(&self.state, State::Building(handed) if handed.session == session)
+    }
+
+    /// Both or none: an answer to a challenge that was not given is as bad as none.
+    fn authenticate(&self, is_signed: bool, verify: &Verify<'_>) -> Result<(), String> {
+        let State::Building(handed) = &self.state else { return Ok(()) };
+        match &handed.challenge {
+            Some((challenge, fingerprint)) => verify(challenge, fingerprint),
+            None if is_signed => Err("no challenge was given".to_owned()),
+            None => Ok(()),
+        }
+    }
+
     fn conclude(&mut self, given: &ResultRequest) -> Verdict {
         let result = &given.result;
         let given = Checksums {

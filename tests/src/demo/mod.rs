@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use bbot_manifest::{Manifest, ResultManifest, ResultRequest, ResultStatus};
 
-use self::artifact::Watch;
+use self::artifact::Taken;
 use self::face::Face;
 use self::report::{BuildReport, Overhead, Report};
 pub use self::story::{Build, ROWS, builds};
@@ -117,7 +117,7 @@ impl Demo {
                 drop(sender.send(Event::Phase(phase)));
             }
         })?;
-        let uploads = self.follow(farm, &agent, &controller)?;
+        self.follow(&agent, &controller)?;
         self.last = Instant::now();
         let status = agent.terminate()?;
         ensure!(status.success(), "the agent ended with {status}:\n{}", tail(&agent));
@@ -126,10 +126,11 @@ impl Demo {
         let left = leftovers(&before, &farm.inventory()?, MACHINE);
         ensure!(left.is_empty(), "the agent has left something behind: {}", left.join("; "));
         let results = Results::of(&controller)?;
-        let artifact = check(&results, &uploads)?;
+        let taken = check(&results, &controller)?;
         let builds = builds(&agent.phases());
         self.show(&results, &builds)?;
-        report(&agent.phases(), &results, &builds, artifact)?.write(&options.report)?;
+        self.show_artifact(&taken)?;
+        report(&agent.phases(), &results, &builds, taken.sha256)?.write(&options.report)?;
         self.face.line(&format!("\nreport: {}", options.report.display()))?;
         Ok(())
     }
@@ -141,16 +142,9 @@ impl Demo {
         Ok(self.face.phase(name, millis, detail)?)
     }
 
-    /// Shows the agent's phases until everything is built. Returns each build's upload.
-    fn follow(
-        &mut self,
-        farm: &Farm,
-        agent: &Agent,
-        controller: &Controller,
-    ) -> Result<Vec<Option<PathBuf>>> {
+    /// Shows the agent's phases until everything is built.
+    fn follow(&mut self, agent: &Agent, controller: &Controller) -> Result<()> {
         let deadline = Instant::now() + LIMIT;
-        let mut uploads = Vec::new();
-        let mut watch = None;
         let mut unfinished = 2;
         while unfinished > 0 {
             let Some(phase) = self.next_phase()? else {
@@ -160,20 +154,12 @@ impl Demo {
                 continue;
             };
             self.show_phase(&phase)?;
-            match phase.name.as_str() {
-                // The guest's folder is there, and the guest is not yet.
-                "snapshot" if phase.package().is_some() => {
-                    watch = Some(watch_uploads(farm, uploads.len())?);
-                }
-                "build" => {
-                    uploads.push(watch.take().map(Watch::finish).transpose()?.flatten());
-                }
-                "posted" => unfinished -= 1,
-                _ => (),
+            if phase.name == "posted" {
+                unfinished -= 1;
             }
         }
         ensure!(controller.is_done(), "the controller has not got all results:\n{}", tail(agent));
-        Ok(uploads)
+        Ok(())
     }
 
     /// The next phase that ended; `None` if for a while none did.
@@ -220,6 +206,18 @@ impl Demo {
         }
         Ok(())
     }
+
+    /// What the world gets of the good build.
+    fn show_artifact(&mut self, taken: &Taken) -> Result<()> {
+        let Taken { artifact, file, .. } = taken;
+        let size = artifact.archive.len();
+        self.face.line(&format!(
+            "\nartifact {} at the controller, sha256 and challenge checked: {size} bytes\n  {}  {}",
+            artifact.instance, artifact.sha256, artifact.name
+        ))?;
+        self.face.line(&format!("  {}  {file}", taken.sha256))?;
+        Ok(())
+    }
 }
 
 /// Puts machine and toolchain into the farm. Returns the toolchain's id.
@@ -240,14 +238,10 @@ fn start_controller(farm: &Farm, image: &Path, public_key: &Path) -> Result<Cont
         packages: [GOOD, BROKEN].map(|name| Package::new(name, VERSION, MACHINE)).into(),
         keys: vec![KnownKey::read(public_key)?],
         repository: Some(image.join("repository")),
+        uploads: vec!["bindist".to_owned()],
         ..ControllerConfig::default()
     };
     Controller::start(farm.inside(), layout::BRIDGE_ADDRESS.into(), config)
-}
-
-fn watch_uploads(farm: &Farm, number: usize) -> Result<Watch> {
-    let folder = farm.tftp().join(format!("build/{TOOLCHAIN}-1/put"));
-    Watch::start(&folder, farm.scratch().join(format!("upload-{number}.tar")))
 }
 
 /// The results that the controller has stored, in the order of their arrival.
@@ -269,23 +263,23 @@ impl Results {
     }
 }
 
-/// Checks that all is as it must be; returns the artifact's digest.
+/// Checks that all is as it must be; returns the artifact of the good build.
 ///
-/// That a result was stored means that its signature was verified: the controller knows a key,
-/// so each task has a challenge.
-fn check(results: &Results, uploads: &[Option<PathBuf>]) -> Result<String> {
+/// That a result was stored, and an artifact taken in, means that its signature was verified: the
+/// controller knows a key, so each task has a challenge.
+fn check(results: &Results, controller: &Controller) -> Result<Taken> {
     let (good, broken) = (results.get(GOOD)?, results.get(BROKEN)?);
     ensure!(good.status == ResultStatus::Success, "{GOOD}: {}", good.status);
     ensure!(broken.status == ResultStatus::Error, "{BROKEN}: {}", broken.status);
-    let [Some(upload), None] = uploads else {
-        bail!("not the one upload of the good build: {uploads:?}");
+    let mut taken = artifact::taken(controller)?;
+    let (Some(artifact), true) = (taken.pop(), taken.is_empty()) else {
+        bail!("not the one artifact of the good build");
     };
-    let (digest, name) = artifact::digest(upload)?;
-    let said = format!("sha256 {digest} {name}");
+    let said = format!("sha256 {} {}", artifact.sha256, artifact.file);
     let said_so =
         good.results.iter().any(|operation| operation.log.lines().any(|line| line == said));
     ensure!(said_so, "the log does not have the line `{said}` of the artifact that came");
-    Ok(digest)
+    Ok(artifact)
 }
 
 fn report(

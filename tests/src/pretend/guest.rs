@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use super::scenario::{self, Step};
 use super::wire::Wire;
-use super::worker::{bootstrap_manifest, lz4_frame, result, result_of};
+use super::worker::{archive, bootstrap_manifest, lz4_frame, result, result_of};
 use super::{Event, tftp};
 use crate::agent::wait_for_file;
 
@@ -54,6 +54,7 @@ impl Guest {
             }
             Step::Put(file, size) => tftp::put(&mut self.wire, &file, &vec![b'x'; size]),
             Step::PutHalf(file, size) => tftp::put_half(&mut self.wire, &file, &vec![b'x'; size]),
+            Step::PutArchive(files) => tftp::put(&mut self.wire, "upload.tar", &archive(&files)?),
             Step::PutBootstrap(version) => {
                 let text = bootstrap_manifest(&version);
                 tftp::put(&mut self.wire, "bootstrap.manifest", text.as_bytes())

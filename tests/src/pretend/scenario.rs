@@ -23,6 +23,8 @@ pub(super) enum Step {
     Put(String, usize),
     /// `put-half FILE BYTES`: begins such an upload, and breaks it off half way.
     PutHalf(String, usize),
+    /// `put-archive FILE:BYTES...`: uploads an archive of files of so many bytes.
+    PutArchive(Vec<(String, usize)>),
     /// `put-bootstrap VERSION`: uploads the bootstrap manifest of a worker of this version.
     PutBootstrap(String),
     /// `put-result STATUS`: uploads the result of the task that was downloaded, with this status.
@@ -57,6 +59,13 @@ impl Step {
             ["get", file] => Step::Get(owned(file)),
             ["put", file, size] => Step::Put(owned(file), size.parse()?),
             ["put-half", file, size] => Step::PutHalf(owned(file), size.parse()?),
+            ["put-archive", ref files @ ..] => {
+                let file = |word: &&str| {
+                    let (name, size) = word.split_once(':').context("a file without a size")?;
+                    Ok((owned(name), size.parse()?))
+                };
+                Step::PutArchive(files.iter().map(file).collect::<Result<_>>()?)
+            }
             ["put-bootstrap", version] => Step::PutBootstrap(owned(version)),
             ["put-result", status] => Step::PutResult(owned(status)),
             ["put-result-of", name, version, status] => {

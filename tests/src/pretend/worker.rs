@@ -10,6 +10,18 @@ pub(super) fn bootstrap_manifest(version: &str) -> String {
     ": 1\n".to_owned() + &["bbot", "libbbot", "libbpkg", "libbutl"].map(package).concat()
 }
 
+/// An archive of files of so many bytes.
+pub(super) fn archive(files: &[(String, usize)]) -> Result<Vec<u8>> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, size) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(*size as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, name, &*vec![b'x'; *size])?;
+    }
+    Ok(builder.into_inner()?)
+}
+
 /// The result of the `task` at hand, with this status and a log.
 pub(super) fn result(task: &[u8], status: &str, log: &str) -> Result<String> {
     let task = std::str::from_utf8(task).context("the task is not UTF-8")?;

@@ -50,7 +50,7 @@ impl Server {
 fn serve(stream: TcpStream, reply: &Reply, requests: &Sender<String>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     // The test may have seen enough, and the client too: what it sees is what counts.
-    drop(requests.send(read_request(&mut reader)));
+    drop(requests.send(read_request(&mut reader, &stream)));
     let mut writer = stream;
     let (head, mut pace) = match reply {
         Reply::Text(text) => return drop(writer.write_all(text.as_bytes())),
@@ -68,9 +68,12 @@ fn serve(stream: TcpStream, reply: &Reply, requests: &Sender<String>) {
     }
 }
 
-fn read_request(reader: &mut impl BufRead) -> String {
+fn read_request(reader: &mut impl BufRead, mut stream: &TcpStream) -> String {
     let mut request = String::new();
     while !request.ends_with("\r\n\r\n") && reader.read_line(&mut request).unwrap() > 0 {}
+    if request.to_ascii_lowercase().contains("\r\nexpect: 100-continue\r\n") {
+        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap();
+    }
     let length = request.to_ascii_lowercase().lines().find_map(|line| {
         let value = line.strip_prefix("content-length:")?;
         value.trim().parse().ok()
@@ -136,6 +139,54 @@ fn a_task_request_is_a_posted_manifest() {
     assert!(request.to_ascii_lowercase().contains("\r\ncontent-type: text/manifest\r\n"));
     assert!(request.contains("\r\n\r\n: 1\nagent: host\n"), "{request}");
     assert!(server.requests.recv().is_err(), "one attempt");
+}
+
+/// W33, controller-protocol.md F.6: a form whose fields are in this order, with its length, and
+/// again at the target of a redirection.
+#[test]
+fn an_artifact_is_a_form() {
+    let target = Server::start([reply("200 OK", "")]);
+    let server = Server::start([redirection(307, &format!("{}&x", target.url()))]);
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("0.tar");
+    std::fs::write(&archive, "the archive").unwrap();
+    let upload = Upload {
+        session: "/foo/1",
+        challenge: Some("c2ln"),
+        instance: "debian",
+        archive: &archive,
+        sha256: "0a",
+    };
+    let delivery = client().post_artifact(&server.url(), &upload, soon()).unwrap();
+    assert_eq!(delivery, Delivery::Taken);
+    for server in [&server, &target] {
+        let request = server.requests.recv().unwrap();
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        let (_, boundary) = head.split_once("multipart/form-data; boundary=").unwrap();
+        let boundary = boundary.lines().next().unwrap();
+        let fields = body.split(&format!("--{boundary}")).collect::<Vec<_>>();
+        let fields: Vec<_> = fields.iter().filter_map(|one| one.split_once("\r\n\r\n")).collect();
+        let contents: Vec<_> = fields.iter().map(|(_, content)| content.trim_end()).collect();
+        assert_eq!(contents, ["/foo/1", "c2ln", "debian", "the archive", "0a"], "{request}");
+        for (name, (head, _)) in
+            ["session", "challenge", "instance", "archive", "sha256sum"].iter().zip(&fields)
+        {
+            assert!(head.contains(&format!("name=\"{name}\"")), "{request}");
+        }
+        assert!(fields[3].0.contains("filename=\"debian.tar\""), "{request}");
+        assert!(!head.to_ascii_lowercase().contains("chunked"), "{request}");
+    }
+    std::fs::remove_file(&archive).unwrap();
+    let error = client().post_artifact(&server.url(), &upload, soon()).unwrap_err();
+    assert!(matches!(error, ClientError::File { .. }), "{error:?}");
+}
+
+/// What a controller says of an artifact is in a manifest.
+#[test]
+fn a_refusal_is_told_in_its_message() {
+    let page = ": 1\nstatus: 422\nmessage: checksum mismatch\n";
+    let error = error_for(reply("422 Oops", page), LONG);
+    assert_eq!(error.to_string(), "HTTP 422: checksum mismatch");
 }
 
 /// W21: a refused request is not sent again.

@@ -1,0 +1,282 @@
+//! W33: artifacts reach their controller before their result does, or the result goes without them.
+//! The real agent, a pretend guest, a controller that takes artifacts, or does not.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bbot_manifest::ResultStatus;
+use bbot_tests::agent::{Agent, AgentSpec};
+use bbot_tests::controller::{
+    Artifact, Controller, ControllerConfig, Exchange, KnownKey, Mischief, Outcome, Package,
+    Receipt, Request, Verdict,
+};
+use bbot_tests::farm::layout;
+use bbot_tests::scene::{MACHINE, Scene};
+use rustix::process::Signal;
+
+/// Far more than anything here takes.
+const LIMIT: Duration = Duration::from_secs(60);
+const SECOND: u64 = 1_000_000_000;
+
+/// A guest that uploads this archive before its result.
+fn guest(archive: &str, status: &str) -> String {
+    format!(
+        "fresh\n\
+         first: get toolchain.sha256\n\
+         first: put-bootstrap 0.16.0\n\
+         first: install\n\
+         later: get task.manifest\n\
+         later: {archive}\n\
+         later: put-result {status}\n"
+    )
+}
+
+/// The archive of one instance and one file.
+const ONE: &str = "put-archive upload/bindist/archive/bindist-result.manifest:700";
+
+/// A scene, and in it a controller that takes artifacts of this type.
+struct Stage {
+    controller: Controller,
+    scene: Scene,
+}
+
+impl Stage {
+    fn new(script: &str, kind: &str) -> Stage {
+        let scene = Scene::new(script, &[]).unwrap();
+        let public = scene.farm.scratch().join("key.pub.pem");
+        let config = ControllerConfig {
+            packages: vec![Package::new("libfoo", "1.0.0", MACHINE)],
+            keys: vec![KnownKey::read(&public).unwrap()],
+            uploads: vec![kind.to_owned()],
+            ..ControllerConfig::default()
+        };
+        let inside = scene.farm.inside();
+        let controller = Controller::start(inside, layout::BRIDGE_ADDRESS.into(), config).unwrap();
+        Stage { controller, scene }
+    }
+
+    fn start(&self) -> Agent {
+        let mut spec: AgentSpec = self.scene.idle_agent(&[]);
+        spec.arguments.push(self.controller.url().into());
+        Agent::start(&self.scene.farm, &spec).unwrap()
+    }
+
+    /// The outbox of instance 1.
+    fn outbox(&self) -> PathBuf {
+        self.scene.farm.state().join("default-1/outbox")
+    }
+
+    /// Waits until a result was taken in; returns what was posted until then, in order.
+    fn posts(&self) -> Vec<Exchange> {
+        let posts = |all: &[Exchange]| {
+            let is_post = |one: &&Exchange| is_upload(&one.request) || is_result(&one.request);
+            let posts: Vec<_> = all.iter().filter(is_post).cloned().collect();
+            let stored = Verdict::Stored(ResultStatus::Success);
+            let is_stored = |one: &Exchange| match &one.outcome {
+                Outcome::Result { verdict, .. } => *verdict == stored,
+                _ => false,
+            };
+            posts.last().is_some_and(is_stored).then_some(posts)
+        };
+        self.controller.wait(LIMIT, posts).expect("no result was taken in")
+    }
+
+    fn wait_for_upload(&self, count: usize) -> Exchange {
+        let find = |all: &[Exchange]| {
+            all.iter().filter(|one| is_upload(&one.request)).nth(count - 1).cloned()
+        };
+        self.controller.wait(LIMIT, find).expect("no artifact came")
+    }
+}
+
+fn is_upload(request: &Request) -> bool {
+    request.query().starts_with("upload=")
+}
+
+fn is_result(request: &Request) -> bool {
+    request.query() == "build-result"
+}
+
+/// A whim: each artifact meets this.
+fn at_uploads(mischief: Mischief) -> impl Fn(&Request) -> Option<Mischief> {
+    move |request| is_upload(request).then(|| mischief.clone())
+}
+
+/// What each post was about: `archive`, or `result`.
+fn subjects(posts: &[Exchange]) -> Vec<String> {
+    let subject = |post: &Exchange| match Artifact::parse(&post.request) {
+        Ok(artifact) => artifact.instance,
+        Err(_) => "result".to_owned(),
+    };
+    posts.iter().map(subject).collect()
+}
+
+fn wait_for_line(agent: &Agent, text: &str) {
+    let says_so = |all: &[String]| all.iter().any(|line| line.contains(text)).then_some(());
+    agent.wait_for(LIMIT, says_so).unwrap();
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap();
+    names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// Each instance of the wanted type is posted, signed, with its digest, before the result; then
+/// nothing of them is left.
+#[test]
+fn artifacts_come_before_their_result() {
+    let archive = "put-archive upload/bindist/debian/a.deb:3000 upload/bindist/archive/x/y:5 \
+                   upload/other/z:1";
+    let stage = Stage::new(&guest(archive, "success"), "bindist");
+    let mut agent = stage.start();
+    let posts = stage.posts();
+    assert_eq!(subjects(&posts), ["archive", "debian", "result"]);
+    let session = match &posts[2].outcome {
+        Outcome::Result { session, .. } => session.clone(),
+        outcome => panic!("{outcome:?}"),
+    };
+    for (post, instance) in posts.iter().zip(["archive", "debian"]) {
+        let expected = Outcome::Artifact {
+            session: session.clone(),
+            instance: instance.to_owned(),
+            receipt: Receipt::Queued,
+        };
+        assert_eq!(post.outcome, expected);
+        assert!(post.answered_at <= posts[2].received_at);
+    }
+    let artifact = Artifact::parse(&posts[1].request).unwrap();
+    assert_eq!(artifact.name, "debian.tar");
+    let mut members = tar::Archive::new(&*artifact.archive);
+    let member = |entry: std::io::Result<tar::Entry<'_, &[u8]>>| {
+        let mut entry = entry.unwrap();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        (entry.path().unwrap().display().to_string(), content)
+    };
+    let members: Vec<_> = members.entries().unwrap().map(member).collect();
+    let expected = [("debian/", 0), ("debian/a.deb", 3000)];
+    assert_eq!(members, expected.map(|(name, size)| (name.to_owned(), vec![b'x'; size])));
+    assert!(agent.terminate().unwrap().success());
+    assert_eq!(names(&stage.outbox()), [""; 0]);
+}
+
+/// What may pass is waited for, and the result with it: it is not posted before.
+#[test]
+fn a_result_waits_for_its_artifacts() {
+    let stage = Stage::new(&guest(ONE, "success"), "bindist");
+    stage.controller.misbehave(at_uploads(Mischief::status(503)));
+    let mut agent = stage.start();
+    let (first, second) = (stage.wait_for_upload(1), stage.wait_for_upload(2));
+    wait_for_line(&agent, "cannot post a result: artifact archive: HTTP 503: not now");
+    stage.controller.behave();
+    let posts = stage.posts();
+    assert_eq!(subjects(&posts), ["archive", "archive", "archive", "result"]);
+    assert!(second.received_at - first.answered_at >= SECOND);
+    let archive = |post: &Exchange| Artifact::parse(&post.request).unwrap().archive;
+    assert_eq!(archive(&posts[0]), archive(&posts[2]));
+    assert!(agent.terminate().unwrap().success());
+    assert_eq!(names(&stage.outbox()), [""; 0]);
+}
+
+/// What the controller has refused for good is not posted again, and the result goes out.
+#[test]
+fn a_result_goes_without_refused_artifacts() {
+    let two = "put-archive upload/bindist/a/x:1 upload/bindist/b/x:1";
+    let stage = Stage::new(&guest(two, "success"), "bindist");
+    stage.controller.misbehave(|request| {
+        let artifact = Artifact::parse(request).ok()?;
+        let page = ": 1\nstatus: 422\nmessage: checksum mismatch\n".to_owned();
+        let refusal = Mischief::Answer { status: 422, header: None, body: page };
+        (artifact.instance == "a").then_some(refusal)
+    });
+    let mut agent = stage.start();
+    let posts = stage.posts();
+    assert_eq!(subjects(&posts), ["a", "b", "result"]);
+    wait_for_line(&agent, "refused it: 422 checksum mismatch");
+    assert!(agent.terminate().unwrap().success());
+    assert_eq!(names(&stage.outbox()), [""; 0]);
+}
+
+/// An artifact, and its result behind it, wait across a SIGKILL: they arrive as they were.
+#[test]
+fn artifacts_wait_across_a_crash() {
+    let stage = Stage::new(&guest(ONE, "success"), "bindist");
+    stage.controller.misbehave(at_uploads(Mischief::Silence));
+    let mut agent = stage.start();
+    let first = stage.wait_for_upload(1);
+    agent.process().signal(Signal::KILL).unwrap();
+    agent.wait(LIMIT).unwrap();
+    assert_eq!(names(&stage.outbox()).len(), 2);
+    stage.controller.behave();
+    let mut agent = stage.start();
+    let posts = stage.posts();
+    assert_eq!(subjects(&posts), ["archive", "archive", "result"]);
+    let artifact = |post: &Exchange| Artifact::parse(&post.request).unwrap();
+    assert_eq!(artifact(&first), artifact(&posts[1]), "the same bytes, the same signature");
+    assert!(agent.terminate().unwrap().success());
+    assert_eq!(names(&stage.outbox()), [""; 0]);
+}
+
+/// A result that has waited for an hour, across restarts, goes without its artifacts.
+#[test]
+fn a_result_does_not_wait_for_ever() {
+    let stage = Stage::new(&guest(ONE, "success"), "bindist");
+    stage.controller.misbehave(at_uploads(Mischief::status(503)));
+    let mut agent = stage.start();
+    stage.wait_for_upload(1);
+    assert!(agent.terminate().unwrap().success());
+    let before = stage.controller.exchanges().len();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let hour_ago = now.saturating_sub(Duration::from_secs(3600)).as_nanos();
+    for name in names(&stage.outbox()) {
+        let (_, end) = name.split_once('-').unwrap();
+        let old = stage.outbox().join(format!("{hour_ago:020}-{end}"));
+        fs::rename(stage.outbox().join(&name), old).unwrap();
+    }
+    let mut agent = stage.start();
+    stage.posts();
+    wait_for_line(&agent, "artifact archive of /libfoo/1.0.0/");
+    wait_for_line(&agent, "is not posted: its result has waited long enough");
+    assert!(agent.terminate().unwrap().success());
+    let exchanges = stage.controller.exchanges();
+    let uploads = exchanges[before..].iter().filter(|one| is_upload(&one.request));
+    assert_eq!(uploads.count(), 0);
+    assert_eq!(names(&stage.outbox()), [""; 0]);
+}
+
+/// An archive that is none, and one of another type, cost nothing but themselves.
+#[test]
+fn a_result_goes_without_a_bad_archive() {
+    for (archive, kind, line) in [
+        ("put upload.tar 10240", "bindist", Some("this is no header of a tar archive")),
+        ("put-archive upload/bindist/a/x:1", "other", None),
+    ] {
+        let stage = Stage::new(&guest(archive, "success"), kind);
+        let mut agent = stage.start();
+        assert_eq!(subjects(&stage.posts()), ["result"]);
+        assert!(agent.terminate().unwrap().success());
+        let said = agent.lines().concat();
+        assert_eq!(said.contains("the result goes without artifacts"), line.is_some(), "{said}");
+        assert!(said.contains(line.unwrap_or_default()), "{said}");
+    }
+}
+
+/// Whatever its size, an artifact is neither unpacked nor posted in memory.
+#[test]
+fn a_large_artifact_is_streamed() {
+    let large = "put-archive upload/bindist/archive/large:12000000";
+    let stage = Stage::new(&guest(large, "success"), "bindist");
+    let mut agent = stage.start();
+    let posts = stage.posts();
+    assert_eq!(subjects(&posts), ["archive", "result"]);
+    assert!(posts[0].request.body.len() > 12_000_000);
+    let status = fs::read_to_string(format!("/proc/{}/status", agent.process().pid())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().strip_suffix(" kB").unwrap().parse().unwrap();
+    assert!(peak < 20_000, "{peak} KiB");
+    assert!(agent.terminate().unwrap().success());
+}
