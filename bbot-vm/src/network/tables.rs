@@ -136,12 +136,17 @@ fn table_name(instance: &str) -> Result<String, Error> {
 ///
 /// Later fragments of a packet have no port; without the second rule they would go on to that other
 /// gateway, and the packet would never be whole.
+///
+/// The kernel remembers for minutes where a guest's port was led, also without the tables. Each
+/// instance has a zone of its own for that memory: else a guest that comes back under another
+/// instance, with the same address and port, would be led to the server that it had before.
 fn definition(name: &str, route: &Route<'_>) -> String {
     let Route { interface, mark, server: (address, port), bridge_mac } = route;
     let turn = format!(
         "meta mark set {mark:#x} ether daddr set {} meta pkttype set host",
         mac::to_text(*bridge_mac)
     );
+    let zone = mark & 0xffff;
     let from_guest = format!("iifname \"{interface}\" ip daddr {GUEST_SERVER}");
     format!(
         "table bridge {name} {{
@@ -152,6 +157,14 @@ fn definition(name: &str, route: &Route<'_>) -> String {
     }}
 }}
 table ip {name} {{
+    chain asked {{
+        type filter hook prerouting priority -300; policy accept;
+        meta mark {mark:#x} ct zone set {zone}
+    }}
+    chain answered {{
+        type filter hook output priority -300; policy accept;
+        ip saddr {address} udp sport {port} ct zone set {zone}
+    }}
     chain prerouting {{
         type nat hook prerouting priority -100; policy accept;
         meta mark {mark:#x} udp dport 69 dnat to {address}:{port}

@@ -97,6 +97,20 @@ fn guests_reach_only_their_own_server_beside_another_gateway() {
     }
 }
 
+/// A guest that comes back under another instance reaches that one's server, though the kernel has
+/// not forgotten the connection to the other's.
+#[test]
+fn a_guest_follows_its_instance() {
+    become_host();
+    let guest = Node::plug_in("guest", Ipv4Addr::new(10, 23, 0, 11), BRIDGE_ADDRESS);
+    let servers = Servers::bind(&[PORT_A, PORT_B]);
+    let client = guest.connect(GUEST_SERVER, 69);
+    for (instance, offset, port) in [("public-1", 1, PORT_A), ("public-10", 10, PORT_B)] {
+        let _tables = route(instance, "guest", offset);
+        assert_eq!(servers.reached(&guest, &client, b"question"), Some(port));
+    }
+}
+
 /// A packet through a real tap, there and back.
 #[test]
 fn a_tap_leads_to_the_server() {

@@ -35,6 +35,14 @@ fn rules_of_an_instance() {
     }}
 }}
 table ip bbot-x-1 {{
+    chain asked {{
+        type filter hook prerouting priority -300; policy accept;
+        meta mark 0xbb00012d ct zone set 301
+    }}
+    chain answered {{
+        type filter hook output priority -300; policy accept;
+        ip saddr 10.0.0.1 udp sport 23701 ct zone set 301
+    }}
     chain prerouting {{
         type nat hook prerouting priority -100; policy accept;
         meta mark 0xbb00012d udp dport 69 dnat to 10.0.0.1:23701
