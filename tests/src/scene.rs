@@ -30,6 +30,7 @@ pub struct Scene {
     /// The farm; it goes last.
     pub farm: Farm,
     key: PathBuf,
+    known: KnownKey,
 }
 
 impl Scene {
@@ -38,21 +39,64 @@ impl Scene {
     /// # Errors
     /// If a part of it cannot be made.
     pub fn new(script: &str, packages: &[&str]) -> Result<Scene> {
+        let scene = Scene::without_machines()?;
+        scene.farm.add_machine(&MachineSpec::small(MACHINE, script))?;
+        for package in packages {
+            scene.controller.add(Package::new(package, "1.0.0", MACHINE));
+        }
+        Ok(scene)
+    }
+
+    /// Sets the scene without a machine; the controller wants nothing yet.
+    ///
+    /// # Errors
+    /// If a part of it cannot be made.
+    pub fn without_machines() -> Result<Scene> {
         let farm = Farm::start()?;
-        farm.add_machine(&MachineSpec::small(MACHINE, script))?;
         let toolchain = farm.tftp().join("toolchains").join(TOOLCHAIN);
         std::fs::create_dir(&toolchain)?;
         std::fs::write(toolchain.join("toolchain.sha256"), "0000  toolchain.tar.xz\n")?;
         let program = crate::programs::find(HYPERVISOR)?;
         std::fs::copy(program, farm.run().join(HYPERVISOR)).context("cannot copy a program")?;
         let (key, public) = generate_key(farm.scratch())?;
-        let config = ControllerConfig {
-            packages: packages.iter().map(|name| Package::new(name, "1.0.0", MACHINE)).collect(),
-            keys: vec![KnownKey::read(&public)?],
-            ..ControllerConfig::default()
-        };
-        let controller = Controller::start(farm.inside(), layout::BRIDGE_ADDRESS.into(), config)?;
-        Ok(Scene { controller, farm, key })
+        let known = KnownKey::read(&public)?;
+        let controller = controller(&farm, &known)?;
+        Ok(Scene { controller, farm, key, known })
+    }
+
+    /// Adds a machine that is bootstrapped already; its guest does these steps in each build.
+    ///
+    /// # Errors
+    /// If the volume cannot be written.
+    pub fn add_machine(&self, name: &str, steps: &[&str]) -> Result<()> {
+        let disk = steps
+            .iter()
+            .fold("installed\n".to_owned(), |disk, step| disk + "later: " + step + "\n");
+        let machine = MachineSpec::small(name, disk);
+        self.farm.add_machine(&machine)?;
+        self.farm.add_bootstrapped(&machine, TOOLCHAIN)
+    }
+
+    /// Starts a further controller like the first; it wants nothing yet.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn add_controller(&self) -> Result<Controller> {
+        controller(&self.farm, &self.known)
+    }
+
+    /// Instance `number` with further options, which is to serve these controllers, each with its
+    /// priority.
+    pub fn instance(
+        &self,
+        number: u16,
+        options: &[&str],
+        controllers: &[(&str, &Controller)],
+    ) -> AgentSpec {
+        let mut spec = AgentSpec { instance: number, ..self.idle_agent(options) };
+        let urls = controllers.iter().map(|(priority, controller)| (priority, controller.url()));
+        spec.arguments.extend(urls.map(|(priority, url)| format!("{priority}={url}").into()));
+        spec
     }
 
     /// An agent that is to serve the controller, with further options.
@@ -74,7 +118,12 @@ impl Scene {
 
     /// The runtime folder of instance 1, as seen from outside.
     pub fn runtime_folder(&self) -> PathBuf {
-        self.farm.run().join(format!("bbot-agent/{TOOLCHAIN}-1"))
+        self.runtime_folder_of(1)
+    }
+
+    /// The runtime folder of an instance, as seen from outside.
+    pub fn runtime_folder_of(&self, instance: u16) -> PathBuf {
+        self.farm.run().join(format!("bbot-agent/{TOOLCHAIN}-{instance}"))
     }
 
     /// The verdict on the `count`th result that comes to the controller, and the result.
@@ -125,6 +174,11 @@ impl Scene {
     pub fn leftovers(&self, before: &Inventory) -> Result<Vec<String>> {
         Ok(leftovers(before, &self.farm.inventory()?, MACHINE))
     }
+}
+
+fn controller(farm: &Farm, key: &KnownKey) -> Result<Controller> {
+    let config = ControllerConfig { keys: vec![key.clone()], ..ControllerConfig::default() };
+    Controller::start(farm.inside(), layout::BRIDGE_ADDRESS.into(), config)
 }
 
 /// What is in `after` and was not in `before` and should not be: the bootstrapped `machine`

@@ -42,6 +42,13 @@ impl MachineSpec {
         MachineSpec { name: name.to_owned(), revision: 1, manifest, disk }
     }
 
+    /// The address that it is bootstrapped with here: its own, and always the same.
+    fn mac(&self) -> String {
+        let step = |hash: u16, byte: u8| (hash ^ u16::from(byte)).wrapping_mul(0x6b43);
+        let [high, low] = self.name.bytes().fold(0x9dc5, step).to_be_bytes();
+        format!("02:00:00:00:{high:02x}:{low:02x}")
+    }
+
     /// The folder name of the subvolume, `<name>-<P>.<R>`.
     fn subvolume(&self) -> String {
         format!("{}-{}.{}", self.name, layout::PROTOCOL, self.revision)
@@ -88,8 +95,9 @@ impl Farm {
             .map(|package| format!("{package}-version: 0.16.0\n"))
             .concat();
         let manifest = format!(
-            "{}mac: 02:00:00:00:00:01\n:\nid: bogus\n:\n{versions}bbot-agent-version: 0.16.0\n",
-            machine.manifest
+            "{}mac: {}\n:\nid: bogus\n:\n{versions}bbot-agent-version: 0.16.0\n",
+            machine.manifest,
+            machine.mac()
         );
         let path = target.join("manifest");
         Ok(self.inside().run(|| std::fs::write(path, manifest))??)
