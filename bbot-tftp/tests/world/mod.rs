@@ -30,7 +30,7 @@ impl Files {
 }
 
 /// The most that an upload in memory may hold.
-pub(crate) const ROOM: usize = 1 << 20;
+pub(crate) const ROOM: usize = 40 << 20;
 
 impl Store for Files {
     fn open(&self, path: &RequestPath) -> Result<Box<dyn Source>, StoreError> {

@@ -1,0 +1,127 @@
+//! The example programs, as their users run them.
+
+#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// Cargo builds the examples with the tests, into a folder beside theirs.
+fn example(name: &str) -> Command {
+    let test = std::env::current_exe().unwrap();
+    let target: PathBuf = test.ancestors().nth(2).unwrap().to_owned();
+    let program = target.join("examples").join(name);
+    assert!(program.is_file(), "{} is missing: build the examples", program.display());
+    Command::new(program)
+}
+
+struct Tftpd {
+    process: Child,
+    address: String,
+}
+
+impl Tftpd {
+    fn start(root: &Path, options: &[&str]) -> Self {
+        let mut command = example("tftpd");
+        command.args(["--listen", "127.0.0.1:0", "--root"]).arg(root).args(options);
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.strip_prefix("listening on ").unwrap().trim().to_owned();
+        Self { process, address }
+    }
+
+    fn tftp(&self, command: &str, name: &str, file: &Path, options: &[&str]) -> Output {
+        let mut client = example("tftp");
+        client.args([command, &self.address, name]).arg(file).args(options);
+        client.output().unwrap()
+    }
+}
+
+impl Drop for Tftpd {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn files_go_both_ways_with_all_options() {
+    let content: Vec<u8> = (0..200_000_u32).map(|i| (i % 251).to_le_bytes()[0]).collect();
+    for options in [&["--write", "overwrite"][..], &["--write", "overwrite", "--single-port"]] {
+        let (root, own) = (TempDir::with_prefix("bbot-").unwrap(), tempfile::tempdir().unwrap());
+        let server = Tftpd::start(root.path(), options);
+        let (up, down) = (own.path().join("up"), own.path().join("down"));
+        std::fs::write(&up, &content).unwrap();
+        for options in [
+            &[][..],
+            &["--blksize", "1428", "--window", "16", "--tsize"],
+            &["--timeout", "2", "--no-offload", "--quiet"],
+        ] {
+            let put = server.tftp("put", "file", &up, options);
+            assert!(put.status.success(), "{put:?}");
+            assert!(std::fs::read(root.path().join("file")).unwrap() == content);
+            let get = server.tftp("get", "file", &down, options);
+            assert!(get.status.success(), "{get:?}");
+            assert!(std::fs::read(&down).unwrap() == content);
+            let said = text(&get.stderr);
+            if options.contains(&"--quiet") {
+                assert_eq!(said, "");
+            } else {
+                assert!(said.contains("200000 bytes in "), "{said}");
+            }
+        }
+    }
+}
+
+/// Policies, and caps of what is granted.
+#[test]
+fn the_server_keeps_to_its_options() {
+    let (root, own) = (TempDir::with_prefix("bbot-").unwrap(), tempfile::tempdir().unwrap());
+    let file = own.path().join("file");
+    std::fs::write(&file, "content").unwrap();
+    let failed = |server: &Tftpd, expected: &str| {
+        let output = server.tftp("put", "file", &file, &[]);
+        let said = text(&output.stderr);
+        assert!(!output.status.success() && said.contains(expected), "{said}");
+    };
+    failed(&Tftpd::start(root.path(), &[]), "access violation");
+    failed(&Tftpd::start(root.path(), &["--write", "refuse"]), "access violation");
+    let create = Tftpd::start(root.path(), &["--write", "create"]);
+    assert!(create.tftp("put", "file", &file, &[]).status.success());
+    failed(&create, "file already exists");
+    let options = ["--max-blksize", "512", "--max-window", "3", "--no-offload", "--no-spin"];
+    let server = Tftpd::start(root.path(), &options);
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+    let request = b"\0\x01file\0octet\0blksize\x001428\0windowsize\x0016\0";
+    socket.send_to(request, &server.address).unwrap();
+    let mut answer = [0; 100];
+    let length = socket.recv(&mut answer).unwrap();
+    assert_eq!(text(&answer[..length]), "\0\u{6}blksize\x00512\0windowsize\x003\0");
+}
+
+/// A wrong argument is named, and how it is done is said.
+#[test]
+fn wrong_arguments() {
+    for (program, arguments, expected) in [
+        ("tftpd", &["--root", "/"][..], "--listen is missing"),
+        ("tftpd", &["--listen", "127.0.0.1:0"], "--root is missing"),
+        ("tftpd", &["--listen", "nowhere", "--root", "/"], "--listen: invalid value nowhere"),
+        ("tftpd", &["--write", "sometimes"], "--write: invalid value sometimes"),
+        ("tftpd", &["--fast"], "unknown argument --fast"),
+        ("tftpd", &["--listen", "127.0.0.1:0", "--root", "/no/such"], "/no/such"),
+        ("tftp", &["fetch"], "usage: tftp get|put"),
+        ("tftp", &["get", "127.0.0.1:1", "a", "b", "--blksize"], "--blksize wants a value"),
+    ] {
+        let output = example(program).args(arguments).output().unwrap();
+        let said = text(&output.stderr);
+        assert!(!output.status.success() && said.contains(expected), "{arguments:?}: {said}");
+    }
+}
