@@ -43,15 +43,6 @@ pub(crate) const SECONDS_MAX: u64 = 366 * 24 * 3600;
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Cli {
-    /// Diagnostics level, 0 to 6
-    #[arg(long, value_name = "LEVEL", default_value_t = 1)]
-    #[arg(value_parser = value_parser!(u8).range(..=6))]
-    pub(crate) verbose: u8,
-
-    /// Run as a systemd service: prefix diagnostics with their level, show the configuration
-    #[arg(long)]
-    pub(crate) systemd_daemon: bool,
-
     /// Name of the toolchain
     #[arg(long, value_name = "NAME", default_value = "default")]
     pub(crate) toolchain_name: String,
@@ -229,6 +220,15 @@ pub(crate) struct Cli {
     #[arg(value_parser = value_parser!(u64).range(1..))]
     pub(crate) upload_limit: u64,
 
+    /// Diagnostics level, 0 to 6
+    #[arg(long, value_name = "LEVEL", default_value_t = 1)]
+    #[arg(value_parser = value_parser!(u8).range(..=6))]
+    pub(crate) verbose: u8,
+
+    /// Run as a systemd service: prefix diagnostics with their level, show the configuration
+    #[arg(long)]
+    pub(crate) systemd_daemon: bool,
+
     /// Print the machines that would be offered and exit
     #[arg(long)]
     pub(crate) dump_machines: bool,
@@ -300,6 +300,79 @@ pub(crate) enum Stop {
     Refuse(Refused),
 }
 
+/// Under which headings the options are explained.
+const HEADINGS: [(&str, &[&str]); 7] = [
+    (
+        "Instance and toolchain",
+        &[
+            "toolchain_name",
+            "toolchain_num",
+            "toolchain_lock",
+            "toolchain_ver",
+            "toolchain_id",
+            "worker_ver",
+            "instance",
+            "instance_max",
+        ],
+    ),
+    ("Machines", &["cpu", "ram", "bridge", "machines", "tftp", "tftp_port", "upload_limit"]),
+    (
+        "Time and tries",
+        &[
+            "bootstrap_startup",
+            "bootstrap_timeout",
+            "bootstrap_retries",
+            "build_startup",
+            "build_timeout",
+            "build_retries",
+            "interactive_timeout",
+            "shutdown_timeout",
+            "hold_timeout",
+        ],
+    ),
+    (
+        "Controllers",
+        &[
+            "interactive",
+            "interactive_address",
+            "auth_key",
+            "trust",
+            "connect_timeout",
+            "request_timeout",
+            "request_retries",
+            "outbox_days",
+            "outbox_limit",
+        ],
+    ),
+    ("Host", &["openssl", "openssl_option", "hypervisor", "vm_user", "runtime_dir", "state_dir"]),
+    ("Diagnostics", &["verbose", "systemd_daemon"]),
+    (
+        "Looking and testing",
+        &[
+            "dump_machines",
+            "dump_task",
+            "dump_result",
+            "dump_status",
+            "fake_bootstrap",
+            "fake_build",
+            "fake_machine",
+            "fake_request",
+        ],
+    ),
+];
+
+/// Returns the definition of the command line.
+pub(crate) fn definition() -> clap::Command {
+    let heading = |id: &str| {
+        let mut headings = HEADINGS.iter();
+        headings.find_map(|(heading, ids)| ids.contains(&id).then_some(*heading))
+    };
+    Cli::command().mut_args(|arg| {
+        let heading = heading(arg.get_id().as_str());
+        arg.help_heading(heading)
+    })
+}
+
 impl Cli {
     /// Parses the arguments, the program's name first.
     ///
@@ -307,7 +380,7 @@ impl Cli {
     /// looks like, of repeated options the last one counts, and the first argument that is no
     /// option ends the options.
     pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
-        let command = Self::command().mut_args(|arg| {
+        let command = definition().mut_args(|arg| {
             let is_option = !arg.is_positional() && arg.get_action().takes_values();
             arg.allow_hyphen_values(is_option)
         });
@@ -468,12 +541,29 @@ mod tests {
         );
     }
 
+    /// Every option is explained under a heading, and no heading is of an option that was.
     #[test]
-    fn help_names_every_option() {
-        let Err(Stop::Print(text)) = read(&["--help"]) else { panic!("no help") };
-        for arg in Cli::command().get_arguments().filter(|arg| !arg.is_positional()) {
-            let long = arg.get_long().unwrap();
-            assert!(text.contains(&format!("--{long}")), "{long} in\n{text}");
+    fn every_option_has_a_heading() {
+        let definition = definition();
+        let options = || definition.get_arguments().filter(|arg| !arg.is_positional());
+        for arg in options() {
+            assert!(arg.get_help_heading().is_some(), "{}", arg.get_id());
+        }
+        let count: usize = HEADINGS.iter().map(|(_, ids)| ids.len()).sum();
+        assert_eq!(count, options().count());
+    }
+
+    /// The manual is made of the same definition: each option is there, with its value.
+    #[test]
+    fn the_manual_lists_every_option() {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(definition()).render(&mut page).unwrap();
+        let page = String::from_utf8(page).unwrap().replace("\\-", "-").replace("\\fR", "");
+        for arg in definition().get_arguments().filter_map(clap::Arg::get_long) {
+            assert!(page.contains(&format!("\\fB--{arg}")), "{arg} in\n{page}");
+        }
+        for heading in HEADINGS.map(|(heading, _)| heading.to_uppercase()) {
+            assert!(page.contains(&heading), "{heading} in\n{page}");
         }
     }
 

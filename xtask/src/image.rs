@@ -5,7 +5,7 @@
 
 mod debian;
 mod disk;
-mod hash;
+pub(crate) mod hash;
 mod initramfs;
 mod repository;
 mod toolchain;

@@ -10,9 +10,11 @@ mod check;
 mod command;
 mod crash;
 mod demo;
+mod dist;
 mod failure;
 mod house;
 mod image;
+mod release;
 mod setup;
 mod test;
 mod tidy;
@@ -37,6 +39,10 @@ Usage: cargo xtask COMMAND [ARGUMENTS]
                     [--runs N] [--seed S] [--jobs J]   each run has the seed after the last one's
   check           formatting, lints, documentation, tidiness, packages
   bench NAME      measure; NAME is agent, manifest or tftp
+  dist            pack what an operator installs: program, manual page, completions, unit
+  release         check, set the version of all crates, package and tag; publishes nothing
+                    [--dry-run]   do it in a clone, and change nothing here
+                    [VERSION]     instead of the next patch version
   vectors DIR     check bbot-manifest against the test vectors in DIR
 ";
 
@@ -61,6 +67,8 @@ fn run(arguments: &[&str]) -> Outcome<ExitCode> {
         ["crash", options @ ..] => crash::run(options),
         ["check"] => check::run(),
         ["bench", name, options @ ..] => bench::run(name, options),
+        ["dist"] => dist::run(),
+        ["release", options @ ..] => release::run(options),
         ["vectors", folder] => vectors::run(folder),
         [] | ["help" | "--help" | "-h"] => {
             say(format_args!("{}", HELP.trim_end()));

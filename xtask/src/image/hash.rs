@@ -11,12 +11,12 @@ use crate::failure::{Context as _, Outcome};
 use crate::image::tree;
 
 /// The hash of some bytes, in lower-case hexadecimal digits.
-pub(super) fn of(bytes: &[u8]) -> String {
+pub(crate) fn of(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
 /// The hash of a file's content.
-pub(super) fn file(path: &Path) -> Outcome<String> {
+pub(crate) fn file(path: &Path) -> Outcome<String> {
     let mut file = File::open(path).context(path.display())?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
