@@ -7,7 +7,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
 
 use bbot_manifest::ResultStatus;
-use bbot_tests::agent::{Agent, wait_for_status};
+use bbot_tests::agent::{Agent, wait_for_file, wait_for_status};
 use bbot_tests::controller::{Package, Verdict};
 use bbot_tests::farm::{MachineSpec, layout};
 use bbot_tests::pretend::{WELL, bootstrapping, building};
@@ -127,6 +127,49 @@ fn a_guest_that_exits_after_its_result_has_done_its_job() {
 fn an_upload_begins_again() {
     let steps = ["get task.manifest", "put-half result.manifest.lz4 30000", "put-result success"];
     check_build(&steps, &[], ResultStatus::Success, false);
+}
+
+/// W28: a second upload of the same name replaces the first.
+#[test]
+fn an_upload_is_replaced() {
+    let steps = ["get task.manifest", "put upload.tar 5000", "put upload.tar 3000"];
+    let script = building(&[&steps[..], &["put done 1", "await /run/go", "exit 0"]].concat());
+    let scene = Scene::new(&script, &["libfoo"]).unwrap();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    let put = scene.farm.tftp().join("build/default-1/put");
+    wait_for_file(&put.join("done"), LIMIT).unwrap();
+    assert_eq!(std::fs::metadata(put.join("upload.tar")).unwrap().len(), 3000);
+    std::fs::write(scene.farm.run().join("go"), "").unwrap();
+    assert_eq!(scene.result(1).unwrap().0, Verdict::Stored(ResultStatus::Abort));
+    assert!(agent.terminate().unwrap().success());
+}
+
+/// W8, W15: a worker that is older than expected just after its bootstrap is warned about, once, and
+/// used; the next agent of that version does not bootstrap it again, one that expects another does.
+/// A newer one is not used.
+#[test]
+fn an_old_worker_is_used_and_a_new_one_is_not() {
+    let script = WELL.replace("put-bootstrap 0.16.0", "put-bootstrap 0.15.0");
+    let scene = Scene::new(&script, &["libfoo"]).unwrap();
+    let run = |options: &[&str], phase: &str| {
+        let mut agent = Agent::start(&scene.farm, &scene.agent(options)).unwrap();
+        agent.wait_for_phase(LIMIT, phase, 1).unwrap();
+        assert!(agent.terminate().unwrap().success());
+        let said = agent.lines();
+        let count = |text: &str| said.iter().filter(|line| line.contains(text)).count();
+        (phases(&agent, "publish"), count("is older"), count("is newer"))
+    };
+    assert_eq!(run(&[], "posted"), (1, 1, 0));
+    scene.controller.add(Package::new("libbar", "1.0.0", MACHINE));
+    assert_eq!(run(&[], "posted"), (0, 0, 0));
+    assert_eq!(run(&["--worker-ver", "0.15.1"], "publish"), (1, 1, 0));
+    scene.controller.add(Package::new("libbaz", "1.0.0", MACHINE));
+    let requests = scene.task_requests();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&["--worker-ver", "0.14.0"])).unwrap();
+    agent.wait_for_phase(LIMIT, "enumerate", 1).unwrap();
+    wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
+    assert!(agent.terminate().unwrap().success());
+    assert_eq!((phases(&agent, "publish"), scene.task_requests()), (0, requests));
 }
 
 /// A guest that says one thing and is silent is given up when its time is over (W27).

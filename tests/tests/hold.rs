@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
 
+use std::io::Read;
+use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -212,15 +214,15 @@ fn signals_and_posts_during_a_hold() {
 #[test]
 fn a_failed_bootstrap_is_held() {
     let deaf: &[&str] = &["ignore-power", "put-bootstrap 0.16.0"];
-    for (steps, reason) in [
-        (&[][..], "bootstrap startup timeout"),
-        (&["get toolchain.sha256"], "bootstrap timeout"),
-        (deaf, "bootstrap shutdown timeout"),
+    for (steps, reason, boots) in [
+        (&[][..], "bootstrap startup timeout", 2),
+        (&["get toolchain.sha256"], "bootstrap timeout", 1),
+        (deaf, "bootstrap shutdown timeout", 1),
     ] {
         let scene = Scene::new(&bootstrapping(steps), &[]).unwrap();
         scene.farm.add_machine(&MachineSpec::small("other", WELL)).unwrap();
         let before = scene.farm.inventory().unwrap();
-        let options = ["--bootstrap-startup", "1", "--bootstrap-retries", "0"];
+        let options = ["--bootstrap-startup", "1", "--bootstrap-retries", "1"];
         let options = [&options[..], &["--bootstrap-timeout", "1"], &["--shutdown-timeout", "1"]];
         let mut agent = Agent::start(&scene.farm, &scene.agent(&options.concat())).unwrap();
         let status = wait_for_hold(&scene);
@@ -230,6 +232,9 @@ fn a_failed_bootstrap_is_held() {
         );
         assert_eq!(status["package"], Value::Null);
         assert_eq!(lock_content(&scene), status["pid"].to_string());
+        // Of the boots, the last one is held.
+        let kept = |extension| scene.failures(extension).unwrap().len();
+        assert_eq!((kept("log"), kept("manifest")), (boots, 1));
         operator(&scene, &status).tell("quit").unwrap();
         wait_for_line(&agent, "it rests");
         wait_for_line(&agent, "bootstrapped other");
@@ -239,6 +244,34 @@ fn a_failed_bootstrap_is_held() {
         let left = scene.leftovers(&before).unwrap();
         assert_eq!(left, [other], "{reason}");
     }
+}
+
+/// W27 with QEMU itself, whose guest finds nothing to boot: it stands still, its monitor and screen
+/// answer, and it ends by the operator's word.
+#[test]
+fn qemu_holds_a_guest() {
+    let scene = Scene::new("nothing to boot", &[]).unwrap();
+    let before = scene.farm.inventory().unwrap();
+    let options = ["--hypervisor", "qemu-system-x86_64", "--bootstrap-startup", "1"];
+    let controller = scene.controller.url();
+    let options = [&options[..], &["--bootstrap-retries", "0", &controller]].concat();
+    // Of repeated options the last one counts.
+    let mut spec = scene.idle_agent(&[]);
+    spec.arguments.extend(options.iter().map(Into::into));
+    let mut agent = Agent::start(&scene.farm, &spec).unwrap();
+    let status = wait_for_hold(&scene);
+    let mut operator = operator(&scene, &status);
+    let said = operator.ask("info status").unwrap();
+    assert!(said.contains("paused"), "{said}");
+    let screen = status["holds"][0]["vnc"].as_str().unwrap().to_owned();
+    let viewer = scene.farm.inside().run(|| TcpStream::connect(screen)).unwrap();
+    let mut greeting = [0; 4];
+    viewer.unwrap().read_exact(&mut greeting).unwrap();
+    assert_eq!(&greeting, b"RFB ");
+    operator.tell("quit").unwrap();
+    wait_for_line(&agent, "the guest has exited");
+    assert!(agent.terminate().unwrap().success());
+    assert_eq!(scene.leftovers(&before).unwrap(), [""; 0]);
 }
 
 /// W3, W27, W41: an agent that is killed while it holds a guest leaves all of it; the next one
