@@ -144,9 +144,9 @@ fn an_upload_is_replaced() {
     assert!(agent.terminate().unwrap().success());
 }
 
-/// W8, W15: a worker that is older than expected just after its bootstrap is warned about, once, and
-/// used; the next agent of that version does not bootstrap it again, one that expects another does.
-/// A newer one is not used.
+/// W8, W15: a worker that is older than expected just after its bootstrap is warned about, once,
+/// and used; the next agent of that version does not bootstrap it again, one that expects another
+/// does. A newer one is not used.
 #[test]
 fn an_old_worker_is_used_and_a_new_one_is_not() {
     let script = WELL.replace("put-bootstrap 0.16.0", "put-bootstrap 0.15.0");
@@ -298,6 +298,36 @@ fn other_screens_are_the_hosts_alone() {
     let screens: Vec<_> = ports.iter().filter(is_screen).collect();
     assert!(matches!(screens[..], [one] if one.contains("127.0.0.1:5901")), "{inventory}");
     assert!(agent.terminate().unwrap().success());
+}
+
+/// W26: a host without room for the guest's disk, or for what its worker uploads, puts the task
+/// back, whatever the guest makes of it; a guest that uploads more than it may is no trouble of the
+/// host.
+#[test]
+fn a_full_disk_puts_the_task_back() {
+    let upload = ["get task.manifest", "put upload.tar 300000"];
+    for (steps, limit, expected) in [
+        (
+            &["get task.manifest", "fill-disk", "put-result success"][..],
+            "1000000",
+            ResultStatus::Interrupt,
+        ),
+        (&upload, "1000000", ResultStatus::Interrupt),
+        (&upload, "10000", ResultStatus::Abort),
+    ] {
+        let scene = Scene::new(&building(steps), &["libfoo"]).unwrap();
+        let mut mount = scene.farm.inside().command("mount");
+        mount
+            .args(["-t", "tmpfs", "-o", "size=200k", "tmpfs"])
+            .arg(scene.farm.tftp().join("build"));
+        assert!(scene.farm.inside().output(&mut mount).unwrap().status.success());
+        let options = ["--upload-limit", limit, "--hold-timeout", "none"];
+        let mut agent = Agent::start(&scene.farm, &scene.agent(&options)).unwrap();
+        let (_, result) = scene.result(1).unwrap();
+        assert_eq!(result.result.status, expected, "{:#?}", agent.lines());
+        wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
+        assert!(agent.terminate().unwrap().success());
+    }
 }
 
 /// W10, W26: what the host cannot do is no fault of the task: `interrupt`; the machine rests, so

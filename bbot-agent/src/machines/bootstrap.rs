@@ -18,7 +18,7 @@ use super::freshness::{Age, Freshness, compare, freshness, own_versions};
 use super::layout::MachineDir;
 use crate::agent::Agent;
 use crate::diag;
-use crate::task::guest::{Setup, Sitting};
+use crate::task::guest::{NO_SPACE, Setup, Sitting};
 use crate::task::hold::Hold;
 use crate::task::outcome::bootstrap_concern;
 use crate::task::run::{End, Job, Limits};
@@ -179,6 +179,7 @@ fn install(
             End::MisBoot => bail!("bootstrap startup timeout"),
             End::TimedOut => bail!("bootstrap timeout"),
             End::WouldNotShutDown => bail!("bootstrap shutdown timeout"),
+            End::DiskFull => bail!(NO_SPACE),
             End::Exited { .. } => bail!("the guest exited unexpectedly"),
             End::Interrupted => unreachable!("a bootstrap is not interrupted"),
             End::Terminated => return Ok(None),

@@ -15,6 +15,7 @@ use bbot_vm::{Guest, GuestConfig, GuestEvent, Network, NetworkConfig, VmUser, Vn
 
 use super::failure;
 use super::hold::{Hold, News, Over};
+use super::room::Room;
 use super::run::{Action, End, Input, Job, Limits, Run};
 use crate::agent::Agent;
 use crate::diag;
@@ -28,6 +29,9 @@ const FORCE_DOWN_LIMIT: Duration = Duration::from_millis(500);
 
 /// How long a transfer whose data is all here may take to become durable after the guest's exit.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// What is said of [`End::DiskFull`].
+pub(crate) const NO_SPACE: &str = "no space is left on the host's disk";
 
 /// How much of a guest's console is kept, in bytes.
 const CONSOLE_LIMIT: usize = 1 << 20;
@@ -68,6 +72,7 @@ pub(crate) struct Sitting {
     network: Network,
     started: Instant,
     first_request: Option<Instant>,
+    room: Room,
 }
 
 impl Sitting {
@@ -114,6 +119,7 @@ impl Sitting {
             network,
             started: executed,
             first_request: None,
+            room: Room::new(setup.write.clone(), config.upload_limit),
         })
     }
 
@@ -168,39 +174,56 @@ impl Sitting {
         let now = Instant::now();
         match event {
             Event::Signal => Self::signalled(agent, run),
-            Event::Tftp { sitting, event } if sitting == self.number => match event {
-                bbot_tftp::Event::FirstRequest { .. } => {
-                    self.first_request = Some(now);
-                    diag::phase("first-request", now - self.started, &self.keys());
-                    run.step(Input::FirstRequest, now)
-                }
-                bbot_tftp::Event::Finished {
-                    direction: bbot_tftp::Direction::Put,
-                    file,
-                    bytes,
-                    ..
-                } => {
-                    let action = run.step(Input::Stored { file: &file, bytes }, now);
-                    if action != Action::Wait {
-                        let since = self.first_request.unwrap_or(self.started);
-                        let name = if self.job == Job::Build { "build" } else { "bootstrap" };
-                        diag::phase(name, now - since, &self.keys());
-                    }
-                    action
-                }
-                _ => Action::Wait,
-            },
-            Event::Guest { sitting, event: GuestEvent::Exited(exit) } if sitting == self.number => {
-                if !exit.stderr.is_empty() {
-                    diag::info(format_args!("{}: {}", self.machine, exit.stderr.trim_end()));
-                }
-                run.step(Input::Exited { by_signal: exit.signal.is_some() }, now)
+            Event::Tftp { sitting, event } if sitting == self.number => {
+                self.handle_tftp(event, run, now)
+            }
+            Event::Guest { sitting, event } if sitting == self.number => {
+                self.handle_guest(event, run, now)
             }
             // It comes after all news of the server: the result may have been among them.
             Event::Drained { sitting } if sitting == self.number => run.step(Input::Drained, now),
             // News of an earlier sitting, and what needs no answer.
             _ => Action::Wait,
         }
+    }
+
+    fn handle_tftp(&mut self, event: bbot_tftp::Event, run: &mut Run, now: Instant) -> Action {
+        if self.room.is_lacking_for_upload(&event) {
+            return run.step(Input::DiskFull, now);
+        }
+        match event {
+            bbot_tftp::Event::FirstRequest { .. } => {
+                self.first_request = Some(now);
+                diag::phase("first-request", now - self.started, &self.keys());
+                run.step(Input::FirstRequest, now)
+            }
+            bbot_tftp::Event::Finished {
+                direction: bbot_tftp::Direction::Put,
+                file,
+                bytes,
+                ..
+            } => {
+                let action = run.step(Input::Stored { file: &file, bytes }, now);
+                if action != Action::Wait {
+                    let since = self.first_request.unwrap_or(self.started);
+                    let name = if self.job == Job::Build { "build" } else { "bootstrap" };
+                    diag::phase(name, now - since, &self.keys());
+                }
+                action
+            }
+            _ => Action::Wait,
+        }
+    }
+
+    fn handle_guest(&mut self, event: GuestEvent, run: &mut Run, now: Instant) -> Action {
+        if self.room.is_lacking_for_disk(&event) {
+            return run.step(Input::DiskFull, now);
+        }
+        let GuestEvent::Exited(exit) = event else { return Action::Wait };
+        if !exit.stderr.is_empty() {
+            diag::info(format_args!("{}: {}", self.machine, exit.stderr.trim_end()));
+        }
+        run.step(Input::Exited { by_signal: exit.signal.is_some() }, now)
     }
 
     fn signalled(agent: &Agent, run: &mut Run) -> Action {

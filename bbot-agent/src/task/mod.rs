@@ -9,4 +9,5 @@ pub(crate) mod hold;
 pub(crate) mod outcome;
 pub(crate) mod perform;
 pub(crate) mod result_file;
+mod room;
 pub(crate) mod run;

@@ -16,7 +16,7 @@ pub(crate) struct Outcome {
 /// Why an operator should look at the guest of a bootstrap that ended like this, if so.
 pub(crate) fn bootstrap_concern(end: &End) -> Option<&'static str> {
     match end {
-        End::Complete(_) | End::Terminated | End::Interrupted => None,
+        End::Complete(_) | End::Terminated | End::Interrupted | End::DiskFull => None,
         End::MisBoot => Some("bootstrap startup timeout"),
         End::TimedOut => Some("bootstrap timeout"),
         End::WouldNotShutDown => Some("bootstrap shutdown timeout"),
@@ -53,7 +53,7 @@ pub(crate) fn outcome(
         End::TimedOut => bare(ResultStatus::Abort, Some("build timeout")),
         End::WouldNotShutDown => bare(ResultStatus::Abort, Some("shutdown timeout")),
         End::Exited { by_signal: false } => bare(ResultStatus::Abort, None),
-        End::Exited { by_signal: true } | End::Interrupted | End::Terminated => {
+        End::Exited { by_signal: true } | End::DiskFull | End::Interrupted | End::Terminated => {
             bare(ResultStatus::Interrupt, None)
         }
     }
@@ -136,6 +136,7 @@ mod tests {
     fn ends_without_a_result() {
         check(&End::Exited { by_signal: false }, None, ResultStatus::Abort, None);
         check(&End::Exited { by_signal: true }, None, ResultStatus::Interrupt, None);
+        check(&End::DiskFull, None, ResultStatus::Interrupt, None);
         check(&End::Interrupted, None, ResultStatus::Interrupt, None);
         check(&End::Terminated, None, ResultStatus::Interrupt, None);
         check(&End::TimedOut, None, ResultStatus::Abort, Some("build timeout"));
@@ -145,7 +146,7 @@ mod tests {
     /// W27: whatever keeps a machine from being bootstrapped, but the agent itself.
     #[test]
     fn a_failed_bootstrap_is_a_concern() {
-        for end in [complete(), End::Terminated, End::Interrupted] {
+        for end in [complete(), End::Terminated, End::Interrupted, End::DiskFull] {
             assert_eq!(bootstrap_concern(&end), None, "{end:?}");
         }
         let exited = End::Exited { by_signal: false };

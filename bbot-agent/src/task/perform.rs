@@ -5,13 +5,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use bbot_lock::{HostLock, MachineLock};
 use bbot_manifest::{BootstrappedMachine, ResultManifest, ResultStatus, TaskEdit};
 
 use super::artifacts::{self, UPLOAD};
 use super::claim::claim;
-use super::guest::{Setup, Sitting};
+use super::guest::{NO_SPACE, Setup, Sitting};
 use super::hold::Hold;
 use super::outcome::{Outcome, outcome};
 use super::result_file;
@@ -173,6 +173,10 @@ fn sit(
         sitting.report_failure("build startup timeout", agent);
         sitting.end(|| {});
         return Ok(None);
+    }
+    if end == End::DiskFull {
+        sitting.end(|| {});
+        bail!(NO_SPACE);
     }
     finish(agent, sitting, folder, assignment, &end, lock).map(Some)
 }

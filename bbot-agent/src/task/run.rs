@@ -57,6 +57,8 @@ pub(crate) enum End {
         /// QEMU was ended by a signal: the host's doing, not the guest's.
         by_signal: bool,
     },
+    /// The host has no room for what the guest or its worker writes (W26).
+    DiskFull,
     /// Another instance asked for the machine (W30).
     Interrupted,
     /// The agent is being stopped (W40).
@@ -105,6 +107,8 @@ pub(crate) enum Input<'a> {
     Drained,
     /// The deadline has passed.
     Deadline,
+    /// Something that the guest or its worker wrote found no room on the host.
+    DiskFull,
     /// SIGUSR1 of the current epoch.
     Interrupt,
     /// SIGTERM.
@@ -145,6 +149,7 @@ impl Run {
         match (&self.state, input) {
             (State::Ended, _) => Action::Wait,
             (_, Input::Terminate) => self.end(End::Terminated),
+            (_, Input::DiskFull) => self.end(End::DiskFull),
             (State::Startup | State::Working, Input::Interrupt) if self.job == Job::Build => {
                 self.end(End::Interrupted)
             }
@@ -331,6 +336,19 @@ mod tests {
         check(Job::Bootstrap, &[(6, FirstRequest), (7, Interrupt)], &Action::Wait);
     }
 
+    /// W26: without room on the host nothing that follows can be trusted.
+    #[test]
+    fn a_full_disk_ends_everything() {
+        let end = Action::End(End::DiskFull);
+        for job in [Job::Build, Job::Bootstrap] {
+            check(job, &[(1, Input::DiskFull)], &end);
+            check(job, &[(6, FirstRequest), (7, EXIT), (8, Input::DiskFull)], &end);
+        }
+        let file = "bootstrap.manifest";
+        let late = [(6, FirstRequest), (60, stored(file)), (61, Input::DiskFull)];
+        check(Job::Bootstrap, &late, &end);
+    }
+
     #[test]
     fn termination_ends_everything() {
         for job in [Job::Build, Job::Bootstrap] {
@@ -353,6 +371,7 @@ mod tests {
                 any::<bool>().prop_map(|by_signal| Input::Exited { by_signal }),
                 Just(Drained),
                 Just(Deadline),
+                Just(Input::DiskFull),
                 Just(Interrupt),
                 Just(Terminate),
             ]

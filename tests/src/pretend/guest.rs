@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::machine::Machine;
 use super::scenario::{self, Step};
 use super::wire::Wire;
 use super::worker::{archive, bootstrap_manifest, lz4_frame, result, result_of};
@@ -25,7 +25,7 @@ pub(super) struct Guest {
     pub(super) disk: PathBuf,
     /// The task manifest, once it was downloaded.
     pub(super) task: Vec<u8>,
-    pub(super) events: Sender<Event>,
+    pub(super) machine: Machine,
 }
 
 impl Guest {
@@ -77,11 +77,12 @@ impl Guest {
             Step::Flood(count) => tftp::flood(&mut self.wire, count),
             Step::Await(file) => wait_for_file(Path::new(&file), AWAITED),
             Step::Plug(socket) => self.wire.pass_on(Path::new(&socket)),
+            Step::FillDisk => self.machine.fill_disk(),
             Step::Install => Ok(std::fs::write(&self.disk, scenario::installed(disk))?),
             Step::Spoil => Ok(std::fs::write(&self.disk, "spoiled\n")?),
             // The hypervisor has ended: nobody wants to know.
             Step::IgnorePower => {
-                drop(self.events.send(Event::Deaf));
+                drop(self.machine.events.send(Event::Deaf));
                 Ok(())
             }
             Step::Exit(_) => Ok(()),

@@ -1,7 +1,12 @@
 //! What both monitors have power over.
 
+use std::fs::File;
+use std::io::Write;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use anyhow::Result;
+use serde_json::{Value, json};
 
 use super::Event;
 
@@ -39,6 +44,8 @@ impl Processors {
 pub(super) struct Machine {
     pub(super) processors: Arc<Processors>,
     pub(super) events: Sender<Event>,
+    /// Our end of the machine protocol.
+    pub(super) qmp: Arc<Mutex<File>>,
 }
 
 impl Machine {
@@ -61,6 +68,29 @@ impl Machine {
         };
         // The hypervisor has ended: nobody wants to know.
         drop(self.events.send(event));
+    }
+
+    /// Says something on the machine protocol.
+    pub(super) fn say(&self, message: &Value) -> Result<()> {
+        let mut qmp = self.qmp.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(writeln!(qmp, "{message}\r")?)
+    }
+
+    /// Tells an event on the machine protocol.
+    pub(super) fn tell(&self, event: &str, data: &Value) -> Result<()> {
+        let now = crate::clock::now();
+        let (seconds, microseconds) = (now / 1_000_000_000, now / 1000 % 1_000_000);
+        let timestamp = json!({"seconds": seconds, "microseconds": microseconds});
+        self.say(&json!({"event": event, "data": data, "timestamp": timestamp}))
+    }
+
+    /// A write to the disk finds no room: as QEMU, the machine stands still and says why.
+    pub(super) fn fill_disk(&self) -> Result<()> {
+        self.processors.set(true);
+        let error = json!({"device": "disk0", "node-name": "#block", "operation": "write",
+            "action": "stop", "nospace": true, "reason": "No space left on device"});
+        self.tell("BLOCK_IO_ERROR", &error)?;
+        self.tell("STOP", &json!({}))
     }
 
     /// QEMU's word for what the processors do.

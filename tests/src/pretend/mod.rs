@@ -19,8 +19,8 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
 
@@ -58,20 +58,24 @@ enum Event {
 pub fn pretend(arguments: &[String]) -> Result<ExitCode> {
     let line = CommandLine::parse(arguments)?;
     let (sender, events) = channel();
-    let machine = Machine { processors: Arc::default(), events: sender };
+    let qmp = sys::inherited(line.qmp).context("no machine protocol")?;
+    let machine = Machine {
+        processors: Arc::default(),
+        events: sender,
+        qmp: Arc::new(Mutex::new(qmp.try_clone()?)),
+    };
     let tap = sys::inherited(line.tap).context("no tap")?;
     let guest = Guest {
         wire: Wire::new(tap, line.mac, machine.processors.clone()),
         console: line.console.map(sys::inherited).transpose().context("no console")?,
         disk: line.disk,
         task: Vec::new(),
-        events: machine.events.clone(),
+        machine: machine.clone(),
     };
     let operators = sys::inherited(line.operator).context("no operator's monitor")?;
     let operators = UnixListener::from(OwnedFd::from(operators));
     let monitor = machine.clone();
     start("operator's monitor", move || hmp::serve(&operators, &monitor))?;
-    let qmp = sys::inherited(line.qmp).context("no machine protocol")?;
     // A broken connection is an ended one.
     start("monitor", move || drop(qmp::serve(qmp, &machine)))?;
     // As QEMU, which greets before it binds the screen's port.
@@ -87,7 +91,7 @@ fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
 
 fn start_guest(guest: Guest) -> Result<()> {
     start("guest", move || {
-        let events = guest.events.clone();
+        let events = guest.machine.events.clone();
         let event = match guest.play() {
             Ok(None) => Event::Idle,
             Ok(Some(code)) => Event::Exit(code),

@@ -41,6 +41,8 @@ pub(super) enum Step {
     Await(String),
     /// `plug SOCKET`: lets whoever listens there be the guest; see [`crate::station`].
     Plug(String),
+    /// `fill-disk`: writes to the disk what the host has no room for, and is stopped.
+    FillDisk,
     /// `install`: notes on the disk that it is installed.
     Install,
     /// `spoil`: makes the disk unbootable.
@@ -76,6 +78,7 @@ impl Step {
             ["flood", count] => Step::Flood(count.parse()?),
             ["await", file] => Step::Await(owned(file)),
             ["plug", socket] => Step::Plug(owned(socket)),
+            ["fill-disk"] => Step::FillDisk,
             ["install"] => Step::Install,
             ["spoil"] => Step::Spoil,
             ["ignore-power"] => Step::IgnorePower,
