@@ -240,7 +240,9 @@ impl Config {
         let interactive = parsed("--interactive", &cli.interactive)?;
         let runtime_dir = runtime_dir(cli.runtime_dir.as_deref(), &instance_name)?;
         let locks = if cli.runtime_dir.is_some() { &runtime_dir } else { Path::new("/run/lock") };
-        let instance_lock = locks.join(format!("bbot-agent-{instance_name}.lock"));
+        // With a character that no toolchain's name has: the toolchain `public-1` has a lock as
+        // well, in the same folder, and it must not be that of instance 1 of `public`.
+        let instance_lock = locks.join(format!("bbot-agent@{instance_name}.lock"));
         let state_dir = match &cli.state_dir {
             Some(path) => absolute("--state-dir", path)?,
             None => Path::new("/var/lib/bbot-agent").join(&instance_name),

@@ -67,8 +67,11 @@ fn sweep_machine(layout: &Layout, machine: &MachineDir) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns whether another process with this pid exists. Our own pid is not another's: the owner
-/// had it before us.
+/// Returns whether another process with this pid exists, be it an agent or not: that the number was
+/// given away again cannot be told from an agent of another make, which knows no instance lock. Its
+/// snapshot is not taken from under it; a leftover is swept by the first start after the process.
+///
+/// Our own pid is not another's: the owner had it before us.
 fn is_alive(pid: u32) -> bool {
     let Ok(raw) = i32::try_from(pid) else { return false };
     raw > 0 && pid != std::process::id() && kill(Pid::from_raw(raw), None) != Err(Errno::ESRCH)

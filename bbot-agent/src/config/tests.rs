@@ -118,14 +118,24 @@ fn offset_is_unique_on_the_host() {
     assert_eq!(offset("99", "99"), 9899);
 }
 
+/// W2, W3: instance 1 of `public` and the toolchain `public-1` are strangers: while the one runs,
+/// the other's host lock is free.
+#[test]
+fn no_instance_lock_is_a_toolchains_lock() {
+    let public = config(&["--toolchain-name", "public", "--instance", "1", URL]).unwrap();
+    let other = config(&["--toolchain-name", "public-1", URL]).unwrap();
+    let (instance, host) = (public.instance_lock, other.toolchain.lock.unwrap());
+    assert_ne!(instance.file_name(), host.file_name());
+}
+
 /// W2: the lock is the host's, unless the instance has a runtime folder of its own.
 #[test]
 fn instance_lock_follows_the_runtime_folder() {
     let name = ["--toolchain-name", "public", "--instance", "3"];
     let on_host = config(&[&name[..], &[URL]].concat()).unwrap();
-    assert_eq!(on_host.instance_lock, Path::new("/run/lock/bbot-agent-public-3.lock"));
+    assert_eq!(on_host.instance_lock, Path::new("/run/lock/bbot-agent@public-3.lock"));
     let apart = config(&[&name[..], &["--runtime-dir", "/x", URL]].concat()).unwrap();
-    assert_eq!(apart.instance_lock, Path::new("/x/bbot-agent-public-3.lock"));
+    assert_eq!(apart.instance_lock, Path::new("/x/bbot-agent@public-3.lock"));
 }
 
 #[test]
