@@ -4,7 +4,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bbot_manifest::ResultStatus;
 use bbot_tests::agent::Agent;
@@ -28,11 +28,29 @@ fn effects(scene: &Scene) -> Vec<String> {
     let agent = Agent::start(&scene.farm, &spec).unwrap();
     agent.wait_for_phase(LIMIT, "posted", 1).unwrap();
     agent.wait_for_phase(LIMIT, "enumerate", 3).unwrap();
+    // The last steps come behind what the agent says of them.
+    let deadline = Instant::now() + LIMIT;
+    let read = || read_effects(&log, scratch.to_str().unwrap());
+    while !is_over(&read()) && Instant::now() < deadline {
+        assert!(agent.process().wait(Duration::from_millis(50)).unwrap().is_none());
+    }
     drop(agent);
-    let text = std::fs::read_to_string(log).unwrap();
-    let text = text.replace(scratch.to_str().unwrap(), "@");
+    read()
+}
+
+fn read_effects(log: &Path, scratch: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(log).unwrap().replace(scratch, "@");
     text.lines().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect()
 }
+
+/// Whether the result has left the outbox for good.
+fn is_over(effects: &[String]) -> bool {
+    let left =
+        effects.iter().rposition(|effect| effect.starts_with("remove @/state/default-1/out"));
+    left.is_some_and(|left| effects[left..].iter().any(|effect| effect == SYNC_OUTBOX))
+}
+
+const SYNC_OUTBOX: &str = "fsync @/state/default-1/outbox";
 
 /// Looks for effects that begin and end with these words, one after the other: each is searched
 /// for behind the one before it.
@@ -105,7 +123,7 @@ fn what_is_promised_is_on_disk_first() {
         ],
     );
     // Between the result's last byte and its place in the outbox nobody is told anything.
-    let durable = effects.iter().position(|effect| effect == "fsync @/state/default-1/outbox");
+    let durable = effects.iter().position(|effect| effect == SYNC_OUTBOX);
     let upload = "rename @/tftp/build/default-1/put/";
     let upload = effects.iter().rposition(|effect| effect.starts_with(upload));
     let between = &effects[upload.unwrap()..durable.unwrap()];

@@ -10,6 +10,7 @@
 mod campaign;
 mod effect;
 mod history;
+mod neighbour;
 mod plan;
 mod run;
 mod state;
@@ -18,6 +19,6 @@ mod trace;
 
 pub use campaign::{CampaignOptions, Tally, campaign};
 pub use history::{Answer, Arrival, Death, History, Judgement};
-pub use plan::{Moment, Plan};
+pub use plan::{Build, Moment, Plan};
 pub use run::{Run, play};
 pub use trace::{TraceOptions, trace};

@@ -33,9 +33,24 @@ impl fmt::Display for Moment {
     }
 }
 
+/// What the guest of the second machine does in a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Build {
+    /// All as it should.
+    Well,
+    /// It gives an abnormal result, and is held for a look.
+    Abnormal,
+    /// It ends without a result.
+    Dead,
+}
+
 /// One run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
+    /// What the second machine is like.
+    pub build: Build,
+    /// Whether an instance with almost the same name works beside, and is not to be disturbed.
+    pub neighbour: bool,
     /// How many packages are wanted.
     pub packages: usize,
     /// How many posts of results the controller answers with 503 before it takes one.
@@ -64,6 +79,10 @@ impl Plan {
             packages: random.usize(2..=4),
             refusals: if random.bool() { random.u32(1..=4) } else { 0 },
             crashes,
+            build: *random
+                .choice(&[Build::Well, Build::Abnormal, Build::Dead])
+                .unwrap_or(&Build::Well),
+            neighbour: random.u32(0..3) == 0,
         }
     }
 }

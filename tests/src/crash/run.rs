@@ -9,12 +9,13 @@ use bbot_manifest::{Manifest, ResultRequest};
 use rustix::process::Signal;
 
 use super::history::{Answer, Arrival, Death, History};
-use super::plan::{Moment, Plan};
+use super::neighbour::Neighbour;
+use super::plan::{Build, Moment, Plan};
 use super::state;
 use crate::agent::{Agent, AgentSpec};
 use crate::controller::{Exchange, Mischief, Outcome, Package};
 use crate::farm::{Inventory, MachineSpec};
-use crate::pretend::WELL;
+use crate::pretend::{WELL, building};
 use crate::scene::{MACHINE, Scene, TOOLCHAIN, leftovers};
 
 /// The second machine: bootstrapped, and then upgraded.
@@ -23,6 +24,8 @@ const OBSOLETE: &str = "linux-obsolete";
 const LIMIT: Duration = Duration::from_secs(90);
 /// Between two looks at an agent that lives on.
 const LOOK: Duration = Duration::from_millis(50);
+/// A guest is held for a second.
+const OPTIONS: [&str; 2] = ["--hold-timeout", "1"];
 /// The most lives after the last crash: a package whose task was interrupted comes again.
 const LIVES: usize = 10;
 
@@ -51,6 +54,7 @@ pub fn play(plan: &Plan) -> Result<Run> {
 struct Stage {
     scene: Scene,
     before: Inventory,
+    neighbour: Option<Neighbour>,
     history: History,
     story: Vec<String>,
 }
@@ -58,7 +62,7 @@ struct Stage {
 impl Stage {
     fn set(plan: &Plan) -> Result<Stage> {
         let scene = Scene::new(WELL, &[])?;
-        let mut obsolete = MachineSpec::small(OBSOLETE, WELL);
+        let mut obsolete = MachineSpec::small(OBSOLETE, script(plan.build));
         scene.farm.add_machine(&obsolete)?;
         scene.farm.add_bootstrapped(&obsolete, TOOLCHAIN)?;
         obsolete.manifest = obsolete.manifest.replace("-1.1", "-1.2");
@@ -77,7 +81,8 @@ impl Stage {
             refused.then(|| Mischief::status(503))
         });
         let before = scene.farm.inventory()?;
-        Ok(Stage { scene, before, history: History::default(), story: Vec::new() })
+        let neighbour = plan.neighbour.then(|| Neighbour::start(&scene)).transpose()?;
+        Ok(Stage { scene, before, neighbour, history: History::default(), story: Vec::new() })
     }
 
     fn play(&mut self, plan: &Plan) -> Result<()> {
@@ -93,7 +98,9 @@ impl Stage {
         }
         self.history.handed = handed(&self.scene.controller.exchanges());
         self.history.arrivals = arrivals(&self.scene.controller.exchanges());
+        let disturbed = self.neighbour.take().map(Neighbour::end).transpose()?;
         self.history.leftovers = self.leftovers()?;
+        self.history.leftovers.extend(disturbed.unwrap_or_default());
         Ok(())
     }
 
@@ -120,7 +127,7 @@ impl Stage {
 
     /// A life until all is done, and its orderly end.
     fn live_in_peace(&mut self) -> Result<()> {
-        let mut agent = Agent::start(&self.scene.farm, &self.scene.agent(&[]))?;
+        let mut agent = Agent::start(&self.scene.farm, &self.scene.agent(&OPTIONS))?;
         let died = self.wait_for_death_or_rest(&agent)?;
         ensure!(!died, "the agent ended by itself: {:#?}", agent.lines());
         let status = agent.terminate()?;
@@ -129,7 +136,7 @@ impl Stage {
     }
 
     fn spec(&self, moment: Moment) -> Result<AgentSpec> {
-        let mut spec = self.scene.agent(&[]);
+        let mut spec = self.scene.agent(&OPTIONS);
         if let Moment::Effect(number) = moment {
             let tracer = crate::programs::find("bbot-crash")?;
             let log = self.scene.farm.scratch().join("effects");
@@ -201,7 +208,7 @@ impl Stage {
         let after = self.scene.farm.inventory()?;
         let mut left = leftovers(&self.before, &after, MACHINE);
         // The kernel has freed the lock of who was killed; its file is found by the next holder.
-        left.retain(|item| !item.starts_with("lock "));
+        left.retain(|item| !item.starts_with("lock ") && !Neighbour::leaves(item));
         for machine in [MACHINE, OBSOLETE] {
             let path = self.scene.farm.machine_folder(machine);
             let path = path.join(format!("{machine}-{TOOLCHAIN}.lock"));
@@ -217,6 +224,14 @@ impl Stage {
     }
 }
 
+fn script(build: Build) -> String {
+    match build {
+        Build::Well => WELL.to_owned(),
+        Build::Abnormal => building(&["get task.manifest", "put-result abnormal"]),
+        Build::Dead => building(&["get task.manifest", "exit 1"]),
+    }
+}
+
 /// The sessions that were handed out.
 fn handed(exchanges: &[Exchange]) -> Vec<String> {
     let session = |exchange: &Exchange| match &exchange.outcome {
@@ -227,7 +242,7 @@ fn handed(exchanges: &[Exchange]) -> Vec<String> {
 }
 
 /// The results that were brought, whether they were taken or not.
-fn arrivals(exchanges: &[Exchange]) -> Vec<Arrival> {
+pub(super) fn arrivals(exchanges: &[Exchange]) -> Vec<Arrival> {
     let arrival = |exchange: &Exchange| {
         let verdict = match &exchange.outcome {
             Outcome::Result { verdict, .. } => Some(verdict.clone()),

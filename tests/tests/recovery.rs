@@ -1,0 +1,162 @@
+//! What a start finds and sweeps, and what it leaves alone: on a host where it is all real.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
+
+use std::time::Duration;
+
+use bbot_tests::agent::Agent;
+use bbot_tests::farm::{Inventory, MachineSpec, Process, layout};
+use bbot_tests::pretend::WELL;
+use bbot_tests::scene::{MACHINE, Scene, TOOLCHAIN};
+
+/// Far more than anything here takes.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What a dead process of instance 1 of the toolchain `default` may have left. The farm's init has
+/// the pid 1; no process has the pid 999999.
+const OURS: &str = r#"
+    mkdir -p "$tftp/build/default-1/put" "$tftp/bootstrap/default-1" "$run/default-1/private"
+    touch "$tftp/build/default-1/put/result.manifest.lz4" "$run/default-1/private/console.log"
+    touch "$run/default-1/status.json" "$run/default-1/status.json.new"
+    btrfs -q subvolume snapshot "$machine-1.1" "$machine-default-1-999999-0"
+    btrfs -q subvolume snapshot "$machine-1.1" "$machine-default-1-999999-12"
+    touch "$machine-default.lock"
+    ip tuntap add tap1 mode tap
+    nft add table bridge bbot-default-1
+    nft add table ip bbot-default-1
+"#;
+
+/// What one may mix up with it: the instances 11 and 2, instance 1 of the toolchain `default-1`,
+/// and what is of no form of ours. The owner of one snapshot lives, though it is no agent: the
+/// number may have been given away again, but that is not for us to judge.
+const OTHERS: &str = r#"
+    for other in default-11 default-1-1 default-2; do
+        mkdir -p "$tftp/build/$other/put" "$tftp/bootstrap/$other" "$run/$other/private"
+        touch "$run/$other/private/console.log"
+        btrfs -q subvolume snapshot "$machine-1.1" "$machine-$other-999999-0"
+        nft add table bridge "bbot-$other"
+        nft add table ip "bbot-$other"
+    done
+    btrfs -q subvolume snapshot "$machine-1.1" "$machine-default-1-1-0"
+    for odd in default-1 default-1-999999 default-1-999999-0x default-1-x-0; do
+        btrfs -q subvolume snapshot "$machine-1.1" "$machine-$odd"
+    done
+    ip tuntap add tap11 mode tap
+    ip tuntap add tap101 mode tap
+"#;
+
+struct Host {
+    scene: Scene,
+}
+
+impl Host {
+    /// A host with one machine, which needs no bootstrap.
+    fn new() -> Host {
+        let scene = Scene::new(WELL, &[]).unwrap();
+        let machine = MachineSpec::small(MACHINE, WELL);
+        scene.farm.add_bootstrapped(&machine, TOOLCHAIN).unwrap();
+        Host { scene }
+    }
+
+    fn make(&self, script: &str) {
+        let farm = &self.scene.farm;
+        let mut shell = farm.inside().command("sh");
+        shell.args(["-ec", script]).env("tftp", farm.tftp()).env("run", "/run/bbot-agent");
+        shell.env("machine", farm.machine_folder(MACHINE).join(MACHINE));
+        let output = farm.inside().output(&mut shell).unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// A process whose command line says whose hypervisor it is; it does nothing.
+    fn hypervisor(&self, instance: &str) -> Process {
+        let mut shell = self.scene.farm.inside().command("sh");
+        let mark = format!("data=/run/bbot-agent/{instance}/private/monitor.sock");
+        shell.args(["-c", "kill -STOP $$", "sh", "-object"]);
+        let process = shell.arg(format!("secret,id=bbot-monitor,{mark}"));
+        self.scene.farm.inside().spawn(process).unwrap()
+    }
+
+    /// Starts an agent that recovers, looks at the machines, and ends; returns what it said.
+    fn recover(&self) -> Vec<String> {
+        let spec = self.scene.idle_agent(&["--dump-machines"]);
+        let mut agent = Agent::start(&self.scene.farm, &spec).unwrap();
+        assert!(agent.wait(LIMIT).unwrap().success(), "{:#?}", agent.lines());
+        agent.lines()
+    }
+
+    /// The same, killed before its n-th effect; returns whether it was.
+    fn die_recovering(&self, effect: u64) -> bool {
+        let mut spec = self.scene.idle_agent(&["--dump-machines"]);
+        let tracer = bbot_tests::programs::find("bbot-crash").unwrap();
+        spec.under = vec![tracer.into(), "trace".into(), "--kill".into()];
+        spec.under.extend([effect.to_string().into(), "--".into()]);
+        let mut agent = Agent::start(&self.scene.farm, &spec).unwrap();
+        let code = agent.wait(LIMIT).unwrap().code();
+        assert!([Some(0), Some(128 + 9)].contains(&code), "{code:?}: {:#?}", agent.lines());
+        code != Some(0)
+    }
+
+    fn inventory(&self) -> Inventory {
+        self.scene.farm.inventory().unwrap()
+    }
+}
+
+/// What is there beside `before`, without the lock files that stay and our own runtime folder.
+fn beside(before: &Inventory, now: &Inventory) -> Vec<String> {
+    let stays = |item: &&str| {
+        item.starts_with("lock ") || *item == "folder run/bbot-agent" || item.ends_with("/locks")
+    };
+    let added = now.added_since(before);
+    added.into_iter().filter(|item| !stays(item)).map(str::to_owned).collect()
+}
+
+/// W3: what bears our name and is of no live process goes, whatever it is; what almost bears it
+/// stays, and so does what is of a live process. The second sweep finds nothing, and does no harm.
+#[test]
+fn only_what_is_ours_and_dead_is_swept() {
+    let host = Host::new();
+    host.make(OTHERS);
+    let others = ["default-11", "default-1-1"].map(|instance| host.hypervisor(instance));
+    host.recover();
+    let before = host.inventory();
+    let ours = host.hypervisor("default-1");
+    host.make(OURS);
+    let said = host.recover();
+    assert!(ours.wait(LIMIT).unwrap().is_some(), "{said:#?}");
+    assert_eq!(beside(&before, &host.inventory()), [""; 0]);
+    assert_eq!(before.added_since(&host.inventory()), [""; 0], "{said:#?}");
+    for swept in ["hypervisor process", "tap tap1", "table bridge", "table ip", "999999-12"] {
+        let says_so = |line: &String| line.contains("removed leftover") && line.contains(swept);
+        assert!(said.iter().any(says_so), "{swept}: {said:#?}");
+    }
+    let again = host.recover();
+    assert!(!again.iter().any(|line| line.contains("leftover")), "{again:#?}");
+    assert_eq!(before.added_since(&host.inventory()), [""; 0]);
+    for process in others {
+        assert!(process.wait(Duration::ZERO).unwrap().is_none(), "a neighbour's guest is dead");
+    }
+    let alive = format!("subvolume {}/{MACHINE}/{MACHINE}-default-1-1-0", layout::VOLUME);
+    assert!(before.of_kind("subvolume").contains(&alive.as_str()));
+}
+
+/// W3, W41: a start that is killed at any of its effects leaves less to the next one, never more.
+#[test]
+fn a_sweep_can_be_cut_short_anywhere() {
+    let host = Host::new();
+    host.recover();
+    let before = host.inventory();
+    let mut effect = 1;
+    loop {
+        let ours = host.hypervisor("default-1");
+        host.make(OURS);
+        let killed = host.die_recovering(effect);
+        host.recover();
+        assert!(ours.wait(LIMIT).unwrap().is_some(), "effect {effect}");
+        assert_eq!(beside(&before, &host.inventory()), [""; 0], "effect {effect}");
+        if !killed {
+            break;
+        }
+        effect += 1;
+    }
+    assert!(effect > 20, "a start has only {effect} effects");
+}
