@@ -35,6 +35,8 @@ pub trait Source: Send {
 
     /// Reads at `offset` into `buffers`, as `preadv(2)` does; 0 means the end.
     ///
+    /// A client in lockstep makes one such read for each block.
+    ///
     /// # Errors
     /// The file could not be read.
     fn read_at(&self, buffers: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize>;

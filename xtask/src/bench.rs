@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::failure::Outcome;
-use crate::{command, house, say};
+use crate::{command, house, say, setup};
 
 /// Runs the programs that measure `name`, one after the other.
 pub(crate) fn run(name: &str, options: &[&str]) -> Outcome<ExitCode> {
@@ -11,6 +11,7 @@ pub(crate) fn run(name: &str, options: &[&str]) -> Outcome<ExitCode> {
         say(format_args!("Usage: cargo xtask bench agent|manifest|tftp [ARGUMENTS]"));
         return Ok(ExitCode::FAILURE);
     };
+    setup::ensure()?;
     if name == "tftp" {
         install_peer()?;
     }

@@ -106,13 +106,14 @@ fn run_case(case: &Case, rounds: u32, server: &str, report: &mut Report) {
     let rounds = if case.once { 1 } else { rounds };
     for _ in 0..rounds {
         let is_picked = |name: &str| server.split(',').any(|word| name.contains(word));
-        for (_, start) in servers::ALL.iter().filter(|(name, _)| is_picked(name)) {
+        for (name, start) in servers::ALL.iter().filter(|(name, _)| is_picked(name)) {
             // A fresh server each time: none is helped or hurt by what it did before.
             let rival = match start() {
                 Ok(Some(rival)) => rival,
                 Ok(None) => continue,
                 Err(error) => {
-                    eprintln!("{}: {error}", case.name);
+                    eprintln!("{}: {name}: {error}", case.name);
+                    report.add(case.name, name, &Err(error.to_string()));
                     continue;
                 }
             };
