@@ -340,6 +340,7 @@ impl<F: FnMut(Event) + Send + 'static> Loop<F> {
 
     /// Reads until nothing is left: data that is already here counts as arrived.
     fn read_all(&mut self) {
+        self.handle_received();
         while self.poll(Some(Duration::ZERO)) {
             let tokens: Vec<u64> = self.ready.iter().map(|(token, _)| *token).collect();
             if tokens.iter().all(|token| *token == WAKE) {
@@ -430,9 +431,9 @@ fn slots(config: &ServerConfig) -> usize {
 mod tests {
     use super::*;
 
-    /// A drain, which itself looks for what is ready, comes with a packet in one wait.
-    #[test]
-    fn a_drain_in_the_middle_of_what_is_ready() {
+    /// A drain, which itself looks for what is ready, comes with a packet in one wait: the packet
+    /// counts as arrived, whichever of them is seen first.
+    fn check_drain_among_packets(order: [u64; 2]) {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let config = ServerConfig::default();
         let server = Server::bind(any, Namespace::new(), config).unwrap();
@@ -446,10 +447,16 @@ mod tests {
         let client = std::net::UdpSocket::bind(any).unwrap();
         client.send_to(b"\0\x01file\0octet\0", address).unwrap();
         waker.send(Command::Drain(Duration::from_secs(60)));
-        running.ready = vec![(WAKE, EventFlags::IN), (LISTENER, EventFlags::IN)];
+        running.ready = order.map(|token| (token, EventFlags::IN)).to_vec();
         running.handle_ready();
         assert!(running.is_over());
         let events: Vec<Event> = events.try_iter().collect();
         assert!(matches!(events[..], [Event::FirstRequest { .. }, Event::Refused { .. }]));
+    }
+
+    #[test]
+    fn a_drain_among_packets() {
+        check_drain_among_packets([WAKE, LISTENER]);
+        check_drain_among_packets([LISTENER, WAKE]);
     }
 }
