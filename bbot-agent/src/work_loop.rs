@@ -1,6 +1,6 @@
 //! Recover, enumerate, ask, perform, report; nothing else.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use crate::controller::AcceptedTask;
 use crate::diag;
 use crate::event::Event;
 use crate::machines::bootstrap::{Bootstrapped, bootstrap};
+use crate::machines::complaints::{Complaints, Concern};
 use crate::machines::enumerate::{Busy, Enumeration, State, enumerate};
 use crate::machines::layout::MachineDir;
 use crate::output;
@@ -50,10 +51,10 @@ pub(crate) fn work(agent: &mut Agent) -> anyhow::Result<()> {
         recovery::sweep(agent)?;
     }
     agent.status.ready();
-    let mut reported = HashSet::new();
+    let mut complaints = Complaints::default();
     loop {
         agent.hand_out_results();
-        match round(agent, &mut reported)? {
+        match round(agent, &mut complaints)? {
             Round::Again => {}
             Round::Stop => break,
             Round::Idle { half } => pause(agent, half),
@@ -73,14 +74,14 @@ pub(crate) fn work(agent: &mut Agent) -> anyhow::Result<()> {
 }
 
 /// One round: enumerate, then bootstrap, or ask and perform.
-fn round(agent: &mut Agent, reported: &mut HashSet<Concern>) -> anyhow::Result<Round> {
+fn round(agent: &mut Agent, complaints: &mut Complaints) -> anyhow::Result<Round> {
     agent.status.enter(Phase::Enumerating, None, None);
     let Some(host) = lock_host(agent)? else { return Ok(Round::Stop) };
     let start = Instant::now();
     let enumeration = look(agent, &host)?;
     let count = enumeration.machines.len().to_string();
     diag::phase("enumerate", start.elapsed(), &[("machines", &count)]);
-    report_problems(agent, &enumeration, reported);
+    report_problems(agent, &enumeration, complaints);
     for (dir, busy) in enumeration.busy() {
         if let Busy { holder: Some(holder), .. } = busy {
             diag::trace(3, format_args!("{} is locked by {holder}", dir.name));
@@ -147,17 +148,10 @@ fn look(agent: &Agent, host: &HostLock) -> anyhow::Result<Enumeration> {
         .with_context(|| format!("unable to iterate over {}", config.machines.display()))
 }
 
-/// What an operator should know of the machines.
-#[derive(Debug, PartialEq, Eq, Hash)]
-enum Concern {
-    Error(String),
-    Warning(String),
-}
-
 /// Says what is wrong with the machines, once for each change (W10, W11, W36).
-fn report_problems(agent: &Agent, enumeration: &Enumeration, reported: &mut HashSet<Concern>) {
+fn report_problems(agent: &Agent, enumeration: &Enumeration, complaints: &mut Complaints) {
     let problems = enumeration.problems.iter();
-    let mut now: HashSet<_> = problems
+    let mut now: BTreeSet<_> = problems
         .map(|problem| Concern::Error(format!("{}: {:#}", problem.path.display(), problem.error)))
         .collect();
     if enumeration.machines.is_empty() {
@@ -169,13 +163,12 @@ fn report_problems(agent: &Agent, enumeration: &Enumeration, reported: &mut Hash
         let (busy, max) = (host.busy(), host.instance_max);
         now.insert(Concern::Warning(format!("{busy} machines are busy, --instance-max is {max}")));
     }
-    for concern in now.difference(reported) {
+    for concern in complaints.news(now) {
         match concern {
             Concern::Error(text) => diag::error(text),
             Concern::Warning(text) => diag::warn(text),
         }
     }
-    *reported = now;
 }
 
 /// Returns the first machine that is due and does not rest, if another one may be busy (W10).

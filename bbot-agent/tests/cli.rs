@@ -60,6 +60,24 @@ fn systemd_prefixes_the_refusal() {
     assert!(text(&output.stderr).starts_with("<3>error: invalid controller "));
 }
 
+/// W5, W40: the shipped unit waits for READY=1, feeds on the loop's watchdog, reads the prefixes,
+/// drains by SIGHUP, and sends SIGTERM to the agent alone, for longer than it takes.
+#[test]
+fn the_unit_leaves_the_guest_to_the_agent() {
+    let unit = include_str!("../systemd/bbot-agent@.service");
+    let value = |name: &str| {
+        let mut values = unit.lines().filter_map(|line| line.split_once('='));
+        values.find(|(own, _)| *own == name).map(|(_, value)| value)
+    };
+    assert_eq!(value("KillMode"), Some("mixed"));
+    assert_eq!(value("Type"), Some("notify"));
+    assert!(value("WatchdogSec").is_some());
+    assert!(value("ExecStart").is_some_and(|line| line.contains(" --systemd-daemon ")));
+    assert!(value("ExecReload").is_some_and(|line| line.contains("-HUP $MAINPID")));
+    let limit: u32 = value("TimeoutStopSec").and_then(|limit| limit.parse().ok()).unwrap_or(0);
+    assert!(limit > 10, "the agent has ten seconds");
+}
+
 /// Checks what is printed against a file beside this one; `UPDATE_EXPECT=1` writes that anew.
 #[track_caller]
 fn check_printed(argument: &str, file: &str) {

@@ -112,6 +112,48 @@ fn anybody_may_look() {
     assert!(agent.terminate().unwrap().success());
 }
 
+/// W43: no lock is taken to look, not even for a moment: the kernel is asked who has them.
+#[test]
+fn no_lock_is_taken_to_look() {
+    let scene = Scene::new(WELL, &[]).unwrap();
+    let locks = [
+        scene.farm.run().join("lock/bbot-agent-default.lock"),
+        scene.farm.machine_folder(MACHINE).join(format!("{MACHINE}-default.lock")),
+    ];
+    scene.farm.inside().run(|| locks.map(|path| File::create(path).unwrap())).unwrap();
+    let inside = scene.farm.inside();
+    let mut strace = inside.command("strace");
+    strace.args(["-f", "-e", "trace=flock,fcntl,openat", "-e", "signal=none"]);
+    strace.arg(bbot_tests::programs::find("bbot-agent").unwrap());
+    strace.arg("--dump-status").arg("--machines").arg(scene.farm.machines());
+    let output = inside.output(&mut strace).unwrap();
+    let calls = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{calls}");
+    assert!(calls.contains("/proc/locks"), "{calls}");
+    let is_lock = |line: &&str| line.contains("flock(") || line.contains("SETLK");
+    assert_eq!(calls.lines().find(is_lock), None);
+    let writes = |line: &&str| ["O_WRONLY", "O_RDWR"].iter().any(|mode| line.contains(mode));
+    assert_eq!(calls.lines().find(writes), None);
+}
+
+/// W5: with `--systemd-daemon` every line has its priority, and the first ones are the banner.
+#[test]
+fn every_line_has_its_priority() {
+    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
+    let spec = scene.agent(&["--systemd-daemon"]);
+    let mut agent = Agent::start(&scene.farm, &spec).unwrap();
+    agent.wait_for_phase(LIMIT, "posted", 1).unwrap();
+    assert!(agent.terminate().unwrap().success());
+    let lines = agent.lines();
+    let has_priority =
+        |line: &String| ["<3>", "<4>", "<6>", "<7>"].iter().any(|start| line.starts_with(start));
+    assert!(lines.iter().all(has_priority), "{lines:#?}");
+    assert!(lines[0].starts_with("<6>info: bbot agent 0.16.0 (bbot-rs "), "{lines:#?}");
+    let last = format!("<6>info: controller url 0000={}", scene.controller.url());
+    let banner = lines.iter().position(|line| *line == last).expect("no controller in the banner");
+    assert!(lines[..=banner].iter().all(|line| line.starts_with("<6>info: ")), "{lines:#?}");
+}
+
 /// What a service manager hears.
 struct Manager(UnixDatagram);
 

@@ -121,6 +121,30 @@ fn a_building_agent_ends_at_once() {
     }
 }
 
+/// W40: Ctrl-C goes to the agent's process group, in which its hypervisor is not.
+#[test]
+fn the_terminal_does_not_reach_the_guest() {
+    let scene = Scene::new(SILENT, &["libfoo"]).unwrap();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    agent.wait_for_phase(LIMIT, "first-request", 2).unwrap();
+    let inventory = scene.farm.inventory().unwrap();
+    let group_of = |program: &str| {
+        let processes = inventory.of_kind("process");
+        let line = processes.iter().find(|line| line.contains(program)).unwrap();
+        let pid = line.split(' ').nth(1).unwrap();
+        let mut ps = scene.farm.inside().command("ps");
+        let output = scene.farm.inside().output(ps.args(["-o", "pgid=", "-p", pid])).unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let groups = ["/bbot-agent ", "/run/bbot-pretend "].map(group_of);
+    assert!(!groups[0].is_empty() && groups[0] != groups[1], "{groups:?}");
+    let mut kill = scene.farm.inside().command("kill");
+    let kill = kill.args(["-INT", "--", &format!("-{}", groups[0])]);
+    assert!(scene.farm.inside().output(kill).unwrap().status.success());
+    assert!(agent.wait(LIMIT).unwrap().success());
+    assert_eq!(results(&scene.controller.exchanges()), [interrupted()]);
+}
+
 /// W40, W16: a bootstrap ends as well, and leaves nothing.
 #[test]
 fn a_bootstrapping_agent_ends_at_once() {

@@ -40,6 +40,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "nftables", why: "nft: the redirection of a guest's TFTP requests" },
     Package { name: "openssl", why: "signs challenges, and checks the signatures in tests" },
     Package { name: "qemu-system-x86", why: "runs the machines" },
+    Package { name: "strace", why: "shows in tests which locks the agent takes" },
     Package { name: "syslinux", why: "the test machine's boot loader" },
     Package { name: "syslinux-common", why: "the test machine's boot loader" },
     Package { name: "tftp-hpa", why: "TFTP clients that our server is tested with" },

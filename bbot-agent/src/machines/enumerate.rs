@@ -325,6 +325,12 @@ mod tests {
             fs::write(path, text).unwrap();
         }
 
+        fn edit(&self, path: &str, from: &str, to: &str) {
+            let text = fs::read_to_string(self.root.path().join(path)).unwrap();
+            assert!(text.contains(from), "{text}");
+            self.write(path, &text.replace(from, to));
+        }
+
         fn machine(&self, name: &str, manifest: &str) {
             self.write(&format!("v/{name}/{name}-1.1/manifest"), manifest);
             let link = self.root.path().join(format!("v/{name}/{name}-1"));
@@ -390,11 +396,19 @@ mod tests {
         host.bootstrapped("c");
         host.machine("d", &text());
         host.write("v/d/d-public/manifest", "rubbish");
+        host.machine("e", &text());
+        host.bootstrapped("e");
+        host.edit("v/e/e-public/manifest", "libbpkg-version: 0.16.0", "libbpkg-version: 0.17.0");
+        host.machine("f", &text());
+        host.bootstrapped("f");
+        host.edit("v/f/f-public/manifest", "libbutl-version: 0.16.0", "libbutl-version: 0.15.0");
         host.check(&[
             "a ready",
             "b due: not bootstrapped",
             "c due: new machine",
             "d due: broken bootstrapped manifest",
+            "e newer",
+            "f due: new agent",
         ]);
     }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use bbot_tests::bench;
 
 fn main() -> ExitCode {
     match run() {
@@ -25,7 +26,7 @@ fn run() -> Result<()> {
         [option, file] if option == "--json" => Some(file),
         _ => bail!("usage: bbot-bench [--json FILE]"),
     };
-    let figures = bbot_tests::bench::measure()?;
-    std::io::stdout().write_all(figures.table().as_bytes())?;
-    json.map_or(Ok(()), |file| figures.write(Path::new(file)))
+    let mut out = std::io::stdout();
+    let figures = bench::measure(|figure| Ok(writeln!(out, "{}", bench::line(figure))?))?;
+    json.map_or(Ok(()), |file| bench::write(&figures, Path::new(file)))
 }

@@ -49,6 +49,18 @@ impl MachineSpec {
         format!("02:00:00:00:{high:02x}:{low:02x}")
     }
 
+    /// The text of its manifest once an agent has bootstrapped it.
+    pub fn bootstrapped_manifest(&self) -> String {
+        let versions = ["bbot", "libbbot", "libbpkg", "libbutl"]
+            .map(|package| format!("{package}-version: 0.16.0\n"))
+            .concat();
+        format!(
+            "{}mac: {}\n:\nid: bogus\n:\n{versions}bbot-agent-version: 0.16.0\n",
+            self.manifest,
+            self.mac()
+        )
+    }
+
     /// The folder name of the subvolume, `<name>-<P>.<R>`.
     fn subvolume(&self) -> String {
         format!("{}-{}.{}", self.name, layout::PROTOCOL, self.revision)
@@ -91,14 +103,7 @@ impl Farm {
         let folder = self.machine_folder(&machine.name);
         let target = folder.join(format!("{}-{toolchain}", machine.name));
         self.btrfs(&["snapshot".as_ref(), &folder.join(machine.subvolume()), &target])?;
-        let versions = ["bbot", "libbbot", "libbpkg", "libbutl"]
-            .map(|package| format!("{package}-version: 0.16.0\n"))
-            .concat();
-        let manifest = format!(
-            "{}mac: {}\n:\nid: bogus\n:\n{versions}bbot-agent-version: 0.16.0\n",
-            machine.manifest,
-            machine.mac()
-        );
+        let manifest = machine.bootstrapped_manifest();
         let path = target.join("manifest");
         Ok(self.inside().run(|| std::fs::write(path, manifest))??)
     }

@@ -1,0 +1,154 @@
+//! Machines as an operator may have them: the real agent's look at them, and what it does to them
+//! and does not.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bbot_tests::agent::{Agent, wait_for_file, wait_for_status};
+use bbot_tests::controller::Exchange;
+use bbot_tests::farm::MachineSpec;
+use bbot_tests::pretend::WELL;
+use bbot_tests::scene::{MACHINE, Scene, TOOLCHAIN};
+use rustix::process::Signal;
+
+/// Far more than anything here takes.
+const LIMIT: Duration = Duration::from_secs(120);
+
+fn wait_until_idle(scene: &Scene) {
+    wait_for_file(&scene.runtime_folder().join("status.json"), LIMIT).unwrap();
+    wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
+}
+
+fn lock_file(scene: &Scene, machine: &str) -> PathBuf {
+    scene.farm.machine_folder(machine).join(format!("{machine}-{TOOLCHAIN}.lock"))
+}
+
+/// Locks a machine as another instance does that builds on it.
+fn lock_machine(scene: &Scene, machine: &str) -> File {
+    let path = lock_file(scene, machine);
+    let file = scene.farm.inside().run(|| File::create(path)).unwrap().unwrap();
+    file.lock().unwrap();
+    file.write_all_at(b"1 100", 0).unwrap();
+    file
+}
+
+fn count(agent: &Agent, text: &str) -> usize {
+    agent.lines().iter().filter(|line| line.contains(text)).count()
+}
+
+/// The subvolumes that bear a toolchain's name.
+fn bootstrapped(scene: &Scene) -> Vec<String> {
+    let inventory = scene.farm.inventory().unwrap();
+    let subvolumes = inventory.of_kind("subvolume").into_iter();
+    let names = subvolumes.filter_map(|item| item.rsplit('/').next());
+    names.filter(|name| name.ends_with("-default")).map(str::to_owned).collect()
+}
+
+/// W10: a machine whose bootstrap fails is told of once, with the cause, and rests; the next one
+/// that is due is bootstrapped, and does its work.
+#[test]
+fn a_failed_bootstrap_stops_nobody() {
+    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
+    let bad = MachineSpec::small("a-bad-machine", "fresh\nfirst: exit 1\n");
+    scene.farm.add_machine(&bad).unwrap();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    agent.wait_for_phase(LIMIT, "posted", 1).unwrap();
+    wait_until_idle(&scene);
+    assert!(agent.terminate().unwrap().success());
+    assert_eq!(count(&agent, "error: cannot bootstrap a-bad-machine: "), 1, "{:#?}", agent.lines());
+    assert_eq!(count(&agent, "it rests"), 1);
+    assert_eq!(bootstrapped(&scene), [format!("{MACHINE}-default")]);
+}
+
+/// W10: no machine is bootstrapped while `--instance-max` machines are busy.
+#[test]
+fn a_full_host_bootstraps_nothing() {
+    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
+    scene.farm.add_machine(&MachineSpec::small("a-busy-machine", WELL)).unwrap();
+    let busy = lock_machine(&scene, "a-busy-machine");
+    for (max, expected) in [("1", 0), ("2", 1)] {
+        let mut agent = Agent::start(&scene.farm, &scene.agent(&["--instance-max", max])).unwrap();
+        wait_until_idle(&scene);
+        assert!(agent.terminate().unwrap().success());
+        assert_eq!(bootstrapped(&scene).len(), expected, "{:#?}", agent.lines());
+    }
+    drop(busy);
+}
+
+/// W7: a machine has no lock file while controllers are asked for it; what was bootstrapped of a
+/// machine that has no link any more is removed, unless somebody has it locked.
+#[test]
+fn machines_are_locked_only_for_work() {
+    let scene = Scene::new(WELL, &[]).unwrap();
+    let gone = ["a-gone-machine", "b-gone-machine"];
+    for name in gone {
+        let machine = MachineSpec::small(name, WELL);
+        scene.farm.add_machine(&machine).unwrap();
+        scene.farm.add_bootstrapped(&machine, TOOLCHAIN).unwrap();
+        let link = scene.farm.machine_folder(name).join(format!("{name}-1"));
+        scene.farm.inside().run(|| std::fs::remove_file(link)).unwrap().unwrap();
+    }
+    let locked = lock_machine(&scene, gone[1]);
+    let (inside, lock) = (scene.farm.inside().clone(), lock_file(&scene, MACHINE));
+    let (seen, was_locked) = std::sync::mpsc::channel();
+    scene.controller.misbehave(move |_| {
+        seen.send(inside.run(|| lock.symlink_metadata().is_ok()).unwrap()).unwrap();
+        None
+    });
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&["--fake-bootstrap"])).unwrap();
+    assert!(!was_locked.recv_timeout(LIMIT).unwrap(), "the machine is locked for the request");
+    wait_until_idle(&scene);
+    assert!(agent.terminate().unwrap().success());
+    let left = ["b-gone-machine-default".to_owned(), format!("{MACHINE}-default")];
+    assert_eq!(bootstrapped(&scene), left, "{:#?}", agent.lines());
+    drop(locked);
+}
+
+/// W8: a broken bootstrapped manifest means another bootstrap, neither an error nor the end.
+#[test]
+fn a_broken_bootstrap_is_repeated() {
+    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
+    let machine = MachineSpec::small(MACHINE, WELL);
+    scene.farm.add_bootstrapped(&machine, TOOLCHAIN).unwrap();
+    let manifest = scene.farm.machine_folder(MACHINE).join(format!("{MACHINE}-default/manifest"));
+    scene.farm.inside().run(|| std::fs::write(manifest, "rubbish")).unwrap().unwrap();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    agent.wait_for_phase(LIMIT, "posted", 1).unwrap();
+    assert!(agent.terminate().unwrap().success());
+    assert_eq!(agent.phases().iter().filter(|phase| phase.name == "publish").count(), 1);
+}
+
+/// W11: no machines are no reason to end, but for a warning.
+#[test]
+fn a_host_without_machines_is_waited_for() {
+    let scene = Scene::new(WELL, &[]).unwrap();
+    scene.farm.remove_machine(MACHINE).unwrap();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    wait_until_idle(&scene);
+    assert!(agent.terminate().unwrap().success());
+    assert_eq!(count(&agent, "warning: no build machines for toolchain default"), 1);
+    assert!(scene.controller.exchanges().is_empty(), "there is nothing to offer");
+}
+
+/// W6: a signal that is not to end the agent does not end its wait for the host lock.
+#[test]
+fn the_host_is_waited_for() {
+    let scene = Scene::new(WELL, &[]).unwrap();
+    let lock = File::create(scene.farm.run().join("lock/bbot-agent-default.lock")).unwrap();
+    lock.lock().unwrap();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    wait_for_file(&scene.runtime_folder().join("status.json"), LIMIT).unwrap();
+    wait_for_status(&scene.runtime_folder(), "enumerating", LIMIT).unwrap();
+    for _ in 0..3 {
+        agent.process().signal(Signal::USR1).unwrap();
+    }
+    assert!(agent.phases().iter().all(|phase| phase.name != "enumerate"));
+    lock.unlock().unwrap();
+    let asked = |all: &[Exchange]| (!all.is_empty()).then_some(());
+    scene.controller.wait(LIMIT, asked).expect("nobody asked");
+    assert!(agent.terminate().unwrap().success());
+}
