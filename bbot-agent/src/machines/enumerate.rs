@@ -17,6 +17,9 @@ use crate::schedule::priority::Priority;
 /// How often a machine whose link changes under our hands is looked at again (W9).
 pub(crate) const LINK_RETRIES: u32 = 10;
 
+/// The bytes that few manifests exceed: one read takes all of it.
+const MANIFEST_USUAL: usize = 4 << 10;
+
 /// The most bytes that a machine's manifest may have.
 const MANIFEST_LIMIT: u64 = 1 << 20;
 
@@ -272,7 +275,7 @@ fn is_not_found(error: &anyhow::Error) -> bool {
 
 /// Reads a manifest file of bounded size.
 pub(crate) fn read_manifest<M: Manifest>(path: &Path) -> anyhow::Result<M> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(MANIFEST_USUAL);
     File::open(path)
         .and_then(|file| file.take(MANIFEST_LIMIT + 1).read_to_end(&mut bytes))
         .with_context(|| format!("cannot read {}", path.display()))?;
