@@ -18,8 +18,9 @@ pub(crate) struct Complaints {
 }
 
 impl Complaints {
-    /// Returns what is new in `now`, all that is wrong now. What is not wrong any more is forgotten:
-    /// should it come back, it is said again.
+    /// Returns what is new in `now`, all that is wrong now.
+    ///
+    /// What is not wrong any more is forgotten: should it come back, it is said again.
     pub(crate) fn news(&mut self, now: BTreeSet<Concern>) -> Vec<Concern> {
         let news = now.difference(&self.said).cloned().collect();
         self.said = now;
