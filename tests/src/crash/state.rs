@@ -15,10 +15,12 @@ use crate::controller::hex_sha256;
 pub(super) fn read(folder: &Path) -> Result<Death> {
     let mut death = Death::default();
     for path in files(&folder.join("outbox"))? {
+        // What has not got its name yet is not durable, whatever is in it.
+        if is_unfinished(&path) {
+            continue;
+        }
         match answer(&path) {
             Ok(answer) => death.waiting.push(answer),
-            // What was not finished has another name.
-            Err(_) if is_unfinished(&path) => {}
             Err(error) => death.faults.push(format!("{}: {error:#}", path.display())),
         }
     }
@@ -67,4 +69,33 @@ fn answer(path: &Path) -> Result<Answer> {
         session: session.context("no session")?.to_owned(),
         result: ResultManifest::parse(&body.as_bytes()[result + 1..], "result")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BODY: &str = ": 1\nentry-version: 1\nsession: s\nresult-url: u\n\
+                        : 1\nname: foo\nversion: 1.0.0\nstatus: interrupt\n";
+
+    /// Only what has its name is a promise; what has it must be whole.
+    #[test]
+    fn the_disk_is_read_as_a_next_start_would() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir(path("outbox")).unwrap();
+        assert!(is_settled(folder.path()));
+        let entry = format!("# sha256 {}\n{BODY}", hex_sha256(BODY.as_bytes()));
+        std::fs::write(path("outbox/2.manifest.new"), &entry).unwrap();
+        let death = read(folder.path()).unwrap();
+        assert!(death.waiting.is_empty() && death.faults.is_empty(), "{death:?}");
+        std::fs::write(path("outbox/1.manifest"), &entry).unwrap();
+        std::fs::write(path("task-at-hand.manifest"), &entry).unwrap();
+        let death = read(folder.path()).unwrap();
+        assert_eq!(death.waiting.len(), 1);
+        assert_eq!(death.on_record.unwrap().session, "s");
+        std::fs::write(path("outbox/1.manifest"), &entry[..entry.len() - 1]).unwrap();
+        assert_eq!(read(folder.path()).unwrap().faults.len(), 1);
+        assert!(!is_settled(folder.path()));
+    }
 }
