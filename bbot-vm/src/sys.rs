@@ -11,6 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
 use nix::libc;
+use nix::sys::signal::SigSet;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::user::VmUser;
@@ -193,6 +194,8 @@ pub(crate) fn spawn_confined(
     let confine = move || {
         rustix::process::fchdir(&directory)?;
         rustix::process::setsid()?;
+        // What our threads block is not QEMU's affair: it uses SIGUSR1 itself.
+        SigSet::empty().thread_set_mask()?;
         identity.assume()?;
         rustix::thread::set_no_new_privs(true)?;
         leave_open_only(&inherited)

@@ -125,6 +125,8 @@ fn a_hypervisor_is_confined_from_its_first_instruction() {
     let host = Host::new();
     let mut config = host.config();
     config.hypervisor = host.write_program("program", "cat /proc/self/status >&2; exit 1");
+    // A signal that is blocked where it is started is not blocked in it.
+    nix::sys::signal::SigSet::from(nix::sys::signal::Signal::SIGUSR1).thread_block().unwrap();
     let text = fail(&config).to_string();
     let capabilities = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"];
     for line in capabilities
