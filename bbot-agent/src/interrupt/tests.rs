@@ -74,6 +74,8 @@ fn assert_unharmed(mut child: Child) {
 fn a_release_ends_the_wait() {
     let scene = Scene::new(std::process::id());
     let lock = scene.lock();
+    // Somebody who has the file open, as its holder's dying child may, keeps it from being deleted.
+    let _open = fs::File::open(&scene.victim.lock_file).unwrap();
     let (_watch, events) = scene.watch();
     let releasing = thread::spawn(move || lock.release());
     assert_eq!(scene.wait(AGES, &events), Interrupted::Done);
