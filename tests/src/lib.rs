@@ -5,6 +5,7 @@
 //! * [`controller`]: who hands out tasks and takes results.
 //! * [`agent`]: the real agent, run in a farm.
 //! * [`demo`]: everything together, once, for people.
+//! * [`mod@smoke`]: what only the real guest can show.
 //! * [`pretend`]: a hypervisor that plays a scripted guest.
 //! * [`operator`]: who looks at a guest through its monitor.
 //! * [`scene`]: farm, machine, controller and a quick guest, for tests of the agent.
@@ -27,4 +28,5 @@ pub mod operator;
 pub mod pretend;
 pub mod programs;
 pub mod scene;
+pub mod smoke;
 pub mod station;

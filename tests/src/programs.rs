@@ -1,8 +1,9 @@
 //! Where the workspace's own programs lie.
 
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 /// The folder of the workspace's built programs: that of the running executable, or its parent
 /// when the executable is a test, which cargo puts into `deps/`.
@@ -38,4 +39,19 @@ pub fn scratch_base() -> Result<PathBuf> {
     std::fs::create_dir_all(&base)
         .with_context(|| format!("cannot make the folder {}", base.display()))?;
     base.canonicalize().with_context(|| format!("cannot resolve {}", base.display()))
+}
+
+/// The folder with the real machine, its toolchain and packages: `$BBOT_FARM_IMAGE`, or made now.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn image() -> Result<PathBuf> {
+    if let Some(folder) = std::env::var_os("BBOT_FARM_IMAGE") {
+        return Ok(folder.into());
+    }
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["run", "--quiet", "--package", "xtask", "--", "image"]);
+    let output = command.stderr(Stdio::inherit()).output().context("cannot run cargo")?;
+    ensure!(output.status.success(), "cargo xtask image: {}", output.status);
+    Ok(String::from_utf8(output.stdout)?.trim_end().into())
 }

@@ -1,7 +1,5 @@
 //! The whole system once, with the real hypervisor and the real guest.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
-
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -9,18 +7,6 @@ use std::process::{Command, Stdio};
 
 use bbot_tests::farm::Traces;
 use bbot_tests::programs;
-
-/// The folder with machine, toolchain and packages: `$BBOT_FARM_IMAGE`, or made now.
-fn image() -> PathBuf {
-    if let Some(folder) = std::env::var_os("BBOT_FARM_IMAGE") {
-        return folder.into();
-    }
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["run", "--quiet", "--package", "xtask", "--", "image"]);
-    let output = command.stderr(Stdio::inherit()).output().unwrap();
-    assert!(output.status.success(), "cargo xtask image: {}", output.status);
-    String::from_utf8(output.stdout).unwrap().trim_end().into()
-}
 
 /// W12 to W14, W25, W26, W28, W32 to W34, W37, W39 with QEMU: a bootstrap, a build that succeeds
 /// and one that fails; both results signed; the artifact as its log says; nothing left. The
@@ -31,7 +17,7 @@ fn the_demo_shows_what_it_promises() {
     let folder = tempfile::Builder::new().prefix("bbot-").tempdir_in(base).unwrap();
     let report = folder.path().join("report.json");
     let mut demo = Command::new(programs::find("bbot-farm").unwrap());
-    demo.arg("demo").arg("--image").arg(image()).arg("--report").arg(&report);
+    demo.arg("demo").arg("--image").arg(programs::image().unwrap()).arg("--report").arg(&report);
     let output = demo.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
@@ -61,7 +47,7 @@ fn an_interrupted_demo_leaves_nothing() {
     let base = programs::scratch_base().unwrap();
     let folder = tempfile::Builder::new().prefix("bbot-").tempdir_in(base).unwrap();
     let mut demo = Command::new(programs::find("bbot-farm").unwrap());
-    demo.arg("demo").arg("--image").arg(image());
+    demo.arg("demo").arg("--image").arg(programs::image().unwrap());
     demo.arg("--report").arg(folder.path().join("report.json"));
     let mut demo = demo.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);

@@ -16,6 +16,7 @@ mod house;
 mod image;
 mod release;
 mod setup;
+mod smoke;
 mod test;
 mod tidy;
 mod vectors;
@@ -35,6 +36,7 @@ Usage: cargo xtask COMMAND [ARGUMENTS]
   demo            the main job once, for real: bootstrap a machine, build, report to a controller
                     [--keep]      leave the scratch farm for a look
   test            set up, build, and run every test; ARGUMENTS select tests
+  smoke           what only a real guest can show, one line for each; ARGUMENTS select by name
   crash           kill the agent again and again, and compare what it promised with what it kept
                     [--runs N] [--seed S] [--jobs J]   each run has the seed after the last one's
   check           formatting, lints, documentation, tidiness, packages
@@ -64,6 +66,7 @@ fn run(arguments: &[&str]) -> Outcome<ExitCode> {
         ["image", options @ ..] => image::run(options),
         ["demo", options @ ..] => demo::run(options),
         ["test", selection @ ..] => test::run(selection),
+        ["smoke", names @ ..] => smoke::run(names),
         ["crash", options @ ..] => crash::run(options),
         ["check"] => check::run(),
         ["bench", name, options @ ..] => bench::run(name, options),

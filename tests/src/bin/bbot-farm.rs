@@ -1,6 +1,7 @@
 //! The farm's program.
 //!
 //! * `demo` does the system's whole job once, on real parts, and shows it.
+//! * `smoke` runs the smoke tests, all or those of some names.
 //! * `example` makes an empty farm, says how it can be entered, and puts it away at the end of
 //!   its standard input.
 //! * `hold` and `init` are the processes of a farm, started by the library.
@@ -15,6 +16,7 @@ use bbot_tests::demo::{DemoOptions, demo};
 use bbot_tests::farm::Farm;
 
 const USAGE: &str = "usage: bbot-farm demo --image FOLDER [--report FILE] [--keep]
+       bbot-farm smoke --image FOLDER [NAME...]
        bbot-farm example | hold FOLDER | init";
 
 fn main() -> ExitCode {
@@ -35,6 +37,10 @@ fn run() -> Result<()> {
         ["hold", _] => bbot_tests::farm::hold(Path::new(&arguments[1])),
         ["init"] => bbot_tests::farm::init(),
         ["example"] => example(),
+        ["smoke", "--image", _, ..] => {
+            let names = words[3..].iter().map(ToString::to_string).collect::<Vec<_>>();
+            bbot_tests::smoke::smoke(Path::new(&arguments[2]), &names)
+        }
         ["demo", ..] => demo(&demo_options(&arguments[1..])?),
         _ => bail!("{USAGE}"),
     }
