@@ -60,7 +60,7 @@ impl Scene {
         std::fs::copy(program, farm.run().join(HYPERVISOR)).context("cannot copy a program")?;
         let (key, public) = generate_key(farm.scratch())?;
         let known = KnownKey::read(&public)?;
-        let controller = controller(&farm, &known)?;
+        let controller = controller(&farm, &known, &[])?;
         Ok(Scene { controller, farm, key, known })
     }
 
@@ -82,7 +82,15 @@ impl Scene {
     /// # Errors
     /// If it cannot be started.
     pub fn add_controller(&self) -> Result<Controller> {
-        controller(&self.farm, &self.known)
+        controller(&self.farm, &self.known, &[])
+    }
+
+    /// Starts a further controller like the first, which takes artifacts of these types.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn add_controller_for(&self, uploads: &[&str]) -> Result<Controller> {
+        controller(&self.farm, &self.known, uploads)
     }
 
     /// Instance `number` with further options, which is to serve these controllers, each with its
@@ -176,8 +184,12 @@ impl Scene {
     }
 }
 
-fn controller(farm: &Farm, key: &KnownKey) -> Result<Controller> {
-    let config = ControllerConfig { keys: vec![key.clone()], ..ControllerConfig::default() };
+fn controller(farm: &Farm, key: &KnownKey, uploads: &[&str]) -> Result<Controller> {
+    let config = ControllerConfig {
+        keys: vec![key.clone()],
+        uploads: uploads.iter().map(|&kind| kind.to_owned()).collect(),
+        ..ControllerConfig::default()
+    };
     Controller::start(farm.inside(), layout::BRIDGE_ADDRESS.into(), config)
 }
 

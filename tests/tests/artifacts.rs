@@ -11,10 +11,8 @@ use std::time::Duration;
 use bbot_manifest::ResultStatus;
 use bbot_tests::agent::{Agent, AgentSpec};
 use bbot_tests::controller::{
-    Artifact, Controller, ControllerConfig, Exchange, KnownKey, Mischief, Outcome, Package,
-    Receipt, Request, Verdict,
+    Artifact, Controller, Exchange, Mischief, Outcome, Package, Receipt, Request, Verdict,
 };
-use bbot_tests::farm::layout;
 use bbot_tests::scene::{MACHINE, Scene};
 use rustix::process::Signal;
 
@@ -47,15 +45,8 @@ struct Stage {
 impl Stage {
     fn new(script: &str, kind: &str) -> Stage {
         let scene = Scene::new(script, &[]).unwrap();
-        let public = scene.farm.scratch().join("key.pub.pem");
-        let config = ControllerConfig {
-            packages: vec![Package::new("libfoo", "1.0.0", MACHINE)],
-            keys: vec![KnownKey::read(&public).unwrap()],
-            uploads: vec![kind.to_owned()],
-            ..ControllerConfig::default()
-        };
-        let inside = scene.farm.inside();
-        let controller = Controller::start(inside, layout::BRIDGE_ADDRESS.into(), config).unwrap();
+        let controller = scene.add_controller_for(&[kind]).unwrap();
+        controller.add(Package::new("libfoo", "1.0.0", MACHINE));
         Stage { controller, scene }
     }
 

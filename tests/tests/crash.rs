@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use bbot_tests::crash::{CampaignOptions, campaign};
 use bbot_tests::programs;
 
-/// W3, W4, W34, W38, W41, design.md rules 4 and 5: whenever the agent is killed, what it had
+/// W3, W4, W33, W34, W38, W41, design.md rules 4 and 5: whenever the agent is killed, what it had
 /// promised is kept by the next one, no session gets two answers, and nothing is left.
 ///
 /// The seeds are fixed, so that this fails for a reason; `cargo xtask crash` goes on from there.
@@ -19,6 +19,7 @@ fn a_killed_agent_keeps_its_promises() {
     assert_eq!(tally.failed, 0, "{}", failures.join("\n\n"));
     assert!((12..=20).contains(&tally.crashes), "{tally}");
     assert!(tally.answered >= 10, "{tally}");
+    assert!(tally.artifacts >= 5, "{tally}");
 }
 
 /// A traced program is killed before the effect that was asked for, and not before another one.

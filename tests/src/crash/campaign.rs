@@ -35,6 +35,8 @@ pub struct Tally {
     pub answered: usize,
     /// Of these with `interrupt`.
     pub interrupted: usize,
+    /// Artifacts that the controllers got.
+    pub artifacts: usize,
     /// Tasks that were lost before they were on record.
     pub lost: usize,
     /// Runs in which something was not as it must be.
@@ -50,6 +52,7 @@ impl AddAssign for Tally {
         self.handed += other.handed;
         self.answered += other.answered;
         self.interrupted += other.interrupted;
+        self.artifacts += other.artifacts;
         self.lost += other.lost;
         self.failed += other.failed;
     }
@@ -57,13 +60,14 @@ impl AddAssign for Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { runs, crashes, handed, answered, interrupted, lost, failed, time } = self;
+        let Tally { runs, crashes, handed, answered, interrupted, artifacts, lost, .. } = self;
         write!(
             f,
             "{runs} runs, {crashes} crashes: {handed} tasks handed out, {answered} answered \
-             ({interrupted} with interrupt), {lost} lost before they were on record; \
-             {failed} runs with violations; {:.0} s",
-            time.as_secs_f64()
+             ({interrupted} with interrupt), {artifacts} artifacts brought, \
+             {lost} lost before they were on record; {} runs with violations; {:.0} s",
+            self.failed,
+            self.time.as_secs_f64()
         )
     }
 }
@@ -120,6 +124,7 @@ fn tally(plan: &Plan) -> Result<(Tally, Option<String>)> {
         handed: run.history.handed.len(),
         answered: judgement.answered,
         interrupted: judgement.interrupted,
+        artifacts: judgement.artifacts,
         lost: judgement.lost.len(),
         failed: u64::from(failed),
         time: Duration::ZERO,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bbot_manifest::{ResultManifest, ResultStatus};
 
-use crate::controller::Verdict;
+use crate::controller::{Receipt, Verdict};
 
 /// What an agent owes to a controller.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +13,17 @@ pub struct Answer {
     pub session: String,
     /// The result.
     pub result: ResultManifest,
+}
+
+/// An artifact that belongs to a result.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Attachment {
+    /// The session.
+    pub session: String,
+    /// Its instance.
+    pub instance: String,
+    /// The digest of its file.
+    pub sha256: String,
 }
 
 /// What lay on the disk of an agent that had just ended.
@@ -26,6 +37,10 @@ pub struct Death {
     pub on_record: Option<Answer>,
     /// The results that waited.
     pub waiting: Vec<Answer>,
+    /// What was to be brought before them, be it there still or not.
+    pub attachments: Vec<Attachment>,
+    /// Folders of artifacts without a result.
+    pub orphans: Vec<String>,
     /// What was there that should not be.
     pub faults: Vec<String>,
 }
@@ -39,6 +54,19 @@ pub struct Arrival {
     pub body: Vec<u8>,
     /// What became of it; `None` if the controller was not in the mood.
     pub verdict: Option<Verdict>,
+    /// Its place in the order of all that was said.
+    pub place: usize,
+}
+
+/// An artifact that was brought to the controller.
+#[derive(Debug, Clone)]
+pub struct Upload {
+    /// What it is.
+    pub attachment: Attachment,
+    /// What became of it; `None` if the controller was not in the mood.
+    pub receipt: Option<Receipt>,
+    /// Its place in the order of all that was said.
+    pub place: usize,
 }
 
 /// Everything that happened in a run.
@@ -50,6 +78,10 @@ pub struct History {
     pub deaths: Vec<Death>,
     /// The results in the order in which they arrived.
     pub arrivals: Vec<Arrival>,
+    /// The artifacts in the order in which they arrived.
+    pub uploads: Vec<Upload>,
+    /// The instances of artifacts that come with each good result.
+    pub instances: Vec<String>,
     /// What was left at the end and should not be.
     pub leftovers: Vec<String>,
 }
@@ -65,6 +97,8 @@ pub struct Judgement {
     pub answered: usize,
     /// How many of them with `interrupt`.
     pub interrupted: usize,
+    /// How many artifacts the controller has.
+    pub artifacts: usize,
 }
 
 impl History {
@@ -75,9 +109,14 @@ impl History {
         violations.extend(self.leftovers.iter().map(|item| format!("left at the end: {item}")));
         for (number, death) in self.deaths.iter().enumerate() {
             violations.extend(death.faults.iter().map(|fault| format!("life {number}: {fault}")));
+            // Who was killed has its next start to sweep them.
+            let orphans = death.orphans.iter().filter(|_| !death.killed);
+            violations.extend(orphans.map(|orphan| format!("life {number}: an orphan {orphan}")));
             self.check_promises(number, death, violations);
         }
         self.check_arrivals(violations);
+        self.check_attachments(violations);
+        judgement.artifacts = self.received();
         for (place, session) in self.handed.iter().enumerate() {
             match self.taken(session).next() {
                 None if self.may_be_lost(place) => judgement.lost.push(session.clone()),
@@ -157,6 +196,8 @@ impl History {
         self.of(session).filter(|arrival| arrival.verdict.is_some())
     }
 }
+
+mod attachments;
 
 #[cfg(test)]
 mod tests;

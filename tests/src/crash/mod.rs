@@ -18,7 +18,7 @@ mod sys;
 mod trace;
 
 pub use campaign::{CampaignOptions, Tally, campaign};
-pub use history::{Answer, Arrival, Death, History, Judgement};
+pub use history::{Answer, Arrival, Attachment, Death, History, Judgement, Upload};
 pub use plan::{Build, Moment, Plan};
 pub use run::{Run, play};
 pub use trace::{TraceOptions, trace};

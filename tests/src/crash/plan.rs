@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-/// A life of the agent has about so many effects: two bootstraps, some builds, their reports. It is
-/// a prime, so that no step through them meets only some.
-const EFFECTS: u64 = 421;
+/// A life of the agent has about so many effects: two bootstraps, some builds, their artifacts and
+/// reports. It is a prime, so that no step through them meets only some.
+const EFFECTS: u64 = 599;
 /// The sweep and the first round of a life that has little to do.
 const FIRST_EFFECTS: u64 = 60;
 /// The longest that an agent is let live if it is killed at an instant.
 const LIFE: Duration = Duration::from_secs(4);
 /// The most times that the agent is killed in a run.
 const CRASHES: u32 = 4;
+
+/// The most artifacts that come with a result.
+const ARTIFACTS: usize = 2;
 
 /// When the agent is killed, counted from its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +56,10 @@ pub struct Plan {
     pub neighbour: bool,
     /// How many packages are wanted.
     pub packages: usize,
-    /// How many posts of results the controller answers with 503 before it takes one.
+    /// How many artifacts come with each good result.
+    pub artifacts: usize,
+    /// How many posts of artifacts and results the controller answers with 503; it takes one after
+    /// each of them.
     pub refusals: u32,
     /// When the agent is killed: one moment for each of its lives but the last.
     pub crashes: Vec<Moment>,
@@ -83,6 +89,7 @@ impl Plan {
                 .choice(&[Build::Well, Build::Abnormal, Build::Dead])
                 .unwrap_or(&Build::Well),
             neighbour: random.u32(0..3) == 0,
+            artifacts: random.usize(0..=ARTIFACTS),
         }
     }
 }
@@ -117,6 +124,7 @@ mod tests {
             let plan = Plan::of(seed);
             assert!((1..=CRASHES as usize).contains(&plan.crashes.len()));
             assert!((2..=4).contains(&plan.packages));
+            assert!(plan.artifacts <= ARTIFACTS);
             if let Moment::Effect(number) = plan.crashes[0] {
                 met.insert(number);
             }

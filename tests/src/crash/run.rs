@@ -8,18 +8,22 @@ use anyhow::{Context, Result, bail, ensure};
 use bbot_manifest::{Manifest, ResultRequest};
 use rustix::process::Signal;
 
-use super::history::{Answer, Arrival, Death, History};
+use super::history::{Answer, Arrival, Attachment, Death, History, Upload};
 use super::neighbour::Neighbour;
 use super::plan::{Build, Moment, Plan};
 use super::state;
 use crate::agent::{Agent, AgentSpec};
-use crate::controller::{Exchange, Mischief, Outcome, Package};
+use crate::controller::{Artifact, Controller, Exchange, Mischief, Outcome, Package};
 use crate::farm::{Inventory, MachineSpec};
-use crate::pretend::{WELL, building};
+use crate::pretend::building;
 use crate::scene::{MACHINE, Scene, TOOLCHAIN, leftovers};
 
 /// The second machine: bootstrapped, and then upgraded.
 const OBSOLETE: &str = "linux-obsolete";
+/// The type of artifact that the controller takes, and what a guest has of each instance of it.
+const UPLOAD: &str = "bindist";
+const INSTANCES: [(&str, &str); 2] =
+    [("archive", "upload/bindist/archive/a:3000"), ("debian", "upload/bindist/debian/x/y:30000")];
 /// For one life of the agent, and for its end.
 const LIMIT: Duration = Duration::from_secs(90);
 /// Between two looks at an agent that lives on.
@@ -52,6 +56,7 @@ pub fn play(plan: &Plan) -> Result<Run> {
 }
 
 struct Stage {
+    controller: Controller,
     scene: Scene,
     before: Inventory,
     neighbour: Option<Neighbour>,
@@ -61,8 +66,9 @@ struct Stage {
 
 impl Stage {
     fn set(plan: &Plan) -> Result<Stage> {
-        let scene = Scene::new(WELL, &[])?;
-        let mut obsolete = MachineSpec::small(OBSOLETE, script(plan.build));
+        let scene = Scene::new(&script(Build::Well, plan.artifacts), &[])?;
+        let controller = scene.add_controller_for(&[UPLOAD])?;
+        let mut obsolete = MachineSpec::small(OBSOLETE, script(plan.build, plan.artifacts));
         scene.farm.add_machine(&obsolete)?;
         scene.farm.add_bootstrapped(&obsolete, TOOLCHAIN)?;
         obsolete.manifest = obsolete.manifest.replace("-1.1", "-1.2");
@@ -70,34 +76,36 @@ impl Stage {
         scene.farm.add_machine(&obsolete)?;
         for number in 0..plan.packages {
             let machine = [MACHINE, OBSOLETE][number % 2];
-            scene.controller.add(Package::new(&format!("lib{number}"), "1.0.0", machine));
+            controller.add(Package::new(&format!("lib{number}"), "1.0.0", machine));
         }
-        let left = AtomicU32::new(plan.refusals);
-        scene.controller.misbehave(move |request| {
-            let is_result = request.query() == "build-result";
-            let take = |left: u32| left.checked_sub(1);
-            let refused =
-                is_result && left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
-            refused.then(|| Mischief::status(503))
+        let (posts, refusals) = (AtomicU32::new(0), plan.refusals);
+        controller.misbehave(move |request| {
+            let is_post = request.query() != "build-task" && request.method == "POST";
+            let number = is_post.then(|| posts.fetch_add(1, Ordering::Relaxed))?;
+            let is_refused = number.is_multiple_of(2) && number / 2 < refusals;
+            is_refused.then(|| Mischief::status(503))
         });
         let before = scene.farm.inventory()?;
         let neighbour = plan.neighbour.then(|| Neighbour::start(&scene)).transpose()?;
-        Ok(Stage { scene, before, neighbour, history: History::default(), story: Vec::new() })
+        let instances = instances(plan.artifacts).map(|(name, _)| name.to_owned()).collect();
+        let history = History { instances, ..History::default() };
+        Ok(Stage { controller, scene, before, neighbour, history, story: Vec::new() })
     }
 
     fn play(&mut self, plan: &Plan) -> Result<()> {
         for moment in &plan.crashes {
             self.live_until(*moment).with_context(|| format!("a life {moment}"))?;
         }
-        self.scene.controller.behave();
+        self.controller.behave();
         for _ in 0..LIVES {
             self.live_in_peace()?;
             if self.nothing_comes_any_more() {
                 break;
             }
         }
-        self.history.handed = handed(&self.scene.controller.exchanges());
-        self.history.arrivals = arrivals(&self.scene.controller.exchanges());
+        self.history.handed = handed(&self.controller.exchanges());
+        self.history.arrivals = arrivals(&self.controller.exchanges());
+        self.history.uploads = uploads(&self.controller.exchanges());
         let disturbed = self.neighbour.take().map(Neighbour::end).transpose()?;
         self.history.leftovers = self.leftovers()?;
         self.history.leftovers.extend(disturbed.unwrap_or_default());
@@ -127,7 +135,7 @@ impl Stage {
 
     /// A life until all is done, and its orderly end.
     fn live_in_peace(&mut self) -> Result<()> {
-        let mut agent = Agent::start(&self.scene.farm, &self.scene.agent(&OPTIONS))?;
+        let mut agent = Agent::start(&self.scene.farm, &self.agent())?;
         let died = self.wait_for_death_or_rest(&agent)?;
         ensure!(!died, "the agent ended by itself: {:#?}", agent.lines());
         let status = agent.terminate()?;
@@ -135,8 +143,14 @@ impl Stage {
         self.end_of_life("ended", &agent, false)
     }
 
+    fn agent(&self) -> AgentSpec {
+        let mut spec = self.scene.idle_agent(&OPTIONS);
+        spec.arguments.push(self.controller.url().into());
+        spec
+    }
+
     fn spec(&self, moment: Moment) -> Result<AgentSpec> {
-        let mut spec = self.scene.agent(&OPTIONS);
+        let mut spec = self.agent();
         if let Moment::Effect(number) = moment {
             let tracer = crate::programs::find("bbot-crash")?;
             let log = self.scene.farm.scratch().join("effects");
@@ -154,11 +168,12 @@ impl Stage {
             if agent.process().wait(LOOK)?.is_some() {
                 return Ok(true);
             }
-            if self.is_idle(agent) && state::is_settled(&self.state_folder()) {
+            if self.is_idle(agent) && state::pending(&self.state_folder())?.is_empty() {
                 return Ok(false);
             }
         }
-        bail!("the agent neither dies nor rests: {:#?}", agent.lines())
+        let pending = state::pending(&self.state_folder())?;
+        bail!("the agent neither dies nor rests; waiting: {pending:?}: {:#?}", agent.lines())
     }
 
     fn is_idle(&self, agent: &Agent) -> bool {
@@ -187,20 +202,20 @@ impl Stage {
         }
         self.story.extend(agent.lines().into_iter().map(|line| format!("  {line}")));
         let death = state::read(&self.state_folder())?;
-        let handed = handed(&self.scene.controller.exchanges()).len();
+        let handed = handed(&self.controller.exchanges()).len();
         self.history.deaths.push(Death { handed, killed, ..death });
         Ok(())
     }
 
     /// Whether all that was not lost is built: what was lost does not come for hours.
     fn nothing_comes_any_more(&self) -> bool {
-        let exchanges = self.scene.controller.exchanges();
+        let exchanges = self.controller.exchanges();
         let arrivals = arrivals(&exchanges);
         let is_lost = |session: &String| {
             !arrivals.iter().any(|one| one.verdict.is_some() && one.answer.session == *session)
         };
-        self.scene.controller.is_done()
-            || self.scene.controller.unbuilt() == 0 && handed(&exchanges).iter().any(is_lost)
+        self.controller.is_done()
+            || self.controller.unbuilt() == 0 && handed(&exchanges).iter().any(is_lost)
     }
 
     /// What should not be there after an orderly end.
@@ -217,19 +232,25 @@ impl Stage {
                 left.push(format!("machine {machine} is locked"));
             }
         }
-        if !state::is_settled(&self.state_folder()) {
-            left.push("something waits in the outbox".to_owned());
-        }
+        let pending = state::pending(&self.state_folder())?;
+        left.extend(pending.into_iter().map(|path| path.display().to_string()));
         Ok(left)
     }
 }
 
-fn script(build: Build) -> String {
+fn script(build: Build, artifacts: usize) -> String {
+    let files: Vec<_> = instances(artifacts).map(|(_, file)| file).collect();
+    let upload = format!("put-archive upload/other/z:1 {}", files.join(" "));
     match build {
-        Build::Well => WELL.to_owned(),
-        Build::Abnormal => building(&["get task.manifest", "put-result abnormal"]),
-        Build::Dead => building(&["get task.manifest", "exit 1"]),
+        Build::Well => building(&["get task.manifest", &upload, "put-result success"]),
+        Build::Abnormal => building(&["get task.manifest", &upload, "put-result abnormal"]),
+        Build::Dead => building(&["get task.manifest", &upload, "exit 1"]),
     }
+}
+
+/// The artifacts of a guest that has so many.
+fn instances(count: usize) -> impl Iterator<Item = (&'static str, &'static str)> {
+    INSTANCES.into_iter().take(count)
 }
 
 /// The sessions that were handed out.
@@ -243,7 +264,7 @@ fn handed(exchanges: &[Exchange]) -> Vec<String> {
 
 /// The results that were brought, whether they were taken or not.
 pub(super) fn arrivals(exchanges: &[Exchange]) -> Vec<Arrival> {
-    let arrival = |exchange: &Exchange| {
+    let arrival = |(place, exchange): (usize, &Exchange)| {
         let verdict = match &exchange.outcome {
             Outcome::Result { verdict, .. } => Some(verdict.clone()),
             Outcome::Mischief => None,
@@ -252,7 +273,20 @@ pub(super) fn arrivals(exchanges: &[Exchange]) -> Vec<Arrival> {
         let body = &exchange.request.body;
         let request = ResultRequest::parse(body, "result").ok()?;
         let answer = Answer { session: request.session, result: request.result };
-        Some(Arrival { answer, body: body.clone(), verdict })
+        Some(Arrival { answer, body: body.clone(), verdict, place })
     };
-    exchanges.iter().filter_map(arrival).collect()
+    exchanges.iter().enumerate().filter_map(arrival).collect()
+}
+
+/// The artifacts that were brought, whether they were taken or not.
+fn uploads(exchanges: &[Exchange]) -> Vec<Upload> {
+    let upload = |(place, exchange): (usize, &Exchange)| {
+        let Artifact { session, instance, sha256, .. } = Artifact::parse(&exchange.request).ok()?;
+        let receipt = match &exchange.outcome {
+            Outcome::Artifact { receipt, .. } => Some(receipt.clone()),
+            _ => None,
+        };
+        Some(Upload { attachment: Attachment { session, instance, sha256 }, receipt, place })
+    };
+    exchanges.iter().enumerate().filter_map(upload).collect()
 }

@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use bbot_manifest::{Manifest, ResultManifest};
 
-use super::history::{Answer, Death};
+use super::history::{Answer, Attachment, Death};
 use crate::controller::hex_sha256;
+
+/// The extension of the folder of an entry's artifacts.
+const ARTIFACTS: &str = "artifacts";
 
 /// Reads the state folder `folder`, which need not be there yet.
 ///
@@ -19,15 +22,25 @@ pub(super) fn read(folder: &Path) -> Result<Death> {
         if is_unfinished(&path) {
             continue;
         }
+        if path.extension().is_some_and(|extension| extension == ARTIFACTS) {
+            if !path.with_extension("manifest").is_file() {
+                death.orphans.push(path.display().to_string());
+            }
+            continue;
+        }
         match answer(&path) {
-            Ok(answer) => death.waiting.push(answer),
+            Ok((answer, attachments)) => {
+                death.faults.extend(damaged(&path.with_extension(ARTIFACTS), &attachments)?);
+                death.waiting.push(answer);
+                death.attachments.extend(attachments);
+            }
             Err(error) => death.faults.push(format!("{}: {error:#}", path.display())),
         }
     }
     let record = folder.join("task-at-hand.manifest");
     if record.symlink_metadata().is_ok() {
         match answer(&record) {
-            Ok(answer) => death.on_record = Some(answer),
+            Ok((answer, _)) => death.on_record = Some(answer),
             Err(error) => death.faults.push(format!("{}: {error:#}", record.display())),
         }
     }
@@ -39,10 +52,12 @@ pub(super) fn read(folder: &Path) -> Result<Death> {
     Ok(death)
 }
 
-/// Whether nothing waits in the state folder.
-pub(super) fn is_settled(folder: &Path) -> bool {
-    files(&folder.join("outbox")).is_ok_and(|files| files.is_empty())
-        && folder.join("task-at-hand.manifest").symlink_metadata().is_err()
+/// What waits in the state folder.
+pub(super) fn pending(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut pending = files(&folder.join("outbox"))?;
+    let record = folder.join("task-at-hand.manifest");
+    pending.extend(record.symlink_metadata().is_ok().then_some(record));
+    Ok(pending)
 }
 
 fn is_unfinished(path: &Path) -> bool {
@@ -56,19 +71,43 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
+/// The files of artifacts that are there and are not what they are said to be; one that is not
+/// there is at its controller.
+fn damaged(folder: &Path, attachments: &[Attachment]) -> Result<Vec<String>> {
+    let mut damaged = Vec::new();
+    for (number, attachment) in attachments.iter().enumerate() {
+        let path = folder.join(format!("{number}.tar"));
+        let content = match std::fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            content => content?,
+        };
+        if hex_sha256(&content) != attachment.sha256 {
+            damaged.push(format!("{}: it is not {attachment:?}", path.display()));
+        }
+    }
+    Ok(damaged)
+}
+
 /// Reads an entry of the outbox, without the agent's own code.
-fn answer(path: &Path) -> Result<Answer> {
+fn answer(path: &Path) -> Result<(Answer, Vec<Attachment>)> {
     let text = std::fs::read_to_string(path)?;
     let (digest, body) = text.split_once('\n').context("no digest")?;
     if digest.strip_prefix("# sha256 ") != Some(&hex_sha256(body.as_bytes())) {
         bail!("the digest is not that of the content");
     }
-    let session = body.lines().find_map(|line| line.strip_prefix("session: "));
     let result = body.rfind("\n: 1\n").context("no second manifest")?;
-    Ok(Answer {
-        session: session.context("no session")?.to_owned(),
-        result: ResultManifest::parse(&body.as_bytes()[result + 1..], "result")?,
-    })
+    let (head, result) = body.split_at(result + 1);
+    let session = head.lines().find_map(|line| line.strip_prefix("session: "));
+    let session = session.context("no session")?;
+    let attachment = |value: &str| {
+        let mut words = value.splitn(3, ' ').map(str::to_owned);
+        let (sha256, instance) = (words.next()?, words.next()?);
+        Some(Attachment { session: session.to_owned(), instance, sha256 })
+    };
+    let values = head.lines().filter_map(|line| line.strip_prefix("artifact: "));
+    let attachments = values.map(attachment).collect::<Option<_>>().context("no artifact")?;
+    let result = ResultManifest::parse(result.as_bytes(), "result")?;
+    Ok((Answer { session: session.to_owned(), result }, attachments))
 }
 
 #[cfg(test)]
@@ -84,7 +123,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         std::fs::create_dir(path("outbox")).unwrap();
-        assert!(is_settled(folder.path()));
+        assert_eq!(pending(folder.path()).unwrap(), [""; 0].map(PathBuf::from));
         let entry = format!("# sha256 {}\n{BODY}", hex_sha256(BODY.as_bytes()));
         std::fs::write(path("outbox/2.manifest.new"), &entry).unwrap();
         let death = read(folder.path()).unwrap();
@@ -96,6 +135,35 @@ mod tests {
         assert_eq!(death.on_record.unwrap().session, "s");
         std::fs::write(path("outbox/1.manifest"), &entry[..entry.len() - 1]).unwrap();
         assert_eq!(read(folder.path()).unwrap().faults.len(), 1);
-        assert!(!is_settled(folder.path()));
+        let waiting = ["outbox/1.manifest", "outbox/2.manifest.new", "task-at-hand.manifest"];
+        let mut found = pending(folder.path()).unwrap();
+        found.sort();
+        assert_eq!(found, waiting.map(path));
+    }
+
+    /// Artifacts are told by their entry; their files are what it says, or gone.
+    #[test]
+    fn artifacts_are_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join("outbox").join(name);
+        let attachment = |instance: &str| Attachment {
+            session: "s".to_owned(),
+            instance: instance.to_owned(),
+            sha256: hex_sha256(instance.as_bytes()),
+        };
+        let value = |instance| format!("artifact: {} {instance} u\n", attachment(instance).sha256);
+        let values = value("a") + &value("b") + ": 1\nname";
+        let body = BODY.replace(": 1\nname", &values);
+        std::fs::create_dir_all(path("1.artifacts")).unwrap();
+        std::fs::write(path("1.artifacts/1.tar"), "b").unwrap();
+        let death = read(folder.path()).unwrap();
+        assert_eq!(death.orphans, [path("1.artifacts").display().to_string()]);
+        let entry = format!("# sha256 {}\n{body}", hex_sha256(body.as_bytes()));
+        std::fs::write(path("1.manifest"), entry).unwrap();
+        let death = read(folder.path()).unwrap();
+        assert_eq!(death.attachments, ["a", "b"].map(attachment));
+        assert!(death.faults.is_empty() && death.orphans.is_empty(), "{death:?}");
+        std::fs::write(path("1.artifacts/0.tar"), "b").unwrap();
+        assert_eq!(read(folder.path()).unwrap().faults.len(), 1);
     }
 }
