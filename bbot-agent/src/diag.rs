@@ -11,9 +11,12 @@
 //! The libraries' messages (crate `log`) are shown from verbosity 4 (debug) and 6 (trace);
 //! their warnings always.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::{self, Display, Write as _};
 use std::io::Write as _;
+use std::panic::{self, PanicHookInfo};
 use std::sync::OnceLock;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
@@ -56,10 +59,21 @@ impl Level {
     }
 }
 
-/// Sets how much is said and how. The first call counts.
+/// Sets how much is said and how, by panics and libraries too. The first call counts.
 pub(crate) fn init(verbose: u8, systemd: bool) {
     if SETTINGS.set(Settings { verbose, systemd }).is_ok() && log::set_logger(&Libraries).is_ok() {
         log::set_max_level(libraries_level(verbose));
+        panic::set_hook(Box::new(panicked));
+    }
+}
+
+/// Says that this program has a bug, and how it came to it if `RUST_BACKTRACE` is set.
+fn panicked(panic: &PanicHookInfo<'_>) {
+    let thread = thread::current();
+    error(format_args!("thread {}: {panic}", thread.name().unwrap_or("without a name")));
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        backtrace.to_string().lines().for_each(error);
     }
 }
 
@@ -221,6 +235,8 @@ fn libraries_level(verbose: u8) -> log::LevelFilter {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
     use crate::config::tests::config;
 
@@ -238,6 +254,31 @@ mod tests {
             assert_eq!(message_line(settings, level, &"x"), line);
             settings.systemd = false;
             assert_eq!(message_line(settings, level, &"x"), line[3..]);
+        }
+    }
+
+    /// W5: a panic has its priority on each line, too. It is had in a process of its own.
+    #[test]
+    fn panics_have_their_priority() {
+        const VARIABLE: &str = "BBOT_TEST_PANIC";
+        if std::env::var_os(VARIABLE).is_some() {
+            init(1, true);
+            let worker = thread::Builder::new().name("work".into());
+            drop(worker.spawn(|| panic!("two\nlines")).unwrap().join());
+            return;
+        }
+        for backtrace in ["0", "1"] {
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            command.args(["--exact", "diag::tests::panics_have_their_priority"]);
+            command.env(VARIABLE, "1").env("RUST_BACKTRACE", backtrace);
+            let output = command.output().unwrap();
+            assert!(output.status.success());
+            let said = String::from_utf8(output.stderr).unwrap();
+            let lines: Vec<_> = said.lines().collect();
+            assert!(lines[0].starts_with("<3>error: thread work: panicked at "), "{said}");
+            assert!(lines[0].contains("diag.rs:") && lines[0].ends_with("two\\nlines"), "{said}");
+            assert!(lines.iter().all(|line| line.starts_with("<3>error: ")), "{said}");
+            assert_eq!(lines.len() > 1, backtrace == "1", "{said}");
         }
     }
 

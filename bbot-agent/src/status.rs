@@ -235,8 +235,21 @@ fn now() -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// Each phase, in the order in which they are explained.
+    pub(crate) const PHASES: [Phase; 9] = [
+        Phase::Recovering,
+        Phase::Enumerating,
+        Phase::Asking,
+        Phase::Bootstrapping,
+        Phase::Interrupting,
+        Phase::Building,
+        Phase::Holding,
+        Phase::Idle,
+        Phase::Stopping,
+    ];
 
     #[test]
     fn says_what_goes_on() {
@@ -300,17 +313,7 @@ mod tests {
     /// The words and the file name the phases alike.
     #[test]
     fn phases_have_one_name() {
-        for phase in [
-            Phase::Recovering,
-            Phase::Enumerating,
-            Phase::Asking,
-            Phase::Bootstrapping,
-            Phase::Interrupting,
-            Phase::Building,
-            Phase::Holding,
-            Phase::Idle,
-            Phase::Stopping,
-        ] {
+        for phase in PHASES {
             assert_eq!(serde_json::to_value(phase).unwrap(), phase.name());
         }
     }

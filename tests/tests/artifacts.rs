@@ -192,6 +192,21 @@ fn a_result_goes_without_refused_artifacts() {
     assert_eq!(names(&stage.outbox()), [""; 0]);
 }
 
+/// What the controller has is not posted again with its result.
+#[test]
+fn a_taken_artifact_is_posted_once() {
+    let stage = Stage::new(&guest(ONE, "success"), "bindist");
+    let results = std::sync::atomic::AtomicUsize::new(0);
+    stage.controller.misbehave(move |request| {
+        let is_first = || results.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+        (is_result(request) && is_first()).then(|| Mischief::status(503))
+    });
+    let mut agent = stage.start();
+    assert_eq!(subjects(&stage.posts()), ["archive", "result", "result"]);
+    assert!(agent.terminate().unwrap().success());
+    assert_eq!(names(&stage.outbox()), [""; 0]);
+}
+
 /// An artifact, and its result behind it, wait across a SIGKILL: they arrive as they were.
 #[test]
 fn artifacts_wait_across_a_crash() {

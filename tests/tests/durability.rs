@@ -131,6 +131,32 @@ fn what_is_promised_is_on_disk_first() {
     assert_eq!(told, 0, "{between:#?}");
 }
 
+/// W14: what was bootstrapped before stays until the new one has its name for good.
+#[test]
+fn the_obsolete_machine_goes_last() {
+    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
+    scene.farm.add_bootstrapped(&MachineSpec::small(MACHINE, WELL), TOOLCHAIN).unwrap();
+    let manifest = scene.farm.machine_folder(MACHINE).join(format!("{MACHINE}-default/manifest"));
+    scene.farm.inside().run(|| std::fs::write(manifest, "rubbish")).unwrap().unwrap();
+    let effects = effects(&scene);
+    let folder = "@/machines/default/linux-pretend";
+    let steps = [
+        ("fsync @/machines/", "-0/manifest.new"),
+        ("fsync @/machines/", "-0/disk.img"),
+        ("rename @/machines/", "/linux-pretend-default"),
+        (&*format!("fsync {folder}"), folder),
+        DELETION,
+    ];
+    check_order(&effects, &steps);
+    let is_deletion = |effect: &&String| effect.starts_with(DELETION.0);
+    let published = effects.iter().position(|effect| effect.ends_with("/linux-pretend-default"));
+    let before = &effects[..published.unwrap()];
+    assert_eq!(before.iter().find(is_deletion), None, "{effects:#?}");
+}
+
+/// A subvolume is deleted: `BTRFS_IOC_SNAP_DESTROY`, or its second version.
+const DELETION: (&str, &str) = ("subvolume 15 ", "/linux-pretend");
+
 /// What is told of each phase is written at once, not word by word.
 #[test]
 fn a_phase_costs_one_write() {

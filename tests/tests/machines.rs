@@ -4,15 +4,16 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, symlink};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bbot_tests::agent::{Agent, wait_for_file, wait_for_status};
 use bbot_tests::controller::Exchange;
 use bbot_tests::farm::MachineSpec;
 use bbot_tests::pretend::WELL;
 use bbot_tests::scene::{MACHINE, Scene, TOOLCHAIN};
+use rustix::fs::IFlags;
 use rustix::process::Signal;
 
 /// Far more than anything here takes.
@@ -62,6 +63,61 @@ fn a_failed_bootstrap_stops_nobody() {
     assert_eq!(count(&agent, "error: cannot bootstrap a-bad-machine: "), 1, "{:#?}", agent.lines());
     assert_eq!(count(&agent, "it rests"), 1);
     assert_eq!(bootstrapped(&scene), [format!("{MACHINE}-default")]);
+}
+
+/// W10: machines that are no machines, each in its own way, are told of once, with the cause, and
+/// stop nobody: what cannot even be looked at, and what cannot be bootstrapped, which rests. What
+/// root is refused here is what others are refused for want of rights.
+#[test]
+fn broken_machines_stop_nobody() {
+    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
+    for name in ["a-rubbish", "b-unreadable", "c-refused"] {
+        scene.farm.add_machine(&MachineSpec::small(name, WELL)).unwrap();
+    }
+    let folder = |name: &str| scene.farm.machine_folder(name);
+    let flags = |flags| {
+        let file = File::open(folder("c-refused")).unwrap();
+        rustix::fs::ioctl_setflags(file, flags).unwrap();
+    };
+    scene
+        .farm
+        .inside()
+        .run(|| {
+            let rubbish = folder("a-rubbish").join("a-rubbish-1.1/manifest");
+            std::fs::write(rubbish, "rubbish").unwrap();
+            let unreadable = folder("b-unreadable").join("b-unreadable-1.1/manifest");
+            std::fs::remove_file(&unreadable).unwrap();
+            std::fs::create_dir(unreadable).unwrap();
+            flags(IFlags::IMMUTABLE);
+            // A folder is no subvolume: no snapshot is taken of it.
+            let plain = folder("d-plain").join("d-plain-1.1");
+            std::fs::create_dir_all(&plain).unwrap();
+            std::fs::write(plain.join("manifest"), MachineSpec::small("d-plain", "").manifest)
+                .unwrap();
+            symlink("d-plain-1.1", folder("d-plain").join("d-plain-1")).unwrap();
+        })
+        .unwrap();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    agent.wait_for_phase(LIMIT, "posted", 1).unwrap();
+    wait_until_idle(&scene);
+    assert!(agent.terminate().unwrap().success());
+    scene.farm.inside().run(|| flags(IFlags::empty())).unwrap();
+    for (name, cause) in [
+        ("a-rubbish", "a-rubbish-1.1/manifest:"),
+        ("b-unreadable", "Is a directory"),
+        ("c-refused", "Operation not permitted"),
+        ("d-plain", "d-plain-1.1 as "),
+    ] {
+        let lines = agent.lines();
+        let is_about = |line: &&String| line.starts_with("error: ") && line.contains(name);
+        let said: Vec<_> = lines.iter().filter(is_about).collect();
+        assert!(said.len() == 1 && said[0].contains(cause), "{name}: {lines:#?}");
+    }
+    assert_eq!(count(&agent, "it rests"), 2);
+    assert_eq!(bootstrapped(&scene), [format!("{MACHINE}-default")]);
+    let locked = |name: &&str| lock_file(&scene, name).symlink_metadata().is_ok();
+    let left = scene.farm.inside().run(|| ["c-refused", "d-plain"].iter().any(locked));
+    assert!(!left.unwrap(), "a lock file is left");
 }
 
 /// W10: no machine is bootstrapped while `--instance-max` machines are busy.
@@ -134,6 +190,21 @@ fn a_host_without_machines_is_waited_for() {
     assert!(scene.controller.exchanges().is_empty(), "there is nothing to offer");
 }
 
+/// Waits until the agent has a thread that waits for the host lock.
+fn wait_until_waiting(agent: &Agent) {
+    let threads = format!("/proc/{}/task", agent.process().pid());
+    let name = |entry: std::fs::DirEntry| std::fs::read_to_string(entry.path().join("comm")).ok();
+    let is_waiting = || {
+        let mut names = std::fs::read_dir(&threads).unwrap().flatten().filter_map(name);
+        names.any(|name| name == "host-lock\n")
+    };
+    let deadline = Instant::now() + LIMIT;
+    while !is_waiting() {
+        assert!(Instant::now() < deadline, "{:#?}", agent.lines());
+        assert!(agent.process().wait(Duration::from_millis(10)).unwrap().is_none());
+    }
+}
+
 /// W6: a signal that is not to end the agent does not end its wait for the host lock.
 #[test]
 fn the_host_is_waited_for() {
@@ -143,6 +214,7 @@ fn the_host_is_waited_for() {
     let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
     wait_for_file(&scene.runtime_folder().join("status.json"), LIMIT).unwrap();
     wait_for_status(&scene.runtime_folder(), "enumerating", LIMIT).unwrap();
+    wait_until_waiting(&agent);
     for _ in 0..3 {
         agent.process().signal(Signal::USR1).unwrap();
     }

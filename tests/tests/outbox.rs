@@ -239,13 +239,14 @@ fn an_old_or_damaged_result_is_given_up() {
     let entries = state(&scene, "outbox");
     let old = entries[0].with_file_name("00000000000000000001-1.manifest");
     std::fs::rename(&entries[0], &old).unwrap();
-    let damaged = entries[0].with_file_name("00000000000000000002-1.manifest");
+    // The damaged one is not old.
+    let damaged = &entries[0];
     std::fs::write(damaged, &std::fs::read(&old).unwrap()[..100]).unwrap();
     let before = scene.controller.exchanges().len();
     let mut agent = Agent::start(&scene.farm, &scene.agent(&["--outbox-days", "1"])).unwrap();
     let dead = scene.farm.state().join("default-1/dead-letters");
-    for id in ["00000000000000000001-1", "00000000000000000002-1"] {
-        wait_for_file(&dead.join(format!("{id}.manifest")), LIMIT).unwrap();
+    for entry in [&old, damaged] {
+        wait_for_file(&dead.join(entry.file_name().unwrap()), LIMIT).unwrap();
     }
     assert!(agent.terminate().unwrap().success());
     assert!(state(&scene, "outbox").is_empty());

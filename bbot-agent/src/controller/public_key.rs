@@ -58,6 +58,11 @@ mod tests {
         for length in 0..der.len() - 5 {
             assert_eq!(signable(&der[..length]), None, "{length}");
         }
+        // A number of whole bytes; the key ends with it.
+        let mut odd = der.clone();
+        let numbers = odd.windows(3).rposition(|bytes| bytes == [0, SEQUENCE, 0x81]).unwrap();
+        odd[numbers] = 1;
+        assert_eq!(signable(&odd), None);
         let elliptic = openssl(&["ecparam", "-genkey", "-name", "prime256v1", "-noout"], b"");
         let elliptic = openssl(&["pkey", "-pubout", "-outform", "DER"], &elliptic);
         for bad in [&b""[..], b"-----BEGIN", &key, &elliptic] {

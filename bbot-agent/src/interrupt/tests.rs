@@ -40,8 +40,16 @@ impl Scene {
         (Watch::start(changes, vec![process], sender).unwrap(), events)
     }
 
-    fn wait(&self, limit: Duration, events: &Receiver<Event>) -> Interrupted {
+    /// Waits; `meanwhile` happens when the victim has been seen at work.
+    fn wait(
+        &self,
+        limit: Duration,
+        events: &Receiver<Event>,
+        meanwhile: impl FnOnce(),
+    ) -> Interrupted {
+        let mut meanwhile = Some(meanwhile);
         let next = |deadline: Instant| {
+            meanwhile.take().into_iter().for_each(|happens| happens());
             events.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
         };
         wait(&self.host, vec![&self.victim], limit, next, || false).unwrap()
@@ -77,9 +85,8 @@ fn a_release_ends_the_wait() {
     // Somebody who has the file open, as its holder's dying child may, keeps it from being deleted.
     let _open = fs::File::open(&scene.victim.lock_file).unwrap();
     let (_watch, events) = scene.watch();
-    let releasing = thread::spawn(move || lock.release());
-    assert_eq!(scene.wait(AGES, &events), Interrupted::Done);
-    releasing.join().unwrap().unwrap();
+    let end = scene.wait(AGES, &events, || lock.release().unwrap());
+    assert_eq!(end, Interrupted::Done);
 }
 
 /// W35: a victim whose lock loses its priority is given up at once.
@@ -88,12 +95,10 @@ fn a_hold_ends_the_wait() {
     let scene = Scene::new(std::process::id());
     let mut lock = scene.lock();
     let (_watch, events) = scene.watch();
-    let suspending = thread::spawn(move || {
-        lock.suspend().unwrap();
-        lock
-    });
-    assert!(matches!(scene.wait(AGES, &events), Interrupted::Withheld(_)));
-    suspending.join().unwrap().release().unwrap();
+    let end = scene.wait(AGES, &events, || lock.suspend().unwrap());
+    let Interrupted::Withheld(reason) = end else { panic!("done") };
+    assert!(reason.contains(" is locked by "), "{reason}");
+    lock.release().unwrap();
 }
 
 /// W35: a process that dies lets go, though nobody touches its lock file.
@@ -115,8 +120,8 @@ fn a_death_ends_the_wait() {
     let mut scene = Scene::new(child.id());
     scene.victim.lock_file = lock_file;
     let (_watch, events) = scene.watch();
-    child.kill().unwrap();
-    assert_eq!(scene.wait(AGES, &events), Interrupted::Done);
+    let end = scene.wait(AGES, &events, || child.kill().unwrap());
+    assert_eq!(end, Interrupted::Done);
     child.wait().unwrap();
     assert!(scene.victim.lock_file.try_exists().unwrap());
 }
@@ -129,7 +134,7 @@ fn the_wait_has_a_limit() {
     let (_watch, events) = scene.watch();
     let start = Instant::now();
     let limit = Duration::from_millis(100);
-    let Interrupted::Withheld(reason) = scene.wait(limit, &events) else { panic!("done") };
+    let Interrupted::Withheld(reason) = scene.wait(limit, &events, || ()) else { panic!("done") };
     assert!(start.elapsed() >= limit);
     let expected = format!("process {} has not let go of m within 100ms", std::process::id());
     assert_eq!(reason, expected);

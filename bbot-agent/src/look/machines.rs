@@ -181,6 +181,7 @@ fn state(content: Content, locked_by: LockedBy, phase: Option<&str>) -> State {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::explained;
     use super::*;
 
     #[test]
@@ -213,6 +214,9 @@ mod tests {
             (held(Some(100)), LockedBy::Unknown, Some("building"), State::Unknown),
         ] {
             assert_eq!(state(content, locked_by, phase), expected, "{content:?} {locked_by:?}");
+            let word = serde_json::to_value(expected).unwrap();
+            let explained = explained("\u{2026}state");
+            assert!(explained.iter().any(|explained| word == *explained), "{word}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The document about a host that is made of plain files.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::symlink;
@@ -7,6 +8,8 @@ use std::os::unix::fs::symlink;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::status::Said;
+use crate::status::tests::PHASES;
 
 /// W43: one free machine, one that this process has locked as instance 1 would; an instance that
 /// runs, one that died, one that has only left results; and one thing that makes no sense.
@@ -32,7 +35,8 @@ fn everything_is_in_the_document() {
     for (number, pid, phase) in [(1, pid, "building"), (2, 1, "idle")] {
         let status = json!({
             "version": 1, "pid": pid, "instance": format!("public-{number}"), "phase": phase,
-            "since": 17, "state-dir": path(&format!("state/public-{number}")),
+            "since": 17, "machine": "linux", "package": "libfoo/1", "holds": [hold()],
+            "state-dir": path(&format!("state/public-{number}")),
             "lock": path(&format!("{number}.lock")), "controllers": [
                 {"url": "https://a/", "at": 16, "outcome": "failed", "reason": "no answer"},
                 {"url": "https://b/", "at": 15, "outcome": "no-task"},
@@ -72,9 +76,98 @@ fn everything_is_in_the_document() {
         json!({"url": "https://a/", "at": 16, "outcome": "failed", "reason": "no answer"});
     assert_eq!(instances[0]["controllers"][0], contact);
     assert_eq!(instances[0]["controllers"][1]["outcome"], "no-task");
+    assert_eq!(instances[0]["holds"], json!([hold()]));
     let problems = document["problems"].as_array().unwrap();
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].as_str().unwrap().contains("public-4/status.json: "), "{problems:?}");
+    assert_eq!(names(&document), schema());
+}
+
+/// A guest that is held, with all that can be said of it.
+fn hold() -> Value {
+    json!({
+        "reason": "build timeout", "machine": "linux", "package": "libfoo/1", "until": 18,
+        "qemu-pid": 7, "vnc": "127.0.0.1:5901", "monitor": "/run/m", "console-log": "/run/c",
+        "mac": "02:00:00:00:00:01", "snapshot": "/build/s",
+    })
+}
+
+const README: &str = include_str!("../../README.md");
+
+/// The names in a document, each with those that it is below: `machines[].name`.
+fn names(document: &Value) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    add_names("", document, &mut names);
+    names
+}
+
+fn add_names(place: &str, value: &Value, names: &mut BTreeSet<String>) {
+    for element in value.as_array().into_iter().flatten() {
+        add_names(&format!("{place}[]"), element, names);
+    }
+    for (name, value) in value.as_object().into_iter().flatten() {
+        let place = format!("{place}.{name}").trim_start_matches('.').to_owned();
+        add_names(&place, value, names);
+        names.insert(place);
+    }
+}
+
+/// What is between backquotes.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// The rows of the table in the README: what each is about, and what it says of that.
+fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let table = README.split_once("| name | what it is |\n|---|---|\n").unwrap().1;
+    table.lines().map_while(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "))
+}
+
+/// The names that the README shows in its example, and those that it explains of what is not in
+/// it: of holds, and of the reasons of controllers.
+fn schema() -> BTreeSet<String> {
+    let example = README.split_once("```json\n").unwrap().1.split_once("```").unwrap().0;
+    let mut schema = names(&serde_json::from_str(example).unwrap());
+    schema.extend(
+        explained("instances[].holds[]").iter().map(|name| format!("instances[].holds[].{name}")),
+    );
+    assert!(explained("instances[].controllers[]").contains(&"reason"));
+    schema.insert("instances[].controllers[].reason".to_owned());
+    schema
+}
+
+/// The words that the README explains in the row that is about `place`.
+pub(super) fn explained(place: &str) -> Vec<&'static str> {
+    let (_, text) = rows().find(|(about, _)| code(about).any(|name| name == place)).unwrap();
+    code(text).collect()
+}
+
+/// W43: the README explains each phase and each outcome, and no name that there is not.
+#[test]
+fn the_readme_is_true() {
+    let phases = explained("instances[].phase");
+    assert_eq!(phases, PHASES.map(|phase| serde_json::to_value(phase).unwrap()));
+    let outcomes = explained("instances[].controllers[]");
+    let refused = Said::TaskRefused(String::new());
+    for said in [Said::NoTask, Said::Task, refused, Said::Failed(String::new())] {
+        let said = serde_json::to_value(said).unwrap();
+        assert!(outcomes.iter().any(|word| said["outcome"] == *word), "{said}");
+    }
+    let schema = schema();
+    let mut above = "";
+    for (about, _) in rows() {
+        for name in code(about) {
+            let name = name.trim_end_matches("[]");
+            // The dots stand for the row before; a word alone, for its neighbour's place.
+            let full = match name.strip_prefix("\u{2026}") {
+                Some(name) => format!("machines[].toolchains[].{name}"),
+                None if name.contains('.') => name.to_owned(),
+                None => format!("{above}.{name}"),
+            };
+            assert!(schema.contains(&full), "{full}");
+            above = name.rsplit_once('.').map_or(above, |(place, _)| place);
+        }
+    }
 }
 
 /// W43: on a host without anything the document says so.

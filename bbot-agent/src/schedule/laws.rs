@@ -1,5 +1,6 @@
 //! What holds of asking and interrupting on every host (W17 to W20).
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -9,9 +10,11 @@ use super::plan::{Plan, plan};
 use super::priority::Priority;
 use super::victims::victims;
 
-/// Digits from few values, so that equals, lesser and greater ones meet.
+/// Digits from few values, so that equals, lesser and greater ones meet; most of equal F and D.
 fn priority() -> impl Strategy<Value = Priority> {
-    (0..2_u16, 0..3_u16, 0..3_u16, 0..3_u16, 0..2_u16)
+    let f = prop_oneof![7 => Just(0_u16), 1 => Just(1)];
+    let d = prop_oneof![3 => Just(0_u16), 1 => 1..3_u16];
+    (f, d, 0..3_u16, 0..3_u16, 0..2_u16)
         .prop_map(|(f, d, c, b, a)| f * 10_000 + d * 1_000 + c * 100 + b * 10 + a)
         .prop_filter_map("a priority", Priority::new)
 }
@@ -90,8 +93,14 @@ proptest! {
             let is_left = !victims.contains(&index);
             prop_assert!(!is_left || task.priority.fd() >= p.fd(), "a lesser D goes on");
         }
-        // The one of equal FD is interrupted for a reason.
+        // The one of equal FD is interrupted for a reason, and the least important one.
         if lesser_c == 1 && !victims.contains(&wanted) {
+            let equal_d = host.tasks().filter(|(_, task)| task.priority.fd() == p.fd());
+            let victim = |index: &usize| victims.contains(index);
+            let (told, left): (Vec<_>, Vec<_>) = equal_d.partition(|(index, _)| victim(index));
+            let matters = |running: Running| (running.priority, Reverse(running.since));
+            let most = told.iter().map(|(_, running)| matters(*running)).max();
+            prop_assert!(left.iter().all(|(_, running)| Some(matters(*running)) >= most));
             let others = victims.len() - 1;
             prop_assert!(host.busy() - others >= usize::from(host.instance_max), "needlessly");
         }

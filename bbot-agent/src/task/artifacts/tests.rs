@@ -108,6 +108,7 @@ fn each_instance_becomes_an_artifact() {
         file("upload/bindist/README", "a file is no instance"),
         folder("upload/other/archive/"),
         file("elsewhere", "x"),
+        file("elsewhere/bindist/archive/x", "x"),
     ]));
     let artifacts = packed.outcome.unwrap();
     let names: Vec<_> = artifacts.iter().map(|a| (a.instance.as_str(), a.url.as_str())).collect();
