@@ -1,11 +1,11 @@
 //! The crash campaign: the agent is killed, at random instants and at every effect in turn, and
 //! what it had promised is compared with what it has kept.
 //!
-//! * [`trace`]: runs a program and kills it at its n-th effect.
+//! * [`fn@trace`]: runs a program and kills it at its n-th effect.
 //! * [`Plan`]: what happens in a run, by its seed.
 //! * [`play`]: a run in a farm of its own.
 //! * [`History`]: what happened, and the judgement on it.
-//! * [`campaign`]: many runs.
+//! * [`fn@campaign`]: many runs.
 
 mod campaign;
 mod effect;
