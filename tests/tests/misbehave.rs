@@ -7,7 +7,7 @@ use std::time::Duration;
 use bbot_manifest::{Manifest, ResultRequest, ResultStatus};
 use bbot_tests::agent::{Agent, AgentSpec};
 use bbot_tests::controller::{
-    Controller, ControllerConfig, Exchange, Mischief, Outcome, Package, Request,
+    Controller, ControllerConfig, Exchange, KnownKey, Mischief, Outcome, Package, Request,
 };
 use bbot_tests::farm::layout;
 use bbot_tests::pretend::WELL;
@@ -215,6 +215,29 @@ fn a_hanging_controller_costs_its_limit_once() {
     assert!((rounds..rounds + Duration::from_secs(20)).contains(&took), "{took:?}");
     assert!(fourth < first, "more than one of them was waited for in one round");
     assert!(hanging.iter().all(|controller| asked(controller) == 1));
+}
+
+/// W22: an agent for interactive builds gives back what is none; a refusal is a result like others:
+/// for the task's session and package, signed if it is challenged.
+#[test]
+fn a_refusal_is_signed() {
+    let scene = Scene::new(WELL, &[]).unwrap();
+    let odd = task(&scene.controller, "challenge: abc\n", MACHINE, FAR);
+    scene.controller.misbehave(move |request| (!is_result(request)).then(|| odd.clone()));
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&["--interactive", "true"])).unwrap();
+    let result = |all: &[Exchange]| {
+        let result = all.iter().find(|exchange| is_result(&exchange.request))?;
+        Some(ResultRequest::parse(&result.request.body, "result").unwrap())
+    };
+    let answer = scene.controller.wait(LIMIT, result).expect("the refusal is not sent");
+    assert!(agent.terminate().unwrap().success());
+    assert_eq!((answer.session.as_str(), answer.result.status), ("odd", ResultStatus::Interrupt));
+    assert_eq!(answer.result.name.to_string(), "libodd");
+    assert_eq!(answer.result.version.to_string(), "1.0.0");
+    let key = KnownKey::read(&scene.farm.scratch().join("key.pub.pem")).unwrap();
+    assert!(key.verify("abc", &answer.challenge.unwrap()).unwrap());
+    let reason = "refused: non-interactive task";
+    assert_eq!(agent.lines().iter().filter(|line| line.contains(reason)).count(), 1);
 }
 
 /// W21: the host is locked while a controller is asked, so that nobody takes a machine that it is

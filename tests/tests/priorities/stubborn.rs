@@ -23,7 +23,8 @@ fn says(agent: &Agent, part: &str) {
 /// `interrupt`, and its controller rests: it is not asked again at once.
 #[test]
 fn a_hold_costs_the_new_task() {
-    let scene = scene(&["m1"]);
+    // One machine is free: the controller would be asked for it.
+    let scene = scene(&["m1", "m2"]);
     let high = controller(&scene, &["m1"]);
     let before = scene.farm.inventory().unwrap();
     let mut held = Squatter::new(&scene, "m1", " 90", &format!("{HOLDS}; {IGNORES}"));
@@ -33,7 +34,7 @@ fn a_hold_costs_the_new_task() {
     assert_interrupted(&high);
     says(&agent, "warning: cannot have m1: m1, which ");
     wait_until_idle(&scene, 1);
-    assert_eq!(offers(&high), [["m1"]]);
+    assert_eq!(offers(&high), [["m1", "m2"]]);
     assert!(lock(&scene, "m1").parse::<u32>().is_ok());
     assert!(agent.terminate().unwrap().success());
     held.kill();
