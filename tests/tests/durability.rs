@@ -145,17 +145,24 @@ fn the_obsolete_machine_goes_last() {
         ("fsync @/machines/", "-0/disk.img"),
         ("rename @/machines/", "/linux-pretend-default"),
         (&*format!("fsync {folder}"), folder),
-        DELETION,
     ];
     check_order(&effects, &steps);
-    let is_deletion = |effect: &&String| effect.starts_with(DELETION.0);
-    let published = effects.iter().position(|effect| effect.ends_with("/linux-pretend-default"));
-    let before = &effects[..published.unwrap()];
-    assert_eq!(before.iter().find(is_deletion), None, "{effects:#?}");
+    let ending = |end: &str| effects.iter().position(|effect| effect.ends_with(end)).unwrap();
+    let published = ending("/linux-pretend-default");
+    let is_subvolume = |effect: &&String| effect.starts_with("subvolume ");
+    let before: Vec<_> = effects[..published].iter().filter(is_subvolume).collect();
+    assert!(matches!(before[..], [one] if one.starts_with(SNAPSHOT)), "{before:?}");
+    let synchronised = |effect: &String| *effect == format!("fsync {folder}");
+    let after = published + effects[published..].iter().position(synchronised).unwrap();
+    assert_eq!(effects[published..after].iter().find(is_subvolume), None);
+    let next = effects[after..].iter().find(is_subvolume).unwrap();
+    assert!(next.starts_with(DELETION), "{next}");
 }
 
-/// A subvolume is deleted: `BTRFS_IOC_SNAP_DESTROY`, or its second version.
-const DELETION: (&str, &str) = ("subvolume 15 ", "/linux-pretend");
+/// `BTRFS_IOC_SNAP_CREATE_V2`.
+const SNAPSHOT: &str = "subvolume 23 ";
+/// `BTRFS_IOC_SNAP_DESTROY`.
+const DELETION: &str = "subvolume 15 ";
 
 /// What is told of each phase is written at once, not word by word.
 #[test]

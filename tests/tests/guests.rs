@@ -21,6 +21,10 @@ fn phases(agent: &Agent, name: &str) -> usize {
     agent.phases().iter().filter(|phase| phase.name == name).count()
 }
 
+fn says(agent: &Agent, text: &str) -> bool {
+    agent.lines().iter().any(|line| line.contains(text))
+}
+
 /// Lets an agent that does not hold guests do the task on a guest that does these steps; checks
 /// what the controller is told, that nothing is left, and whether a failure was reported.
 #[track_caller]
@@ -49,6 +53,7 @@ fn a_guest_that_never_boots_is_given_up() {
     let options = ["--build-startup", "1", "--build-retries", "1"];
     let agent = check_build(&["spoil"], &options, ResultStatus::Abort, true);
     assert_eq!(phases(&agent, "qemu"), 1 + 2, "{:#?}", agent.lines());
+    assert!(!says(&agent, "exited unexpectedly"), "{:#?}", agent.lines());
 }
 
 /// W26, W34: the boot after a mis-boot goes well, and the task is done; a console log is kept.
@@ -81,6 +86,8 @@ fn a_machine_that_never_boots_rests() {
     let boots = agent.phases();
     let boots = boots.iter().filter(|p| p.name == "qemu" && p.key("machine") == "a-dead-one");
     assert_eq!(boots.count(), 2, "{:#?}", agent.lines());
+    let timeout = "error: cannot bootstrap a-dead-one: bootstrap startup timeout; it rests ";
+    assert!(says(&agent, timeout), "{:#?}", agent.lines());
     assert_eq!(scene.leftovers(&before).unwrap(), [""; 0]);
     assert_eq!(scene.failures("log").unwrap().len(), 2, "one console log for each boot");
 }
@@ -274,11 +281,14 @@ fn an_interactive_task_ends_without_a_hold() {
     // The address is the farm's only one that is not the loopback's.
     let options = ["--interactive", "both", "--interactive-timeout", "3", "--build-timeout", "1"];
     let mut agent = Agent::start(&scene.farm, &scene.agent(&options)).unwrap();
-    agent.wait_for_phase(LIMIT, "first-request", 2).unwrap();
+    let start = agent.wait_for_phase(LIMIT, "first-request", 2).unwrap().at;
     let screen = format!("{}:5901", layout::BRIDGE_ADDRESS);
     let inventory = scene.farm.inventory().unwrap();
     assert!(inventory.of_kind("port").iter().any(|p| p.contains(&screen)), "{inventory}");
     assert_eq!(scene.result(1).unwrap().0, Verdict::Stored(ResultStatus::Abort));
+    let answered = agent.wait_for_phase(LIMIT, "durable", 1).unwrap().at;
+    // Both count from the boot, a moment before.
+    assert!(Duration::from_nanos(answered - start) > Duration::from_secs(2), "its own time");
     wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
     assert!(agent.terminate().unwrap().success());
     assert!(scene.failures("log").unwrap().is_empty());
