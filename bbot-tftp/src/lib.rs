@@ -25,6 +25,7 @@ mod store;
 mod timing;
 mod transfer;
 mod udp;
+mod watch;
 
 pub use client::{Client, ClientError, Transferred};
 pub use client_transfer::{ClientStep, ClientTransfer};

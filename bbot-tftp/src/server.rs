@@ -1,16 +1,15 @@
-//! The event loop around an [`Engine`]: sockets, epoll, and the threads.
+//! The event loop around an [`Engine`]: sockets and threads.
 
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::event::{EventfdFlags, Timespec, eventfd};
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::process::{Resource, getrlimit};
 
 use crate::config::{Route, ServerConfig};
@@ -22,11 +21,10 @@ use crate::ids::IdMap;
 use crate::storage_thread::StorageThread;
 use crate::store::{Sink, Store, StoreError};
 use crate::udp::{Inbox, Port, Report};
+use crate::watch::{Ready, Watch};
 
-/// The epoll token of the wake-up descriptor; transfers count upwards from the listener's 0.
+/// The token of the wake-up descriptor; transfers count upwards from the listener's 0.
 const WAKE: u64 = u64::MAX;
-/// Events that one wait returns.
-const EVENTS: usize = 64;
 /// Reads of one port before the others have their turn.
 const READS_IN_TURN: u32 = 8;
 /// Descriptors that are left to the rest of the process.
@@ -174,8 +172,7 @@ struct Loop<F> {
     engine: Engine,
     shell: Shell<F>,
     inbox: Inbox,
-    /// Token and flags of each port that has something.
-    ready: Vec<(u64, EventFlags)>,
+    ready: Vec<Ready>,
     commands: Receiver<Command>,
     wake: Arc<OwnedFd>,
     vain_spins: u32,
@@ -192,11 +189,9 @@ impl<F: FnMut(Event) + Send + 'static> Loop<F> {
     ) -> Result<Self, ServerError> {
         let Server { listener, address, store, config } = server;
         let cannot = |source| ServerError::new(Operation::EventLoop, source);
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|e| cannot(e.into()))?;
-        let flags = EventFlags::IN;
-        let add = |fd, token| epoll::add(&epoll, fd, EventData::new_u64(token), flags);
-        add(listener.as_fd(), LISTENER).map_err(|e| cannot(e.into()))?;
-        add(waker.wake.as_fd(), WAKE).map_err(|e| cannot(e.into()))?;
+        let watch = Watch::new().map_err(|e| cannot(e.into()))?;
+        watch.add(&listener, LISTENER).map_err(|e| cannot(e.into()))?;
+        watch.add(&waker.wake, WAKE).map_err(|e| cannot(e.into()))?;
         let done = {
             let waker = waker.clone();
             move |id, result| waker.send(Command::Committed(id, result))
@@ -207,9 +202,9 @@ impl<F: FnMut(Event) + Send + 'static> Loop<F> {
         let ports = IdMap::default();
         Ok(Self {
             engine: Engine::new(config, store, buffer, slots(&config), Instant::now()),
-            shell: Shell { listener, ports, epoll, config, storage, events, refused: Vec::new() },
+            shell: Shell { listener, ports, watch, config, storage, events, refused: Vec::new() },
             inbox: Inbox::new(config.offload.batches),
-            ready: Vec::with_capacity(EVENTS),
+            ready: Vec::new(),
             commands,
             wake: Arc::clone(&waker.wake),
             vain_spins: 0,
@@ -255,22 +250,14 @@ impl<F: FnMut(Event) + Send + 'static> Loop<F> {
     }
 
     fn poll(&mut self, timeout: Option<Duration>) -> bool {
-        let timeout = timeout.map(|t| Timespec {
-            tv_sec: t.as_secs().try_into().unwrap_or(i64::MAX),
-            tv_nsec: t.subsec_nanos().into(),
-        });
-        let nothing = epoll::Event { flags: EventFlags::empty(), data: EventData::new_u64(0) };
-        let mut events = [nothing; EVENTS];
-        // A signal is no event; the loop comes back here.
-        let count = epoll::wait(&self.shell.epoll, &mut events, timeout.as_ref()).unwrap_or(0);
-        self.ready.clear();
-        self.ready.extend(events[..count].iter().map(|event| (event.data.u64(), event.flags)));
-        count > 0
+        let Shell { watch, ports, .. } = &mut self.shell;
+        watch.wait(ports, timeout, &mut self.ready);
+        !self.ready.is_empty()
     }
 
     fn handle_ready(&mut self) {
         let mut ready = std::mem::take(&mut self.ready);
-        for (token, flags) in ready.drain(..) {
+        for Ready { token, has_error } in ready.drain(..) {
             if token == WAKE {
                 let mut count = [0; 8];
                 // Only empties the counter.
@@ -278,7 +265,7 @@ impl<F: FnMut(Event) + Send + 'static> Loop<F> {
                 self.handle_commands();
                 continue;
             }
-            if flags.contains(EventFlags::ERR) {
+            if has_error {
                 self.shell.collect_errors(token);
             }
             self.read_port(token);
@@ -342,7 +329,7 @@ impl<F: FnMut(Event) + Send + 'static> Loop<F> {
     fn read_all(&mut self) {
         self.handle_received();
         while self.poll(Some(Duration::ZERO)) {
-            let tokens: Vec<u64> = self.ready.iter().map(|(token, _)| *token).collect();
+            let tokens: Vec<u64> = self.ready.iter().map(|ready| ready.token).collect();
             if tokens.iter().all(|token| *token == WAKE) {
                 break;
             }
@@ -359,7 +346,7 @@ impl<F: FnMut(Event) + Send + 'static> Loop<F> {
 struct Shell<F> {
     listener: Port,
     ports: IdMap<Port>,
-    epoll: OwnedFd,
+    watch: Watch,
     config: ServerConfig,
     storage: StorageThread,
     events: F,
@@ -395,7 +382,7 @@ impl<F: FnMut(Event)> Host for Shell<F> {
         if buffer > 0 {
             port.expect_windows();
         }
-        epoll::add(&self.epoll, &port, EventData::new_u64(id), EventFlags::IN)?;
+        self.watch.add(&port, id)?;
         self.ports.insert(id, port);
         Ok(room)
     }
@@ -447,7 +434,7 @@ mod tests {
         let client = std::net::UdpSocket::bind(any).unwrap();
         client.send_to(b"\0\x01file\0octet\0", address).unwrap();
         waker.send(Command::Drain(Duration::from_secs(60)));
-        running.ready = order.map(|token| (token, EventFlags::IN)).to_vec();
+        running.ready = order.map(|token| Ready { token, has_error: false }).to_vec();
         running.handle_ready();
         assert!(running.is_over());
         let events: Vec<Event> = events.try_iter().collect();

@@ -18,6 +18,9 @@ use crate::engine::{Arrival, Sent};
 const SLOT: usize = 1 << 16;
 /// Datagrams that one `recvmmsg` takes.
 const BATCH: usize = 16;
+/// Groups of datagrams that are handled together: few enough for the first clients to have their
+/// answers, and to answer, while the last are still answered.
+const TOGETHER: usize = 64;
 /// The most segments and bytes of one `UDP_SEGMENT` send (the kernel's limits for IPv4).
 const SEGMENTS: usize = 64;
 const SEGMENTED_BYTES: usize = 65507;
@@ -44,21 +47,22 @@ pub(crate) enum Report {
     Passing,
 }
 
-/// Buffers for what one or several calls receive.
+/// Room for what one or several calls receive. Packets that come one by one lie close together,
+/// however many: ACKs of hundreds of clients fill a few lines of the processor's cache.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    slots: Vec<Vec<u8>>,
-    /// The first so many slots were received into.
+    buffer: Vec<u8>,
+    /// The first so many bytes were received into.
     used: usize,
     filled: Vec<Filled>,
 }
 
-/// What a slot holds.
+/// What lies where in the buffer.
 #[derive(Clone, Copy, Debug)]
 struct Filled {
     /// The number of the port that received it.
     port: u64,
-    slot: usize,
+    start: usize,
     length: usize,
     segment: usize,
     route: Route,
@@ -68,16 +72,16 @@ impl Inbox {
     /// Makes room for one datagram, or for as many as one call takes.
     pub(crate) fn new(batches: bool) -> Self {
         let count = if batches { BATCH } else { 1 };
-        Self { slots: vec![vec![0; SLOT]; count], used: 0, filled: Vec::with_capacity(count) }
+        Self { buffer: vec![0; count * SLOT], used: 0, filled: Vec::new() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.used == 0
+        self.filled.is_empty()
     }
 
     /// Tells whether there is no room for more.
     pub(crate) fn is_full(&self) -> bool {
-        self.used == self.slots.len()
+        self.buffer.len() - self.used < SLOT || self.filled.len() >= TOGETHER
     }
 
     /// Forgets what was received.
@@ -89,9 +93,14 @@ impl Inbox {
     /// Groups of datagrams, in the order in which they were received.
     pub(crate) fn arrivals(&self) -> impl Iterator<Item = Arrival<'_>> {
         self.filled.iter().map(|f| {
-            let bytes = &self.slots[f.slot][..f.length];
+            let bytes = &self.buffer[f.start..][..f.length];
             Arrival { port: f.port, route: f.route, bytes, segment: f.segment }
         })
+    }
+
+    /// The room that one datagram may take.
+    fn slot(&mut self) -> &mut [u8] {
+        &mut self.buffer[self.used..][..SLOT]
     }
 }
 
@@ -154,39 +163,40 @@ impl Port {
         } else if self.multihomed || self.coalescing {
             self.receive_described(port, inbox)
         } else {
-            let slot = inbox.used;
-            let (length, peer) = self.socket.recv_from(&mut inbox.slots[slot])?;
-            inbox.used += 1;
+            let start = inbox.used;
+            let (length, peer) = self.socket.recv_from(inbox.slot())?;
+            inbox.used += length;
             let route = Route { peer, local: None };
-            inbox.filled.push(Filled { port, slot, length, segment: length, route });
+            inbox.filled.push(Filled { port, start, length, segment: length, route });
             Ok(())
         }
     }
 
     fn receive_described(&self, port: u64, inbox: &mut Inbox) -> io::Result<()> {
         let mut control = nix::cmsg_space!(libc::in6_pktinfo, i32);
-        let slot = inbox.used;
-        let mut slices = [IoSliceMut::new(&mut inbox.slots[slot])];
+        let start = inbox.used;
+        let mut slices = [IoSliceMut::new(inbox.slot())];
         let fd = self.socket.as_raw_fd();
         let message = recvmsg(fd, &mut slices, Some(&mut control), MsgFlags::empty())?;
-        inbox.used += 1;
-        inbox.filled.extend(describe(&message, port, slot));
+        let filled = describe(&message, port, start);
+        inbox.used += message.bytes;
+        inbox.filled.extend(filled);
         Ok(())
     }
 
     fn receive_many(&self, port: u64, inbox: &mut Inbox) -> io::Result<()> {
-        let Inbox { slots, used, filled } = inbox;
-        let free = &mut slots[*used..];
+        let Inbox { buffer, used, filled } = inbox;
+        let free = buffer[*used..].chunks_exact_mut(SLOT);
         // The kernel shortens the control lengths, so that headers serve only once.
         let control = nix::cmsg_space!(libc::in6_pktinfo, i32);
         let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(free.len(), Some(control));
-        let mut slices: Vec<_> = free.iter_mut().map(|slot| [IoSliceMut::new(slot)]).collect();
+        let mut slices: Vec<_> = free.map(|slot| [IoSliceMut::new(slot)]).collect();
         let fd = self.socket.as_raw_fd();
         let flags = MsgFlags::MSG_DONTWAIT;
         let messages = recvmmsg(fd, &mut headers, slices.iter_mut(), flags, None)?;
         for message in messages {
             filled.extend(describe(&message, port, *used));
-            *used += 1;
+            *used += SLOT;
         }
         Ok(())
     }
@@ -327,11 +337,11 @@ impl Source {
 
 /// Reads what came with a message; `None` for one that must be dropped: it was sent to a
 /// broadcast or multicast address, or lost a part.
-fn describe(message: &RecvMsg<'_, '_, SockaddrStorage>, port: u64, slot: usize) -> Option<Filled> {
+fn describe(message: &RecvMsg<'_, '_, SockaddrStorage>, port: u64, start: usize) -> Option<Filled> {
     let peer = socket_addr(message.address.as_ref()?)?;
     let mut filled = Filled {
         port,
-        slot,
+        start,
         length: message.bytes,
         segment: message.bytes,
         route: Route { peer, local: None },
