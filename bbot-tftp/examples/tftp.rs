@@ -31,7 +31,7 @@ struct Settings {
 fn main() -> ExitCode {
     let result = parse(std::env::args_os().skip(1).collect()).and_then(|s| run(&s));
     if let Err(message) = result {
-        eprintln!("\rtftp: {message}");
+        eprintln!("tftp: {message}");
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
 fn run(settings: &Settings) -> Result<(), String> {
     let Settings { command, server, name, file, client, quiet } = settings;
     let cannot = |what: &str, e: std::io::Error| format!("cannot {what} {}: {e}", file.display());
-    let mut bar = Bar { shown: quiet.then_some(101) };
+    let mut bar = Bar { wanted: !quiet && std::io::stderr().is_terminal(), shown: None };
     let mut progress = |done, size| bar.show(done, size);
     let done = match command {
         Command::Get => {
@@ -55,6 +55,7 @@ fn run(settings: &Settings) -> Result<(), String> {
             client.put_with(name, &content, &mut progress)
         }
     };
+    bar.clear();
     let done = done.map_err(|error| format!("{server}: {name}: {error}"))?;
     if !quiet {
         report(&done);
@@ -66,7 +67,7 @@ fn run(settings: &Settings) -> Result<(), String> {
 fn report(done: &Transferred) {
     let seconds = done.duration.as_secs_f64().max(1e-9);
     eprintln!(
-        "\r{} bytes in {seconds:.3} s, {:.1} MB/s, {} packets sent again",
+        "{} bytes in {seconds:.3} s, {:.1} MB/s, {} packets sent again",
         done.bytes,
         done.bytes as f64 / seconds / 1e6,
         done.retransmits
@@ -75,28 +76,33 @@ fn report(done: &Transferred) {
 
 /// A bar on a terminal; where the size is not known, the bytes.
 struct Bar {
-    /// The percentage that is shown.
+    wanted: bool,
+    /// The percentage or the MiB that are shown.
     shown: Option<u64>,
 }
 
 impl Bar {
     fn show(&mut self, done: u64, size: Option<u64>) {
-        let percent = match size {
-            Some(size) if size > 0 => done * 100 / size,
-            _ => done >> 20,
-        };
-        if self.shown.is_some_and(|shown| percent <= shown) || !std::io::stderr().is_terminal() {
+        let size = size.filter(|size| *size > 0);
+        // A server may say that a file is shorter than what it then sends.
+        let step = size.map_or(done >> 20, |size| (done.saturating_mul(100) / size).min(100));
+        if !self.wanted || self.shown.is_some_and(|shown| step <= shown) {
             return;
         }
-        self.shown = Some(percent);
-        let text = match size {
-            Some(_) => {
-                let filled = usize::try_from(percent / 2).unwrap_or(0);
-                format!("\r[{:<50}] {percent:3} %", "#".repeat(filled))
-            }
-            None => format!("\r{percent} MiB"),
-        };
-        eprint!("{text}");
+        self.shown = Some(step);
+        if size.is_some() {
+            let filled = usize::try_from(step / 2).unwrap_or(0);
+            eprint!("\r[{:<50}] {step:3} %", "#".repeat(filled));
+        } else {
+            eprint!("\r{step} MiB");
+        }
+    }
+
+    /// Leaves the line to what is said next.
+    fn clear(&self) {
+        if self.shown.is_some() {
+            eprint!("\r\x1b[K");
+        }
     }
 }
 

@@ -80,6 +80,36 @@ fn files_go_both_ways_with_all_options() {
     }
 }
 
+/// On a terminal a bar grows to 100 % and makes room for the report; `--quiet` shows neither.
+#[test]
+fn a_bar_on_a_terminal() {
+    let (root, own) = (TempDir::with_prefix("bbot-").unwrap(), tempfile::tempdir().unwrap());
+    let server = Tftpd::start(root.path(), &["--write", "overwrite"]);
+    std::fs::write(root.path().join("file"), vec![7; 3 << 20]).unwrap();
+    let shown = |command: &str, options: &str| {
+        let client = example("tftp").get_program().to_owned();
+        let mut script = Command::new("script");
+        script.args(["--quiet", "--return", "--command"]);
+        script.arg(format!("exec \"$CLIENT\" {command} \"$SERVER\" file \"$FILE\" {options}"));
+        script.env("CLIENT", client).env("SERVER", &server.address);
+        script.env("FILE", own.path().join("file")).arg("/dev/null").stdin(Stdio::null());
+        let output = script.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        text(&output.stdout)
+    };
+    let bar = |percent: usize| format!("\r[{:<50}] {percent:3} %", "#".repeat(percent / 2));
+    for said in [shown("get", "--tsize"), shown("put", "")] {
+        for percent in [1, 50, 99, 100] {
+            assert!(said.contains(&bar(percent)), "{percent}: {said}");
+        }
+        let (_, last) = said.rsplit_once(&bar(100)).unwrap();
+        assert!(last.starts_with("\r\u{1b}[K3145728 bytes in "), "{last}");
+    }
+    let unknown = shown("get", "");
+    assert!(unknown.contains("\r0 MiB\r1 MiB\r2 MiB\r3 MiB\r\u{1b}[K"), "{unknown}");
+    assert_eq!(shown("get", "--quiet"), "");
+}
+
 /// Policies, and caps of what is granted.
 #[test]
 fn the_server_keeps_to_its_options() {
