@@ -226,7 +226,7 @@ impl Client {
             if transfer.bytes() > reported {
                 reported = transfer.bytes();
                 let offered = (direction == Direction::Put).then_some(size);
-                progress(reported, transfer.granted().transfer_size.or(offered));
+                progress(reported, offered.or_else(|| transfer.granted().transfer_size));
             }
             match transfer.status() {
                 Status::Committing => {

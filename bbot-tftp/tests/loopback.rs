@@ -83,6 +83,34 @@ fn names(folder: &Path) -> Vec<String> {
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
+/// Progress only grows, up to the whole, and comes with the size where one end has told it.
+#[test]
+fn progress_is_reported() {
+    let fixture = Fixture::new(ServerConfig::default());
+    let data = content(100_000);
+    fixture.offer("file", &data);
+    let check = |client: &Client, direction: Direction, size: Option<u64>| {
+        let mut reports = Vec::new();
+        let mut progress = |done, size| reports.push((done, size));
+        match direction {
+            Direction::Get => client.get_with("file", &mut Vec::new(), &mut progress).unwrap(),
+            Direction::Put => client.put_with("up", &data, &mut progress).unwrap(),
+        };
+        assert!(reports.iter().all(|report| report.1 == size), "{reports:?}");
+        assert!(reports.is_sorted_by(|a, b| a.0 < b.0), "{reports:?}");
+        assert_eq!(reports.last().unwrap().0, 100_000);
+        reports.len()
+    };
+    let client = fixture.client();
+    let told = client.clone().transfer_size();
+    // 195 full blocks and the rest: one report for each, in lockstep.
+    assert_eq!(check(&client, Direction::Get, None), 196);
+    assert_eq!(check(&told, Direction::Get, Some(100_000)), 196);
+    assert_eq!(check(&client, Direction::Put, Some(100_000)), 196);
+    let windowed = told.window_size(64);
+    assert!((4..=196).contains(&check(&windowed, Direction::Get, Some(100_000))));
+}
+
 /// T1, T7, T8, T13, T20: all shapes of transfers, in both modes, with offloads and without.
 #[test]
 fn gets_and_puts() {
