@@ -15,6 +15,7 @@ use bbot_manifest::{Manifest, ResultRequest, ResultStatus, TaskRequest};
 use bbot_tests::agent::{Agent, Phase, wait_for_file, wait_for_status};
 use bbot_tests::controller::{Controller, Exchange, Outcome, Package, Verdict};
 use bbot_tests::farm::MachineSpec;
+use bbot_tests::pretend::building;
 use bbot_tests::scene::{Scene, TOOLCHAIN};
 use rustix::process::Signal;
 

@@ -8,17 +8,23 @@ use bbot_tests::scene::{Scene, TOOLCHAIN};
 use rustix::process::Signal;
 
 /// Takes the lock and says so in its file, as the original does: `<pid>` or `<pid> <priority>`,
-/// without a newline. Then it does what it is to do at each SIGUSR1, for as long as it lives; its
-/// child does not inherit the lock.
-const SCRIPT: &str = r#"
+/// without a newline. Then it becomes who it is to be.
+const TAKE: &str = r#"
 exec 9<>"$1"
 flock --nonblock 9 || exit 1
 printf '%s' "$$$2" >&9
-trap "$3" USR1
+exec $5 sh -c "$4" sh "$1" "$3"
+"#;
+/// Does what it is to do at each SIGUSR1, for as long as it lives; its child does not inherit the
+/// lock.
+const STAY: &str = r#"
+trap "$2" USR1
 echo has it
 sleep infinity 9>&- >&- &
 while :; do wait; done
 "#;
+/// Makes a process that of another user.
+const STRANGER: &str = "setpriv --reuid 65534 --clear-groups";
 
 /// Has a machine of the farm until it is killed or dropped.
 pub(crate) struct Squatter {
@@ -29,9 +35,24 @@ pub(crate) struct Squatter {
 impl Squatter {
     /// Takes the machine; `priority` follows the pid in the lock file (`" 100"`, or nothing).
     pub(crate) fn new(scene: &Scene, machine: &str, priority: &str, at_signal: &str) -> Squatter {
+        Squatter::start(scene, machine, priority, at_signal, "")
+    }
+
+    /// The same, but it belongs to another user than an agent does.
+    pub(crate) fn stranger(scene: &Scene, machine: &str, priority: &str) -> Squatter {
+        Squatter::start(scene, machine, priority, "echo told", STRANGER)
+    }
+
+    fn start(
+        scene: &Scene,
+        machine: &str,
+        priority: &str,
+        at_signal: &str,
+        under: &str,
+    ) -> Squatter {
         let lock = scene.farm.machine_folder(machine).join(format!("{machine}-{TOOLCHAIN}.lock"));
         let mut command = scene.farm.inside().command("sh");
-        command.args(["-c", SCRIPT, "sh"]).arg(lock).args([priority, at_signal]);
+        command.args(["-c", TAKE, "sh"]).arg(lock).args([priority, at_signal, STAY, under]);
         let process = scene.farm.inside().spawn(command.stdout(Stdio::piped())).unwrap();
         let mut squatter =
             Squatter { said: BufReader::new(process.take_stdout().unwrap()), process };

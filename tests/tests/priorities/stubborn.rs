@@ -10,9 +10,13 @@ use super::*;
 /// At SIGUSR1 it tells of it, and goes on.
 const IGNORES: &str = "echo told";
 /// At SIGUSR1 it begins a hold: the lock loses its priority.
-const HOLDS: &str = r#"truncate --size ${##} "$1""#;
+const HOLDS: &str = r#"truncate --size ${#$} "$1""#;
 /// At SIGUSR1 it lets go, as an instance does whose task ends, and lives on.
 const LETS_GO: &str = r#"rm "$1"; flock --unlock 9"#;
+/// At SIGUSR1 it upgrades the machine, as an operator does.
+const UPGRADES: &str = r#"cd "${1%/*}"; ln -s m1-1.2 .link; mv -T .link m1-1"#;
+/// Runs a program as root who must not signal other users' processes.
+const WITHOUT_KILL: [&str; 2] = ["setpriv", "--bounding-set=-kill"];
 
 fn says(agent: &Agent, part: &str) {
     let find = |lines: &[String]| lines.iter().any(|line| line.contains(part)).then_some(());
@@ -118,4 +122,54 @@ fn what_changed_while_a_controller_was_asked_counts() {
         let squatter = Arc::into_inner(squatter).unwrap().into_inner().unwrap();
         squatter.assert_untold();
     }
+}
+
+/// W35: whoever must not be signalled is warned of and left alone; the new task is answered with
+/// `interrupt`, and its controller rests.
+#[test]
+fn a_forbidden_signal_costs_the_new_task() {
+    let scene = scene(&["m1"]);
+    let stranger = Squatter::stranger(&scene, "m1", " 0");
+    let before = lock(&scene, "m1");
+    let pid = before.strip_suffix(" 0").unwrap();
+    let high = controller(&scene, &["m1"]);
+    let mut spec = scene.instance(1, &["--instance-max", "2"], &[("0100", &high)]);
+    spec.under = WITHOUT_KILL.map(Into::into).into();
+    let mut agent = Agent::start(&scene.farm, &spec).unwrap();
+    assert_interrupted(&high);
+    let reason = format!("cannot signal process {pid}: Operation not permitted (os error 1)");
+    says(&agent, &format!("warning: {reason}"));
+    says(&agent, &format!("warning: cannot have m1: {reason}"));
+    wait_until_idle(&scene, 1);
+    assert_eq!(offers(&high), [["m1"]]);
+    assert!(agent.terminate().unwrap().success());
+    assert_eq!(lock(&scene, "m1"), before);
+    stranger.assert_untold();
+}
+
+/// W35: a machine that was upgraded while its holder was waited for is not what the task was given
+/// for: it is answered with `interrupt`, and built on what the machine has become.
+#[test]
+fn an_upgrade_while_others_are_waited_for_costs_the_new_task() {
+    let scene = Scene::without_machines().unwrap();
+    let mut machine = MachineSpec::small("m1", building(SILENT));
+    machine.manifest = machine.manifest.replace("-1.1", "-1.2");
+    machine.revision = 2;
+    scene.farm.add_machine(&machine).unwrap();
+    // The first revision takes over the link, and is the bootstrapped one.
+    scene.add_machine("m1", SILENT).unwrap();
+    let at_signal = format!("{UPGRADES}; {LETS_GO}; {IGNORES}");
+    let mut squatter = Squatter::new(&scene, "m1", " 0", &at_signal);
+    let high = controller(&scene, &["m1"]);
+    let agent = start(&scene, 1, "2", "0100", &high);
+    squatter.wait_for("told");
+    assert_interrupted(&high);
+    says(&agent, "warning: cannot have m1: it has changed meanwhile");
+    let again = |all: &[Exchange]| {
+        all.iter().filter(|one| matches!(one.outcome, Outcome::Task { .. })).nth(1).map(|_| ())
+    };
+    high.wait(LIMIT, again).expect("no second task");
+    assert_eq!(offers(&high), [["m1"], ["m1"]]);
+    assert_eq!(agent.phases().iter().filter(|phase| phase.name == "bootstrap").count(), 1);
+    squatter.kill();
 }
