@@ -152,8 +152,8 @@ fn open_process(pid: i32) -> anyhow::Result<Option<OwnedFd>> {
 /// release).
 fn watch_files(victims: &[&Victim]) -> anyhow::Result<Inotify> {
     let inotify = Inotify::init(InitFlags::IN_CLOEXEC).context("cannot watch files")?;
-    // A file that somebody has open is not deleted when it is removed: its link count changes.
-    let flags = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_ATTRIB | AddWatchFlags::IN_DELETE_SELF;
+    // A file that is removed has one link less, at once; it is deleted when nobody has it open.
+    let flags = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_ATTRIB;
     for victim in victims {
         match inotify.add_watch(&victim.lock_file, flags) {
             // It has let go just now; that is looked at before anybody waits.
