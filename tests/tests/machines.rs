@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
 
 use std::fs::File;
+use std::io::Write;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -176,6 +177,42 @@ fn a_broken_bootstrap_is_repeated() {
     agent.wait_for_phase(LIMIT, "posted", 1).unwrap();
     assert!(agent.terminate().unwrap().success());
     assert_eq!(agent.phases().iter().filter(|phase| phase.name == "publish").count(), 1);
+}
+
+/// W9: what counts is the manifest inside the snapshot that would be bootstrapped: a machine that
+/// has been changed since it was looked at, and needs no bootstrap now, gets none.
+#[test]
+fn a_machine_that_has_changed_is_looked_at_again() {
+    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
+    let machine = MachineSpec::small(MACHINE, WELL.replacen("fresh", "installed", 1));
+    scene.farm.remove_machine(MACHINE).unwrap();
+    scene.farm.add_machine(&machine).unwrap();
+    scene.farm.add_bootstrapped(&machine, TOOLCHAIN).unwrap();
+    let folder = scene.farm.machine_folder(MACHINE).join(format!("{MACHINE}-1.1"));
+    let (manifest, pipe) = (folder.join("manifest"), folder.join("pipe"));
+    let inside = scene.farm.inside();
+    inside
+        .run(|| {
+            nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+            std::fs::rename(&pipe, &manifest).unwrap();
+        })
+        .unwrap();
+    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    // It sees another machine in the pipe, whose end comes when the old one is back in its place.
+    let other = machine.manifest.replace("id: ", "id: other-");
+    inside
+        .run(|| {
+            let mut writer = File::options().write(true).open(&manifest).unwrap();
+            writer.write_all(other.as_bytes()).unwrap();
+            std::fs::write(&pipe, &machine.manifest).unwrap();
+            std::fs::rename(&pipe, &manifest).unwrap();
+        })
+        .unwrap();
+    agent.wait_for_phase(LIMIT, "posted", 1).unwrap();
+    assert!(agent.terminate().unwrap().success());
+    assert_eq!(count(&agent, "is due: new machine"), 1, "{:#?}", agent.lines());
+    assert_eq!(count(&agent, "phase: qemu"), 1, "the build's alone: {:#?}", agent.lines());
+    assert_eq!(bootstrapped(&scene), [format!("{MACHINE}-default")]);
 }
 
 /// W11: no machines are no reason to end, but for a warning.

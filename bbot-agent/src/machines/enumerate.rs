@@ -416,6 +416,7 @@ mod tests {
     }
 
     /// W7: who holds a machine is read from its lock; content that cannot be read is unknown.
+    /// Another toolchain's tasks are nobody's business (W18).
     #[test]
     fn locked_machines_are_busy() {
         let host = Host::new();
@@ -424,6 +425,8 @@ mod tests {
             host.bootstrapped(name);
         }
         let _locks = (host.lock("a", Some(100)), host.lock("b", None));
+        let strangers = File::create(host.root.path().join("v/c/c-stranger.lock")).unwrap();
+        strangers.lock().unwrap();
         // A lock file that nobody holds is a crashed agent's.
         host.write("v/c/c-public.lock", "4242 7");
         let pid = std::process::id();

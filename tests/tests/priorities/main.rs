@@ -251,7 +251,7 @@ fn an_overfull_host_is_a_warning() {
     assert_eq!(agent.lines().iter().filter(|line| *line == warning).count(), 1);
 }
 
-/// W20, W26: F gives a task all hardware threads, but only where there is a limit.
+/// W20, W26: F gives a task all hardware threads, but only where there is a limit, and no memory.
 #[test]
 fn f_gets_all_hardware_threads() {
     let threads = std::thread::available_parallelism().unwrap();
@@ -262,7 +262,7 @@ fn f_gets_all_hardware_threads() {
         let inventory = scene.farm.inventory().unwrap();
         let processes = inventory.of_kind("process");
         let hypervisor = processes.iter().find(|line| line.contains("/run/bbot-pretend")).unwrap();
-        assert!(hypervisor.contains(&format!(" -smp {expected} ")), "{hypervisor}");
+        assert!(hypervisor.contains(&format!(" -m 64M -smp {expected} ")), "{hypervisor}");
     }
 }
 
