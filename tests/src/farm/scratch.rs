@@ -32,12 +32,17 @@ impl Scratch {
                 .tempdir_in(base)
                 .with_context(|| format!("cannot make a scratch folder in {}", base.display()))?
                 .keep();
-            let folder = File::open(&path)
+            let folder = match File::open(&path) {
+                // A sweeping neighbour has taken the new folder for an orphan.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                folder => folder,
+            };
+            let folder = folder
                 .with_context(|| format!("cannot open the scratch folder {}", path.display()))?;
             let owner = Flock::lock(folder, FlockArg::LockExclusive)
                 .map_err(|(_, errno)| errno)
                 .context("cannot lock the scratch folder")?;
-            // A sweeping neighbour may have taken the new folder for an orphan.
+            // It may also have come between then and now.
             if owner.metadata()?.nlink() > 0 {
                 return Ok(Scratch { path, _owner: owner });
             }
@@ -72,4 +77,31 @@ pub(super) fn sweep(base: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// A neighbour that sweeps just then costs another attempt, not the farm.
+    #[test]
+    fn a_folder_is_made_while_others_sweep() {
+        let base = tempfile::tempdir().unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        sweep(base.path()).unwrap();
+                    }
+                });
+            }
+            let attempt = || Scratch::create(base.path()).and_then(Scratch::remove);
+            let made: Vec<_> = (0..300).map(|_| attempt()).collect();
+            done.store(true, Ordering::Relaxed);
+            made.into_iter().collect::<Result<()>>().unwrap();
+        });
+    }
 }
