@@ -87,21 +87,28 @@ impl fmt::Display for Held {
 mod tests {
     use super::*;
 
+    impl Held {
+        /// Returns a hold of a machine that nobody has.
+        pub(crate) fn sample() -> Self {
+            Self {
+                reason: "build timeout".into(),
+                machine: "linux".into(),
+                package: None,
+                until: Some(17),
+                qemu_pid: 7,
+                vnc: "127.0.0.1:5901".into(),
+                monitor: "/run/m".into(),
+                console_log: "/run/c".into(),
+                mac: "02:00:00:00:00:01".into(),
+                snapshot: "/build/s".into(),
+            }
+        }
+    }
+
     /// W27: the report says it all, one name a line.
     #[test]
     fn is_a_manifest() {
-        let held = Held {
-            reason: "build timeout".into(),
-            machine: "linux".into(),
-            package: Some("libfoo/1.2.3".into()),
-            until: None,
-            qemu_pid: 7,
-            vnc: "127.0.0.1:5901".into(),
-            monitor: "/run/m".into(),
-            console_log: "/run/c".into(),
-            mac: "02:00:00:00:00:01".into(),
-            snapshot: "/build/s".into(),
-        };
+        let held = Held { package: Some("libfoo/1.2.3".into()), until: None, ..Held::sample() };
         let text = String::from_utf8(held.to_text().unwrap()).unwrap();
         let expected = ": 1\nreason: build timeout\nmachine: linux\npackage: libfoo/1.2.3\n\
             qemu-pid: 7\nvnc: 127.0.0.1:5901\nmonitor: /run/m\nconsole-log: /run/c\n\

@@ -284,7 +284,7 @@ pub(crate) mod tests {
         assert!(controllers[1]["at"].as_u64().unwrap() > 0);
         assert_eq!(value["holds"], serde_json::json!([]));
         status.enter(Phase::Building, Some("linux"), Some("foo/1.2.3"));
-        status.hold(held());
+        status.hold(Held::sample());
         let value = read();
         assert_eq!((&value["phase"], &value["machine"]), (&"holding".into(), &"linux".into()));
         assert_eq!(value["holds"][0]["qemu-pid"], 7);
@@ -293,21 +293,6 @@ pub(crate) mod tests {
         assert_eq!(read()["holds"], serde_json::json!([]));
         status.remove();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-    }
-
-    fn held() -> Held {
-        Held {
-            reason: "build timeout".into(),
-            machine: "linux".into(),
-            package: None,
-            until: Some(17),
-            qemu_pid: 7,
-            vnc: "127.0.0.1:5901".into(),
-            monitor: "/run/m".into(),
-            console_log: "/run/c".into(),
-            mac: "02:00:00:00:00:01".into(),
-            snapshot: "/build/s".into(),
-        }
     }
 
     /// The words and the file name the phases alike.
