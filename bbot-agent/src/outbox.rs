@@ -25,7 +25,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -58,6 +58,8 @@ pub(crate) struct Outbox {
     recording: Mutex<()>,
     /// The newest id's time, so that ids are unique and in order even if the clock is set back.
     newest: AtomicU64,
+    /// An entry that may be there or not after a power cut.
+    doubtful: OnceLock<PathBuf>,
 }
 
 /// Names an entry.
@@ -109,6 +111,9 @@ pub(crate) enum OutboxError {
     Unusable { path: PathBuf, problem: String },
     /// The entry cannot be written as a manifest.
     Unwritable { source: bbot_manifest::Error },
+    /// An entry was neither made durable nor taken back: nothing is stored until the next start,
+    /// which sees what the disk has kept.
+    Doubtful { path: PathBuf },
 }
 
 impl fmt::Display for OutboxError {
@@ -119,6 +124,11 @@ impl fmt::Display for OutboxError {
                 write!(f, "cannot use {}: {problem}", path.display())
             }
             Self::Unwritable { .. } => f.write_str("cannot write the result as a manifest"),
+            Self::Doubtful { path } => write!(
+                f,
+                "{} could be neither synchronised nor removed: no result is stored beside it",
+                path.display()
+            ),
         }
     }
 }
@@ -128,7 +138,7 @@ impl std::error::Error for OutboxError {
         match self {
             Self::Io { source, .. } => Some(source),
             Self::Unwritable { source } => Some(source),
-            Self::Unusable { .. } => None,
+            Self::Unusable { .. } | Self::Doubtful { .. } => None,
         }
     }
 }
@@ -151,6 +161,7 @@ impl Outbox {
             record: state_dir.join("task-at-hand.manifest"),
             recording: Mutex::new(()),
             newest: AtomicU64::new(0),
+            doubtful: OnceLock::new(),
         };
         for folder in [state_dir, &outbox.waiting, &outbox.dead] {
             make_folder(folder)?;
@@ -162,12 +173,40 @@ impl Outbox {
     }
 
     /// Makes an entry durable: when this returns, a crash does not lose it.
+    ///
+    /// # Errors
+    ///
+    /// The entry is not there, so that its task can be given another answer. Should it resist,
+    /// nothing is stored any more: the next start answers the task, from the entry or the record.
     pub(crate) fn store(&self, entry: &Entry) -> Result<EntryId, OutboxError> {
         let text = entry.to_text()?;
         loop {
             let id = self.next_id();
-            if write_new(&self.path(&id), &text)? {
+            if self.put(&self.path(&id), &text)? {
                 return Ok(id);
+            }
+        }
+    }
+
+    /// Writes an entry to its place, durably; returns false if the place is taken.
+    fn put(&self, path: &Path, text: &[u8]) -> Result<bool, OutboxError> {
+        if let Some(path) = self.doubtful.get() {
+            return Err(OutboxError::Doubtful { path: path.clone() });
+        }
+        if !write_new(path, text)? {
+            return Ok(false);
+        }
+        sync_parent(path).map(|()| true).inspect_err(|_| self.take_back(path))
+    }
+
+    /// Removes an entry that might not survive a power cut, as its task gets another answer.
+    fn take_back(&self, path: &Path) {
+        match fs::remove_file(path) {
+            // It has failed before. What is stored next synchronises the removal, too; until then
+            // the task is on record.
+            Ok(()) => drop(sync_parent(path)),
+            Err(_) => {
+                self.doubtful.get_or_init(|| path.to_owned());
             }
         }
     }
@@ -315,11 +354,11 @@ fn load(path: &Path) -> Result<Entry, OutboxError> {
 /// Names of what is being written, which no reader looks at.
 const NEW_SUFFIX: &str = ".new";
 
-/// Writes a file that is not there yet; returns false if it is.
+/// Writes a file that is not there yet, and its name not for certain; returns false if it is.
 fn write_new(path: &Path, text: &[u8]) -> Result<bool, OutboxError> {
     let new = write_beside(path, text)?;
     match renameat_with(CWD, &new, CWD, path, RenameFlags::NOREPLACE) {
-        Ok(()) => sync_parent(path).map(|()| true),
+        Ok(()) => Ok(true),
         Err(rustix::io::Errno::EXIST) => Ok(false),
         Err(error) => Err(io_error("create", path)(error.into())),
     }

@@ -56,6 +56,10 @@ impl Outbox {
     }
 
     /// Makes an entry durable whose artifacts are in their place, synchronised.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Outbox::store`].
     pub(crate) fn store_reserved(
         &self,
         mut reservation: Reservation,
@@ -63,7 +67,7 @@ impl Outbox {
     ) -> Result<EntryId, OutboxError> {
         sync_folder(&reservation.folder)?;
         let path = self.path(&reservation.id);
-        if !super::write_new(&path, &entry.to_text()?)? {
+        if !self.put(&path, &entry.to_text()?)? {
             let source = io::ErrorKind::AlreadyExists.into();
             return Err(OutboxError::Io { operation: "create", path, source });
         }

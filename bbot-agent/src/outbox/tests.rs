@@ -1,8 +1,11 @@
 //! The outbox on a real file system.
 
-use std::os::unix::fs::PermissionsExt;
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::thread;
 
 use bbot_manifest::Manifest;
+use nix::unistd::{Uid, setfsuid};
 use tempfile::TempDir;
 
 use super::*;
@@ -292,9 +295,71 @@ fn entries_have_an_age_and_a_size() {
 fn a_taken_name_is_not_reused() {
     let (_folder, outbox) = outbox();
     let path = outbox.path(&outbox.next_id());
-    assert!(write_new(&path, b"1").unwrap());
-    assert!(!write_new(&path, b"2").unwrap());
+    assert!(outbox.put(&path, b"1").unwrap());
+    assert!(!outbox.put(&path, b"2").unwrap());
     assert_eq!(fs::read(&path).unwrap(), b"1");
+}
+
+/// Works in a new folder on a thread that has no more rights to files than their modes give.
+fn as_ordinary_user(work: impl FnOnce(&Path) + Send) {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, nobody) = (Uid::from_raw(0), Uid::from_raw(65534));
+    let work = || {
+        if Uid::effective() == root {
+            chown(folder.path(), Some(nobody.as_raw()), None).unwrap();
+            // Of this thread alone, and with it go the capabilities that overrule modes.
+            setfsuid(nobody);
+        }
+        work(folder.path());
+    };
+    thread::scope(|scope| scope.spawn(work).join()).unwrap();
+}
+
+/// design.md, rule 5, W41: what is not certain to survive a power cut is not there, so that the
+/// other answer that its task gets is the only one.
+#[test]
+fn an_entry_that_is_not_durable_is_taken_back() {
+    as_ordinary_user(|folder| {
+        let outbox = Outbox::open(folder).unwrap();
+        let waiting = folder.join(WAITING);
+        let mode = |mode| fs::set_permissions(&waiting, Permissions::from_mode(mode)).unwrap();
+        let reservation = outbox.reserve().unwrap();
+        fs::write(reservation.path(0), "x").unwrap();
+        // It takes and gives up names, but cannot be opened to be synchronised.
+        mode(0o300);
+        let plain = outbox.store(&entry("s")).unwrap_err();
+        let with = Entry { artifacts: artifacts(), ..entry("s") };
+        let with = outbox.store_reserved(reservation, &with).unwrap_err();
+        mode(0o700);
+        let text = format!("cannot synchronise {}", waiting.display());
+        assert_eq!([plain, with].map(|error| error.to_string()), [text.clone(), text]);
+        assert_eq!(names(&waiting), [""; 0]);
+        // The disk has recovered: the other answer.
+        let id = outbox.store(&entry("s")).unwrap();
+        assert_eq!(outbox.entries().unwrap(), [id]);
+    });
+}
+
+/// W41: an entry that cannot even be taken back may be the answer; only the next start knows.
+#[test]
+fn nothing_is_stored_beside_a_doubtful_entry() {
+    let (folder, outbox) = outbox();
+    outbox.record(&entry("s")).unwrap();
+    let path = outbox.path(&outbox.next_id());
+    // It cannot be removed in the way of a file.
+    fs::create_dir(&path).unwrap();
+    outbox.take_back(&path);
+    let place = path.display();
+    let text =
+        format!("{place} could be neither synchronised nor removed: no result is stored beside it");
+    assert_eq!(outbox.store(&entry("s")).unwrap_err().to_string(), text);
+    let reservation = outbox.reserve().unwrap();
+    assert_eq!(outbox.store_reserved(reservation, &entry("s")).unwrap_err().to_string(), text);
+    fs::remove_dir(&path).unwrap();
+    // Here the disk has not kept it, so the record is the answer.
+    let outbox = Outbox::open(folder.path()).unwrap();
+    assert!(outbox.recover_record().unwrap());
+    assert_eq!(outbox.entries().unwrap().len(), 1);
 }
 
 /// W3, W41: the task that a dead process had at hand is answered, once.
