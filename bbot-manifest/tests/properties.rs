@@ -77,6 +77,26 @@ fn package_version() -> impl Strategy<Value = PackageVersion> {
         })
 }
 
+/// Texts that are a location more often than not, many of them with encoded characters.
+fn location() -> impl Strategy<Value = String> {
+    let encoded = |c: char| {
+        let text = String::new();
+        c.to_string().bytes().fold(text, |text, byte| text + &format!("%{byte:02X}"))
+    };
+    let piece = prop_oneof![
+        4 => "[a-z0-9A-Z.+_~$-]{1,3}",
+        3 => prop::char::range(' ', '~').prop_map(encoded),
+        1 => any::<char>().prop_map(encoded),
+        1 => "[ @:]",
+    ];
+    let pieces = prop::collection::vec(piece, 1..4).prop_map(|pieces| pieces.concat());
+    let start = prop_oneof![3 => "((git|pkg)\\+)?https://", 1 => "(dir|git)\\+file://", 1 => "/?"];
+    let host = prop_oneof![4 => pieces.clone(), 2 => "", 1 => "\\[::(ffff:)?[0-9a.]{1,7}\\]"];
+    let end = "(/1|/x)(/x\\.git)?(\\?q)?(##?[a-z]{1,2}(,[+-]a)?)?";
+    (start, host, pieces, end)
+        .prop_map(|(start, host, path, end)| format!("{start}{host}/{path}{end}"))
+}
+
 fn check_order<T: Ord + std::hash::Hash>(a: &T, b: &T, c: &T) {
     assert_eq!(a.cmp(a), Ordering::Equal);
     assert_eq!(a.cmp(b), b.cmp(a).reverse());
@@ -132,6 +152,16 @@ proptest! {
         text in "[(\\[~^<>=$ ]{0,3}[0-9a-z.+*?/:@#%-]{0,12}[ )\\]0-9.a-z\"']{0,8}",
     ) {
         checks::values(text.as_bytes());
+    }
+
+    #[test]
+    fn locations_are_read_again(text in location()) {
+        checks::values(text.as_bytes());
+        let rest = "trust: 0\nmachine: m\ntarget: x86_64-linux-gnu\n";
+        let mut task = format!(": 1\nname: foo\nversion: 1\nrepository-url: {text}\n{rest}");
+        checks::manifests(task.as_bytes());
+        task.push_str("repository-type: git\n");
+        checks::manifests(task.as_bytes());
     }
 
     #[test]

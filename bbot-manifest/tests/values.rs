@@ -110,11 +110,23 @@ fn locations() {
             ("git+https://example.org/x", "git+https://example.org/x"),
             ("https://example.org/x.git#v1", "https://example.org/x.git#v1"),
             ("dir+file:///a%20b", "dir+file:///a%20b"),
+            // A host is decoded, and shown so that it is read as the same.
+            ("https://A%20b%C3%A9%2F%25%40c/1/x", "https://a b%C3%A9%2F%25%40c/1/x"),
+            ("https://%5B%3A%3a1%5D/1/x", "https://%5B%3A%3A1%5D/1/x"),
+            ("https://%31%30.0.0.01/1/x", "https://10.0.0.1/1/x"),
+            ("https://[0:0:0:0:0:FFFF:0102:3]/1/x", "https://[::ffff:102:3]/1/x"),
+            // A path stands for itself where it can.
+            ("file:///a%20b/1", "/a b/1"),
+            ("file:///a%23b/1", "file:/a%23b/1"),
+            ("file:///a%0Ab%7F/1", "file:/a%0Ab%7F/1"),
         ],
         &[
             ("", "empty URL"),
             ("x", "relative filesystem path"),
             ("https://example.org/x", "missing repository version"),
+            ("https://a\"b/1/x", "relative filesystem path"),
+            ("https://a%2/1/x", "relative filesystem path"),
+            ("https://[::ffff:1.2.3.4]/1/x", "relative filesystem path"),
         ],
     );
     check::<RepositoryType>(

@@ -153,7 +153,8 @@ impl RepositoryLocation {
         &self.url
     }
 
-    /// Returns the URL, or the path of a local repository.
+    /// Returns the URL, or the path of a local repository if that can stand for itself: a fragment,
+    /// or a `#` or line break in the path, takes a `file:` URL.
     pub fn url(&self) -> String {
         self.url.to_string()
     }

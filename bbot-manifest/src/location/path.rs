@@ -1,5 +1,7 @@
 //! POSIX paths as text: no slash at the end, except of the root.
 
+use crate::encoding;
+
 /// Removes `.`, `..` and needless slashes; `None` if an absolute path goes above the root.
 pub(super) fn normalize(path: &str) -> Option<String> {
     let absolute = path.starts_with('/');
@@ -37,6 +39,12 @@ pub(super) fn leaf(path: &str) -> &str {
     path.rsplit_once('/').map_or(path, |(_, leaf)| leaf)
 }
 
+/// Whether a path can stand for itself in a manifest: nothing of it is taken for a fragment, or
+/// cannot be written as a value.
+pub(super) fn is_plain_text(path: &str) -> bool {
+    !path.contains(['#', '\n', '\r']) && encoding::find_refused(path).is_none()
+}
+
 /// Whether `c` can stand in the path of a URL.
 fn is_path_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || "/-._~!$&'()*+,;=:@".contains(c)
@@ -63,15 +71,20 @@ pub(super) fn percent_decode(text: &str) -> Option<String> {
 
 /// Encodes a path for a URL.
 pub(super) fn encode(path: &str) -> String {
-    let mut text = String::with_capacity(path.len());
-    for c in path.chars() {
-        if is_path_character(c) {
-            text.push(c);
+    percent_encode(path, is_path_character)
+}
+
+/// Replaces the characters that are not plain by `%XX` for each of their bytes.
+pub(super) fn percent_encode(text: &str, is_plain: impl Fn(char) -> bool) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_plain(c) {
+            encoded.push(c);
         } else {
             let mut buffer = [0; 4];
             let bytes = c.encode_utf8(&mut buffer).bytes();
-            text.extend(bytes.map(|byte| format!("%{byte:02X}")));
+            encoded.extend(bytes.map(|byte| format!("%{byte:02X}")));
         }
     }
-    text
+    encoded
 }

@@ -49,7 +49,7 @@ pub struct Authority {
 /// A host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Host {
-    /// A name, in lower case.
+    /// A name, decoded, in lower case.
     Name(String),
     /// An address of four numbers.
     Ipv4(String),
@@ -126,18 +126,34 @@ impl Host {
 
     fn parse(text: &str) -> Option<Self> {
         if let Some(text) = text.strip_prefix('[') {
-            let address: Ipv6Addr = text.strip_suffix(']')?.parse().ok()?;
-            return Some(Self::Ipv6(address.to_string()));
+            return text.strip_suffix(']').and_then(ipv6).map(Self::Ipv6);
         }
-        if let Some(address) = ipv4(text) {
-            return Some(Self::Ipv4(address));
-        }
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=%".contains(c);
-        if text.is_empty() || !text.chars().all(allowed) {
+        if text.is_empty() || !text.chars().all(|c| is_host_character(c) || c == '%') {
             return None;
         }
-        Some(Self::Name(path::percent_decode(text)?.to_ascii_lowercase()))
+        let name = path::percent_decode(text)?;
+        Some(match ipv4(&name) {
+            Some(address) => Self::Ipv4(address),
+            None => Self::Name(name.to_ascii_lowercase()),
+        })
     }
+}
+
+/// Whether `c` stands for itself in the name of a host.
+///
+/// A space does not by RFC 3986, but the C++ implementation shows it so; what is shown can be read.
+fn is_host_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-._~!$&'()*+,;= ".contains(c)
+}
+
+/// Returns an address of hexadecimal groups in its shortest form.
+fn ipv6(text: &str) -> Option<String> {
+    let address: Ipv6Addr = text.parse().ok().filter(|_| !text.contains('.'))?;
+    Some(match (address.to_ipv4_mapped(), address.segments()) {
+        // What stands for an IPv4 address, too.
+        (Some(_), [.., high, low]) => format!("::ffff:{high:x}:{low:x}"),
+        (None, _) => address.to_string(),
+    })
 }
 
 /// Returns an address of four numbers without their leading zeros.
@@ -247,7 +263,8 @@ impl fmt::Display for Authority {
             write!(f, "{}@", self.user)?;
         }
         match &self.host {
-            Host::Name(name) | Host::Ipv4(name) => f.write_str(name)?,
+            Host::Name(name) => f.write_str(&path::percent_encode(name, is_host_character))?,
+            Host::Ipv4(address) => f.write_str(address)?,
             Host::Ipv6(address) => write!(f, "[{address}]")?,
         }
         self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
@@ -256,7 +273,8 @@ impl fmt::Display for Authority {
 
 impl fmt::Display for RepositoryUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.protocol == Protocol::File && self.fragment.is_none() {
+        let is_local = self.protocol == Protocol::File;
+        if is_local && self.fragment.is_none() && path::is_plain_text(&self.path) {
             return f.write_str(&self.path);
         }
         write!(f, "{}:", self.protocol.as_str())?;
