@@ -109,6 +109,7 @@ mod version;
 
 pub use base64_text::{Base64Error, decode_base64, encode_base64};
 pub use comment::{merge_comment, split_comment};
+pub use data::buffered;
 pub use data::suffixed::{Suffix, Suffixed};
 pub use data::{
     from_parser, from_reader, from_slice, from_str, from_stream_parser, to_string, to_string_with,

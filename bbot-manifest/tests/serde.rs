@@ -127,6 +127,90 @@ fn suffixed_names_are_flattened_maps() {
     );
 }
 
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Details<'a> {
+    count: u64,
+    done: bool,
+    ratio: Option<f64>,
+    #[serde(borrow)]
+    note: Cow<'a, str>,
+    sizes: Vec<u8>,
+    status: ResultStatus,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Detailed<'a> {
+    name: String,
+    #[serde(borrow, flatten, with = "bbot_manifest::buffered")]
+    details: Details<'a>,
+    #[serde(flatten, with = "bbot_manifest::buffered")]
+    versions: Suffixed<Version, u64>,
+    #[serde(flatten)]
+    others: BTreeMap<String, String>,
+}
+
+const DETAILS: &str = "count: 18446744073709551615\ndone: true\nratio: 0.5\nnote: 007\n\
+    sizes: 1\nstatus: error\n";
+
+#[test]
+fn flattened_values_have_their_types() {
+    let text = format!(": 1\nname: a\n{DETAILS}bbot-version: 3\n");
+    let Detailed { details, versions, others, .. } = from_str(&text).unwrap();
+    assert_eq!((details.count, details.done, details.ratio), (u64::MAX, true, Some(0.5)));
+    assert_eq!((&details.sizes[..], details.status), (&[1][..], ResultStatus::Error));
+    assert!(matches!(details.note, Cow::Borrowed("007")));
+    assert_eq!(versions[0], ("bbot".to_owned(), 3));
+    // What a struct has taken is not left for others; a map leaves all.
+    assert_eq!(others, BTreeMap::from([("bbot-version".to_owned(), "3".to_owned())]));
+
+    let text = ": 1\ncount: 1\ndone: false\nnote: a\\\nb\nsizes: 1\nsizes: 2\nstatus: error\n";
+    let text = text.replace("count", "name: x\ncount");
+    let detailed: Detailed<'_> = from_str(&text).unwrap();
+    assert_eq!((detailed.details.ratio, &*detailed.details.note), (None, "ab"));
+    assert_eq!(detailed.details.sizes, [1, 2]);
+    assert_eq!(to_string(&detailed).unwrap(), text.replace("\\\n", ""));
+}
+
+#[test]
+fn errors_in_flattened_values_have_their_place() {
+    let check = |from: &str, to: &str, expected: &str| {
+        let text = format!(": 1\nname: a\n{}", DETAILS.replace(from, to));
+        let error = from_str::<Detailed<'_>>(&text).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    };
+    check("true", "yes", "4:7: error: invalid done: true or false expected");
+    check("sizes: 1", "sizes: 1\nsizes: 256", "7:8: error: invalid sizes: number expected");
+    check("count", "size", "9:1: error: no count specified");
+    check("note", "count", "3:8: error: invalid count: count redefinition");
+}
+
+#[test]
+fn values_of_variants_have_their_types() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Any {
+        #[serde(with = "bbot_manifest::buffered")]
+        Package(Box<Package>),
+        #[serde(with = "bbot_manifest::buffered")]
+        Numbers(BTreeMap<String, Vec<u8>>),
+    }
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(tag = "form")]
+    enum Tagged {
+        #[serde(with = "bbot_manifest::buffered")]
+        Counted(Count),
+    }
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Count {
+        count: u8,
+    }
+    let list: Vec<Any> = round_trip(&format!(": 1\na: 1\na: 2\n:\n{PACKAGE}"));
+    assert!(matches!(&list[1], Any::Package(package) if package.build_count == Some(3)));
+    assert_eq!(list[0], Any::Numbers(BTreeMap::from([("a".to_owned(), vec![1, 2])])));
+    let tagged: Vec<Tagged> = round_trip(": 1\nform: Counted\ncount: 3\n");
+    assert_eq!(tagged, [Tagged::Counted(Count { count: 3 })]);
+}
+
 #[test]
 fn errors_name_the_value_and_its_place() {
     let with = |line: &str| format!(": 1\n{PACKAGE}{line}");

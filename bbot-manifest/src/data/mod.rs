@@ -1,5 +1,6 @@
 //! The serde data format.
 
+pub mod buffered;
 pub(crate) mod de;
 pub(crate) mod key;
 pub(crate) mod list;
@@ -26,7 +27,8 @@ use de::{InMemory, Manifests, Streamed};
 /// there is one left, a `Vec` all that are left.
 ///
 /// In a manifest a `Vec` is a value that may be there several times; give it `#[serde(default)]`
-/// if it may be absent. An `Option` is a value that may be absent.
+/// if it may be absent. An `Option` is a value that may be absent. What is flattened is texts,
+/// unless it is read by [`buffered`].
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};

@@ -16,7 +16,8 @@ pub trait Suffix {
 
 /// The values `<key><suffix>` of a manifest, in their order: a map to be flattened.
 ///
-/// The values must be of types that are read from a text, as all of this crate are.
+/// The values must be of types that are read from a text, as all of this crate are, or the map is
+/// read by [`buffered`](crate::buffered).
 ///
 /// ```
 /// use bbot_manifest::{ResultStatus, Suffix, Suffixed};
