@@ -7,11 +7,12 @@ use std::io::Read;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use bbot_manifest::{BootstrappedMachine, Manifest, ResultStatus};
+use bbot_manifest::{BootstrappedMachine, Manifest, ResultRequest, ResultStatus, decode_base64};
 use bbot_tests::agent::{Agent, wait_for_file, wait_for_status};
-use bbot_tests::controller::{Exchange, Outcome, Package, Verdict};
+use bbot_tests::controller::{Exchange, Mischief, Outcome, Package, Verdict};
 use bbot_tests::farm::{MachineSpec, layout};
 use bbot_tests::pretend::{WELL, lz4_frame};
 use bbot_tests::scene::{MACHINE, Scene};
@@ -40,6 +41,64 @@ fn a_task_is_done() {
     let subvolumes = scene.farm.inventory().unwrap();
     let bootstrapped = format!("subvolume default/{MACHINE}/{MACHINE}-default");
     assert!(subvolumes.of_kind("subvolume").contains(&bootstrapped.as_str()));
+}
+
+/// A task as a controller may write it: with a comment, broken and quoted lines, spaces that count
+/// and some that do not, values that nobody knows.
+const ODD_TASK: &str = "name:  libfoo\nversion: 1.0.0\n# A comment.\nx-first: a\\\n  b\n\
+    repository-url: https://pkg.example.org/1/stable\nrepository-type: pkg\ntrust: yes\n\
+    x-lines:\n\\\n c \n# no comment\n\n\\\nmachine: linux-pretend\ntarget: x86_64-linux-gnu\n\
+    trust:  yes\nx-empty:\nworker-checksum: 17\nx-last: \\\\\n";
+
+/// Lets an agent do a task for each of these ends of its head; returns the manifests that the
+/// worker in the guest has read, byte for byte.
+fn tasks_in_the_guest(options: &[&str], heads: &[&str]) -> Vec<String> {
+    let scene = Scene::without_machines().unwrap();
+    scene.add_machine(MACHINE, &["get task.manifest", "put-task"]).unwrap();
+    let result_url = scene.controller.url().replace("build-task", "build-result");
+    let head = format!(": 1\nsession: odd\nresult-url: {result_url}\n");
+    let task = |end: &&str| Mischief::manifest(&format!("{head}{end}:\n{ODD_TASK}"));
+    let tasks = Mutex::new(heads.iter().map(task).collect::<Vec<_>>().into_iter());
+    scene.controller.misbehave(move |request| match request.query() {
+        "build-task" => tasks.lock().unwrap().next(),
+        _ => Some(Mischief::manifest("")),
+    });
+    let mut agent = Agent::start(&scene.farm, &scene.agent(options)).unwrap();
+    let bodies = |all: &[Exchange]| {
+        let results = all.iter().filter(|one| one.request.query() == "build-result");
+        let bodies: Vec<_> = results.map(|one| one.request.body.clone()).collect();
+        (bodies.len() == heads.len()).then_some(bodies)
+    };
+    let bodies = scene.controller.wait(LIMIT, bodies).expect("not all results came");
+    assert!(agent.terminate().unwrap().success());
+    let task = |body: Vec<u8>| {
+        let request = ResultRequest::parse(&body, "result").unwrap();
+        let task = decode_base64(request.result.results[0].log.trim()).unwrap();
+        String::from_utf8(task).unwrap()
+    };
+    bodies.into_iter().map(task).collect()
+}
+
+/// W24: the worker gets the pairs of the task byte for byte and in their order; only
+/// `worker-checksum` goes if the last result was another agent's.
+#[test]
+fn a_task_reaches_the_worker_as_it_came() {
+    let heads = ["agent-checksum: 2\n", "agent-checksum: 1\n", ""];
+    let whole = format!(": 1\n{ODD_TASK}");
+    let less = whole.replace("worker-checksum: 17\n", "");
+    assert_eq!(tasks_in_the_guest(&[], &heads), [whole, less.clone(), less]);
+}
+
+/// W24: `--trust` is in the place of the task's trust, and of nothing else.
+#[test]
+fn a_hosts_trust_reaches_the_worker() {
+    let fingerprint = ["AB"; 32].join(":");
+    let options = ["--trust", &fingerprint, "--trust", "yes"];
+    let trust = format!("trust: {fingerprint}\ntrust: yes\n");
+    let task = ODD_TASK.replace("trust:  yes\n", "").replace("trust: yes\n", &trust);
+    let read = &tasks_in_the_guest(&options, &["agent-checksum: 2\n"])[0];
+    // The only line that is written anew and is a long one.
+    assert_eq!(read.replacen(":A\\\nB:", ":AB:", 1), format!(": 1\n{task}"));
 }
 
 /// W2: a second process of the same toolchain and instance is refused, with one line.

@@ -31,6 +31,8 @@ pub(super) enum Step {
     PutResult(String),
     /// `put-result-of NAME VERSION STATUS`: uploads the result for another package.
     PutResultOf(String, String, String),
+    /// `put-task`: uploads a good result whose log is the task that was downloaded, in base64.
+    PutTask,
     /// `put-large-result BYTES`: uploads a good result with a log of so many bytes.
     PutLargeResult(usize),
     /// `put-cut-result STATUS`: uploads a result whose compressed frame lacks its end.
@@ -73,6 +75,7 @@ impl Step {
             ["put-result-of", name, version, status] => {
                 Step::PutResultOf(owned(name), owned(version), owned(status))
             }
+            ["put-task"] => Step::PutTask,
             ["put-large-result", size] => Step::PutLargeResult(size.parse()?),
             ["put-cut-result", status] => Step::PutCutResult(owned(status)),
             ["flood", count] => Step::Flood(count.parse()?),
