@@ -54,7 +54,7 @@ pub(crate) struct Cli {
 
     /// Absolute path of the toolchain lock; empty disables it
     ///
-    /// Default: /var/lock/bbot-agent-<NAME>.lock
+    /// Default: /var/lock/bbot-agent-<NAME>.lock, or none with a --fake-* option
     #[arg(long, value_name = "PATH")]
     pub(crate) toolchain_lock: Option<OsString>,
 

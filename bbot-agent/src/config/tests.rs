@@ -138,6 +138,7 @@ fn instance_lock_follows_the_runtime_folder() {
     assert_eq!(apart.instance_lock, Path::new("/x/bbot-agent@public-3.lock"));
 }
 
+/// W42: with a fake option there is a host lock, for W21 too, only where one is asked for.
 #[test]
 fn host_lock_is_disabled_when_empty_or_in_fake_modes() {
     let lock = |args: &[&str]| config(&[args, &[URL]].concat()).unwrap().toolchain.lock;
