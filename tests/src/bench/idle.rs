@@ -14,6 +14,8 @@ use crate::scene::Scene;
 
 /// How long a pause is watched: they last for 50 s at least.
 const WATCHED: Duration = Duration::from_secs(45);
+/// How long all is watched: a whole turn with its round, as pauses last for 60 s at most.
+const TURN: Duration = Duration::from_secs(60);
 /// Until a round that has just ended has quite ended.
 const SETTLED: Duration = Duration::from_secs(1);
 
@@ -28,12 +30,13 @@ pub(super) fn measure() -> Result<Vec<Figure>> {
     let (start, cpu) = (Instant::now(), idle.cpu()?);
     let (resident, own) = (idle.kib("VmRSS:")?, idle.kib("RssAnon:")?);
     let threads = idle.threads()?.len();
-    let woken = idle.wake_ups()?;
+    let (before, first) = (idle.wake_ups()?, rounds(&agent));
     stays(&agent, WATCHED)?;
-    let woken = idle.wake_ups()? - woken;
-    // A whole turn, from pause to pause: CPU time is that of the round as well.
-    wait_for_status(&status, "asking", LIMIT)?;
+    let in_a_pause = idle.wake_ups()? - before;
+    stays(&agent, TURN.saturating_sub(start.elapsed()))?;
     wait_for_status(&status, "idle", LIMIT)?;
+    let in_a_turn = idle.wake_ups()? - before;
+    ensure!(rounds(&agent) == first + 1, "not one round: {:?}", agent.lines());
     let share = idle.cpu()?.saturating_sub(cpu).as_secs_f64() / start.elapsed().as_secs_f64();
     let count = |name: &str, what: &str, value: u32| Figure::new(name, what, f64::from(value));
     let kib = |name: &str, what: &str, value| Figure { unit: "KiB", ..count(name, what, value) };
@@ -41,13 +44,19 @@ pub(super) fn measure() -> Result<Vec<Figure>> {
         kib("idle-resident", "idle: resident", resident).at_most(15.0 * 1024.0),
         kib("idle-anonymous", "idle: of this not of files", own),
         count("idle-threads", "idle: threads", u32::try_from(threads)?),
-        count("idle-wake-ups", "idle: wake-ups in 45 s of a pause", woken).at_most(0.0),
+        count("idle-wake-ups", "idle: wake-ups in 45 s of a pause", in_a_pause).at_most(0.0),
+        count("idle-turn-wake-ups", "idle: wake-ups in 60 s, one round included", in_a_turn),
         Figure {
             unit: "%",
             ..Figure::new("idle-cpu", "idle: CPU, rounds included", share * 100.0)
         }
         .at_most(0.1),
     ])
+}
+
+/// How often it has looked at its machines.
+fn rounds(agent: &Agent) -> usize {
+    agent.phases().iter().filter(|phase| phase.name == "enumerate").count()
 }
 
 /// Waits for so long, in which the agent does not end.

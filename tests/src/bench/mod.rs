@@ -3,6 +3,7 @@
 mod builds;
 mod ends;
 mod enumeration;
+mod hanging;
 mod idle;
 
 use std::fmt::Write as _;
@@ -56,7 +57,9 @@ impl Figure {
 /// If the farm cannot be made, or the agent does not do what it should.
 pub fn measure(mut tell: impl FnMut(&Figure) -> Result<()>) -> Result<Vec<Figure>> {
     let mut all = Vec::new();
-    for part in [enumeration::measure, builds::measure, idle::measure, ends::measure] {
+    let parts =
+        [enumeration::measure, builds::measure, idle::measure, ends::measure, hanging::measure];
+    for part in parts {
         let figures = part()?;
         figures.iter().try_for_each(&mut tell)?;
         all.extend(figures);
