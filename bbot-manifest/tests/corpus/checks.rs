@@ -168,7 +168,7 @@ pub(crate) fn values(data: &[u8]) {
 }
 
 /// A location is read again from its text, and from its URL beside its type, as manifests have it.
-pub(crate) fn location(text: &str, kind: Option<RepositoryType>) {
+fn location(text: &str, kind: Option<RepositoryType>) {
     let Ok(location) = RepositoryLocation::parse(text, kind, None) else { return };
     shown_again::<RepositoryLocation>(&location.to_string());
     assert_eq!(location.to_string().parse().as_ref(), Ok(&location), "{text:?}");
