@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -21,11 +22,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 fn effects(scene: &Scene) -> Vec<String> {
     let scratch = scene.farm.scratch();
     let log = scratch.join("effects");
-    let tracer = bbot_tests::programs::find("bbot-crash").unwrap();
-    let mut spec = scene.agent(&[]);
-    spec.under = vec![tracer.into(), "trace".into(), "--log".into(), log.clone().into()];
-    spec.under.push("--".into());
-    let agent = Agent::start(&scene.farm, &spec).unwrap();
+    let agent = traced(scene, "--log", log.clone().into());
     agent.wait_for_phase(LIMIT, "posted", 1).unwrap();
     agent.wait_for_phase(LIMIT, "enumerate", 3).unwrap();
     // The last steps come behind what the agent says of them.
@@ -36,6 +33,14 @@ fn effects(scene: &Scene) -> Vec<String> {
     }
     drop(agent);
     read()
+}
+
+/// Starts an agent under the tracer, which has an option.
+fn traced(scene: &Scene, option: &str, value: OsString) -> Agent {
+    let tracer = bbot_tests::programs::find("bbot-crash").unwrap();
+    let mut spec = scene.agent(&[]);
+    spec.under = vec![tracer.into(), "trace".into(), option.into(), value, "--".into()];
+    Agent::start(&scene.farm, &spec).unwrap()
 }
 
 fn read_effects(log: &Path, scratch: &str) -> Vec<String> {
@@ -228,4 +233,28 @@ fn a_task_that_cannot_be_taken_on_is_given_back() {
     let says = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
     assert_eq!((says("cannot have linux-"), says("cannot build on linux-")), (1, 1), "{lines:#?}");
     assert!(agent.terminate().unwrap().success());
+}
+
+/// design.md rule 5, W26, W41: a result that the disk does not take for certain is not posted: the
+/// task is given back, and that is its only answer.
+#[test]
+fn a_result_that_is_not_durable_is_not_posted() {
+    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
+    let outbox = scene.farm.state().join("default-1/outbox");
+    let agent = traced(&scene, "--fail", format!("fsync {}", outbox.display()).into());
+    let (verdict, _) = scene.result(1).unwrap();
+    assert_eq!(verdict, Verdict::PutBack, "{:#?}", agent.lines());
+    let says = |line: &String| {
+        line.contains("cannot build on linux-pretend: cannot synchronise")
+            && line.contains("os error 5")
+    };
+    assert!(agent.lines().iter().any(says), "{:#?}", agent.lines());
+    // What was stored before would have been posted before.
+    let is_empty = || std::fs::read_dir(&outbox).unwrap().count() == 0;
+    let deadline = Instant::now() + LIMIT;
+    while !is_empty() && Instant::now() < deadline {
+        assert!(agent.process().wait(Duration::from_millis(50)).unwrap().is_none());
+    }
+    assert!(is_empty());
+    assert_eq!(verdicts(&scene.controller.exchanges()), [Verdict::PutBack]);
 }

@@ -1,7 +1,7 @@
 //! Kills the agent, and looks whether it keeps its promises.
 //!
 //! * `campaign` plays runs, one seed each.
-//! * `trace` runs a program, writes down its effects, and kills it at one of them.
+//! * `trace` runs a program, writes down its effects, kills it at one of them, or lets one fail.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use bbot_tests::crash::{CampaignOptions, TraceOptions, campaign, trace};
 
 const USAGE: &str = "usage: bbot-crash campaign [--runs NUMBER] [--seed NUMBER] [--jobs NUMBER]
-       bbot-crash trace [--kill NUMBER] [--log FILE] -- PROGRAM [ARGUMENT]...";
+       bbot-crash trace [--kill NUMBER] [--fail EFFECT] [--log FILE] -- PROGRAM [ARGUMENT]...";
 
 fn main() -> ExitCode {
     run().unwrap_or_else(|error| {
@@ -62,6 +62,10 @@ fn trace_options(mut arguments: impl Iterator<Item = OsString>) -> Result<TraceO
         let mut value = || arguments.next().context(USAGE);
         match argument.to_str() {
             Some("--kill") => options.kill = Some(number(&value()?)?),
+            Some("--fail") => {
+                let effect = value()?.into_string();
+                options.fail = Some(effect.ok().context("an effect is UTF-8")?);
+            }
             Some("--log") => options.log = Some(value()?.into()),
             Some("--") => {
                 options.command = arguments.collect();

@@ -1,4 +1,4 @@
-//! Runs a program and counts its effects; kills it at one of them.
+//! Runs a program and counts its effects; kills it at one of them, or lets one fail.
 //!
 //! The program is what is shipped: nothing in it knows of this. Its children are not looked at.
 
@@ -26,6 +26,8 @@ use super::sys;
 pub struct TraceOptions {
     /// The effect, counted from 1, that the program does not live to have.
     pub kill: Option<u64>,
+    /// The effect, as it is written down, that does not take place but fails, once, with `EIO`.
+    pub fail: Option<String>,
     /// Where every effect is written down, one a line, before it takes place.
     pub log: Option<PathBuf>,
     /// The program and its arguments.
@@ -51,8 +53,9 @@ pub fn trace(options: &TraceOptions) -> Result<ExitCode> {
         }
     })?;
     let log = options.log.as_ref().map(File::create).transpose().context("no log")?;
-    let mut tracer = Tracer { pid, known: HashSet::new(), count: 0, kill: options.kill, log };
-    tracer.follow()
+    let (kill, fail) = (options.kill, options.fail.clone());
+    let known = HashSet::new();
+    Tracer { pid, known, count: 0, kill, fail, failing: None, log }.follow()
 }
 
 struct Tracer {
@@ -60,11 +63,14 @@ struct Tracer {
     known: HashSet<Pid>,
     count: u64,
     kill: Option<u64>,
+    fail: Option<String>,
+    /// The thread whose call is about to fail.
+    failing: Option<Pid>,
     log: Option<File>,
 }
 
 impl Tracer {
-    fn follow(&mut self) -> Result<ExitCode> {
+    fn follow(mut self) -> Result<ExitCode> {
         loop {
             match waitpid(None, Some(WaitPidFlag::__WALL)).context("cannot wait")? {
                 WaitStatus::Exited(pid, code) if pid == self.pid => {
@@ -102,10 +108,19 @@ impl Tracer {
 
     /// A system call begins or ends.
     fn see(&mut self, thread: Pid) -> Result<()> {
+        if self.failing.take_if(|failing| *failing == thread).is_some() {
+            let error = -i64::from(libc::EIO);
+            return change(thread, |registers| registers.rax = error.cast_unsigned());
+        }
         let Some(effect) = call(thread).and_then(|call| call.effect()) else { return Ok(()) };
         self.count += 1;
         if let Some(log) = &mut self.log {
             writeln!(log, "{} {effect}", self.count)?;
+        }
+        if self.fail.take_if(|fail| *fail == effect).is_some() {
+            // There is no such call, so the kernel does nothing.
+            change(thread, |registers| registers.orig_rax = u64::MAX)?;
+            self.failing = Some(thread);
         }
         if self.kill == Some(self.count) {
             kill(self.pid, Signal::SIGKILL).context("cannot kill")?;
@@ -133,6 +148,13 @@ fn call(thread: Pid) -> Option<Call> {
             registers.r9,
         ],
     })
+}
+
+/// Changes the registers of a thread that stands at a call.
+fn change(thread: Pid, change: impl FnOnce(&mut libc::user_regs_struct)) -> Result<()> {
+    let mut registers = ptrace::getregs(thread).context("cannot read registers")?;
+    change(&mut registers);
+    ptrace::setregs(thread, registers).context("cannot change registers")
 }
 
 /// Lets a thread go on to its next call.
