@@ -1,6 +1,9 @@
 //! The character layer: UTF-8 of graphic code points, tab and newlines.
 
 use std::fmt;
+use std::ops::Range;
+
+use crate::block::{self, BLOCK};
 
 /// Why a code point or a sequence of bytes is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,46 +129,75 @@ pub(crate) fn malformed(bytes: &[u8]) -> Flaw {
 
 /// Finds the first code point that a manifest must not hold, and its offset.
 pub(crate) fn find_refused(text: &str) -> Option<(usize, Flaw)> {
+    let look = look_through(text, 0..text.len(), |_, _| true);
+    look.flaw.map(|flaw| (look.end, flaw))
+}
+
+/// What a look through a part of a text has shown.
+pub(crate) struct Look {
+    /// Everything before here has been looked at, and is fine.
+    pub(crate) end: usize,
+    /// What is wrong at the end.
+    pub(crate) flaw: Option<Flaw>,
+    /// Whether there is a CR.
+    pub(crate) has_cr: bool,
+}
+
+/// Looks for code points that a manifest must not hold, in `part` and a little further.
+///
+/// `newlines` gets the offsets of blocks, and where in them LFs are. The look ends early when it
+/// returns false.
+#[inline]
+pub(crate) fn look_through(
+    text: &str,
+    part: Range<usize>,
+    mut newlines: impl FnMut(usize, u64) -> bool,
+) -> Look {
     let bytes = text.as_bytes();
-    let mut at = 0;
-    while at < bytes.len() {
+    let (mut at, mut has_cr, mut more) = (part.start, false, true);
+    while more && at < part.end {
         let rest = &bytes[at..];
-        let plain = match rest.first_chunk::<BLOCK>() {
-            Some(block) => is_plain(block),
-            None => is_plain(rest),
+        let block = match rest.first_chunk::<BLOCK>() {
+            Some(bytes) => block::look(bytes),
+            None => block::look(&padded(rest)),
         };
+        more = newlines(at, block.newlines);
         let block_end = bytes.len().min(at + BLOCK);
-        if plain {
+        if block.plain {
             at = block_end;
             continue;
         }
-        for c in text[at..].chars() {
-            if at >= block_end {
-                break;
-            }
-            if let Some(class) = classify(c) {
-                return Some((at, Flaw::refused(class, c)));
-            }
-            at += c.len_utf8();
+        let closely = look_closely(text, at..block_end);
+        (at, has_cr) = (closely.end, has_cr | closely.has_cr);
+        if closely.flaw.is_some() {
+            return Look { has_cr, ..closely };
         }
     }
-    None
+    Look { end: at, flaw: None, has_cr }
 }
 
-/// Bytes looked at in one step; four or two vectors.
-const BLOCK: usize = 64;
+/// Returns what is left of a text as a block.
+fn padded(rest: &[u8]) -> [u8; BLOCK] {
+    let mut block = [b' '; BLOCK];
+    block[..rest.len()].copy_from_slice(rest);
+    block
+}
 
-/// Whether bytes are graphic ASCII, tabs and newlines only.
-#[inline]
-fn is_plain(bytes: &[u8]) -> bool {
-    // No early exit, so that the compiler makes vector code of it.
-    let mut other = 0;
-    for &byte in bytes {
-        let graphic = byte.wrapping_sub(0x20) < 0x5f;
-        let space = u8::from(byte == b'\n') | u8::from(byte == b'\t') | u8::from(byte == b'\r');
-        other |= u8::from(!graphic) & !space;
+/// Looks at each code point that starts in `part`.
+fn look_closely(text: &str, part: Range<usize>) -> Look {
+    let mut look = Look { end: part.start, flaw: None, has_cr: false };
+    for c in text[part.start..].chars() {
+        if look.end >= part.end {
+            break;
+        }
+        if let Some(class) = classify(c) {
+            look.flaw = Some(Flaw::refused(class, c));
+            break;
+        }
+        look.has_cr |= c == '\r';
+        look.end += c.len_utf8();
     }
-    other == 0
+    look
 }
 
 /// Returns why `c` is refused, if it is.

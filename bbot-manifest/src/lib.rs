@@ -85,6 +85,7 @@
 #![forbid(unsafe_code)]
 
 mod base64_text;
+mod block;
 mod comment;
 mod data;
 mod encoding;
@@ -101,8 +102,10 @@ mod scan;
 mod sequence;
 mod serializer;
 mod stream;
+mod survey;
 mod text_value;
 mod unfold;
+mod usual;
 mod value;
 mod value_error;
 mod version;

@@ -1,12 +1,13 @@
 //! The parser for input in memory.
 
-use crate::encoding::{self, Flaw};
+use crate::encoding;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::limits::{Limit, Limits};
 use crate::position::Position;
-use crate::scan::{Beyond, Stop, Window};
+use crate::scan::{Beyond, Stop};
 use crate::sequence::Sequence;
+use crate::survey::Survey;
 
 /// Parses manifests in memory to events that borrow from it.
 ///
@@ -25,11 +26,10 @@ use crate::sequence::Sequence;
 /// # Ok::<(), bbot_manifest::Error>(())
 /// ```
 pub struct Parser<'a> {
-    /// The input up to the first flaw that is known.
+    /// The input up to the first flaw that is known; `beyond` is what stands there.
     text: &'a str,
-    flaw: Option<Flaw>,
-    /// The code points up to here are known to be fine.
-    checked: usize,
+    beyond: Beyond,
+    survey: Survey,
     sequence: Sequence,
     bytes: u64,
     name: String,
@@ -42,8 +42,8 @@ impl<'a> Parser<'a> {
         let (text, flaw) = encoding::decode(input);
         Self {
             text,
-            flaw,
-            checked: 0,
+            beyond: flaw.map_or(Beyond::Eof, Beyond::Flaw),
+            survey: Survey::new(),
             sequence: Sequence::new(),
             bytes: input.len() as u64,
             name: String::new(),
@@ -93,35 +93,22 @@ impl<'a> Parser<'a> {
         self.sequence.scanner.position()
     }
 
-    fn window(&self) -> Window<'a> {
-        let beyond = match self.flaw {
-            _ if self.checked < self.text.len() => Beyond::More,
-            Some(flaw) => Beyond::Flaw(flaw),
-            None => Beyond::Eof,
-        };
-        Window { text: &self.text[..self.checked], beyond }
+    fn check_more(&mut self) {
+        let in_multi = self.sequence.scanner.is_in_multi();
+        if let Some(flaw) = self.survey.check_more(self.text, in_multi) {
+            self.text = &self.text[..self.survey.checked()];
+            self.beyond = Beyond::Flaw(flaw);
+        }
     }
 
-    /// Checks the code points of the next part of the input, so that it is still in the cache
-    /// when the scanner comes to it.
-    fn check_more(&mut self) {
-        const STEP: usize = 16 << 10;
-        let mut end = self.text.len().min(self.checked + STEP);
-        let bytes = self.text.as_bytes();
-        // The scanner must see a run of CRs, and the LF behind it, as a whole.
-        let in_newline =
-            |end: usize| bytes[end - 1] == b'\r' && matches!(bytes[end], b'\r' | b'\n');
-        while end < bytes.len() && (!self.text.is_char_boundary(end) || in_newline(end)) {
-            end += 1;
+    /// Checks more if that may show the end of a usual line; returns whether it has been done.
+    #[inline(never)]
+    fn check_lines(&mut self) -> bool {
+        let more = self.sequence.is_inside() && self.survey.is_passed(self.text);
+        if more {
+            self.check_more();
         }
-        match encoding::find_refused(&self.text[self.checked..end]) {
-            None => self.checked = end,
-            Some((offset, flaw)) => {
-                self.checked += offset;
-                self.text = &self.text[..self.checked];
-                self.flaw = Some(flaw);
-            }
-        }
+        more
     }
 
     #[cold]
@@ -138,9 +125,12 @@ impl<'a> Parser<'a> {
             return Err(self.too_long(maximum));
         }
         loop {
-            let window = self.window();
+            let window = self.survey.window(self.text, self.beyond);
             match self.sequence.next_event(window) {
-                Ok(event) => return Ok(event.map(|event| event.resolve(window.text))),
+                Ok(event) => {
+                    self.survey.pass_lines(self.sequence.scanner.last_pair().end);
+                    return Ok(event.map(|event| event.resolve(window.text)));
+                }
                 Err(Stop::More) => self.check_more(),
                 Err(Stop::Fail(error)) => return Err(error.named(&self.name)),
             }
@@ -153,13 +143,16 @@ impl<'a> Iterator for Parser<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let checked = &self.text[..self.checked];
-        if let Some(line) = self.sequence.next_line(checked) {
-            return Some(Ok(line.resolve(checked)));
+        loop {
+            if let Some(line) = self.sequence.next_line(self.text, &mut self.survey) {
+                return Some(Ok(line.resolve(self.text)));
+            }
+            if let Some(mark) = self.sequence.next_mark(self.text, &mut self.survey) {
+                return Some(Ok(mark));
+            }
+            if !self.check_lines() {
+                return self.step().transpose();
+            }
         }
-        if let Some(mark) = self.sequence.next_mark(checked) {
-            return Some(Ok(mark));
-        }
-        self.step().transpose()
     }
 }

@@ -161,6 +161,11 @@ impl Scanner {
         self.at
     }
 
+    /// Whether a multi-line value has begun.
+    pub(crate) fn is_in_multi(&self) -> bool {
+        matches!(self.state, State::Multi { .. })
+    }
+
     /// Returns the offsets of the last pair: from its name to the end of its last line.
     pub(crate) fn last_pair(&self) -> Range<usize> {
         self.last..self.pos

@@ -5,6 +5,7 @@ use crate::event::{Event, Pair};
 use crate::limits::Limit;
 use crate::position::Position;
 use crate::scan::{Line, RawPair, Scanner, Stop, Window};
+use crate::survey::Survey;
 use crate::unfold::unfold;
 
 /// A step, as offsets.
@@ -73,18 +74,23 @@ impl Sequence {
         matches!(self.stage, Stage::Done)
     }
 
+    /// Whether the next step is a pair, or the end of a manifest.
+    pub(crate) fn is_inside(&self) -> bool {
+        matches!(self.stage, Stage::Inside)
+    }
+
     /// Takes the next pair if it is a usual one, and all of it is in the window.
     #[inline]
-    pub(crate) fn next_line(&mut self, text: &str) -> Option<Line> {
-        if matches!(self.stage, Stage::Inside) { self.scanner.next_line(text) } else { None }
+    pub(crate) fn next_line(&mut self, text: &str, survey: &mut Survey) -> Option<Line> {
+        if self.is_inside() { self.scanner.next_line(text, survey) } else { None }
     }
 
     /// Takes the next end or start of a manifest if it is a usual one.
     #[inline]
-    pub(crate) fn next_mark(&mut self, text: &str) -> Option<Event<'static>> {
+    pub(crate) fn next_mark(&mut self, text: &str, survey: &mut Survey) -> Option<Event<'static>> {
         match self.stage {
             Stage::Inside if self.manifests < self.scanner.limits().manifests => {
-                let at = self.scanner.next_bare_start(text)?;
+                let at = self.scanner.next_bare_start(text, survey)?;
                 self.manifests += 1;
                 self.stage = Stage::Start { name_at: at, value_at: at.right(1) };
                 Some(Event::End { at })

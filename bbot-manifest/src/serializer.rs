@@ -5,6 +5,7 @@ use std::io::Write;
 use crate::encoding::{self, EncodingError, Flaw};
 use crate::error::{Error, ErrorKind, Part};
 use crate::fragment;
+use crate::usual::{is_usual_name, is_usual_text};
 
 /// How long a written line may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -204,10 +205,9 @@ fn is_usual(name: &[u8], value: &[u8]) -> bool {
     let short =
         name.len() + 2 + value.len() <= fragment::COLUMNS && name.len() + 2 <= SIMPLE_START_MAX;
     short
-        && name[0] != b'#'
-        && name.iter().all(|byte| byte.is_ascii_graphic() && *byte != b':')
-        && value.iter().all(|byte| (b' '..=b'~').contains(byte))
         && ends.iter().all(|end| end.is_some_and(|end| *end != b' ' && *end != b'\\'))
+        && is_usual_name(name)
+        && is_usual_text(value)
 }
 
 /// Whether a value can be written in the multi-line form only.

@@ -7,8 +7,9 @@ use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::limits::{Limit, Limits};
 use crate::position::Position;
-use crate::scan::{Beyond, Stop, Window};
+use crate::scan::{Beyond, Stop};
 use crate::sequence::Sequence;
+use crate::survey::Survey;
 
 /// Parses manifests as they are read.
 ///
@@ -31,6 +32,7 @@ use crate::sequence::Sequence;
 pub struct StreamParser<R> {
     reader: R,
     intake: Intake,
+    survey: Survey,
     sequence: Sequence,
     name: String,
 }
@@ -46,7 +48,8 @@ impl<R: BufRead> StreamParser<R> {
             beyond: Beyond::More,
             bytes: 0,
         };
-        Self { reader, intake, sequence: Sequence::new(), name: String::new() }
+        let survey = Survey::new();
+        Self { reader, intake, survey, sequence: Sequence::new(), name: String::new() }
     }
 
     /// Gives the stream a name for error messages.
@@ -80,32 +83,62 @@ impl<R: BufRead> StreamParser<R> {
     /// What is wrong with the manifest, that a limit is passed, or that the reader fails.
     #[inline]
     pub fn next_event(&mut self) -> Result<Option<Event<'_>>, Error> {
-        if let Some(line) = self.sequence.next_line(&self.intake.text) {
-            return Ok(Some(line.resolve(&self.intake.text)));
+        loop {
+            if let Some(line) = self.sequence.next_line(&self.intake.text, &mut self.survey) {
+                return Ok(Some(line.resolve(&self.intake.text)));
+            }
+            if let Some(mark) = self.sequence.next_mark(&self.intake.text, &mut self.survey) {
+                return Ok(Some(mark));
+            }
+            if !self.check_lines() {
+                return self.step();
+            }
         }
-        if let Some(mark) = self.sequence.next_mark(&self.intake.text) {
-            return Ok(Some(mark));
-        }
-        self.step()
     }
 
     #[inline(never)]
     fn step(&mut self) -> Result<Option<Event<'_>>, Error> {
         loop {
-            let window = Window { text: &self.intake.text, beyond: self.intake.beyond };
+            let window = self.survey.window(&self.intake.text, self.intake.beyond);
             match self.sequence.next_event(window) {
-                Ok(event) => return Ok(event.map(|event| event.resolve(&self.intake.text))),
+                Ok(event) => {
+                    self.survey.pass_lines(self.sequence.scanner.last_pair().end);
+                    return Ok(event.map(|event| event.resolve(&self.intake.text)));
+                }
+                Err(Stop::More) if self.survey.checked() < self.intake.text.len() => {
+                    self.check_more();
+                }
                 Err(Stop::More) => self.read().map_err(|error| error.named(&self.name))?,
                 Err(Stop::Fail(error)) => return Err(error.named(&self.name)),
             }
         }
     }
 
+    fn check_more(&mut self) {
+        let in_multi = self.sequence.scanner.is_in_multi();
+        if let Some(flaw) = self.survey.check_more(&self.intake.text, in_multi) {
+            self.intake.text.truncate(self.survey.checked());
+            self.intake.beyond = Beyond::Flaw(flaw);
+        }
+    }
+
+    /// Checks more if that may show the end of a usual line; returns whether it has been done.
+    #[inline(never)]
+    fn check_lines(&mut self) -> bool {
+        let more = self.sequence.is_inside() && self.survey.is_passed(&self.intake.text);
+        if more {
+            self.check_more();
+        }
+        more
+    }
+
     /// Reads the next part of the input.
     fn read(&mut self) -> Result<(), Error> {
         /// Bytes taken at once, so that a reader with everything in its buffer is not copied.
-        const STEP: usize = 32 << 10;
-        self.intake.text.drain(..self.sequence.scanner.release());
+        const STEP: usize = 16 << 10;
+        let done = self.sequence.scanner.release();
+        self.intake.text.drain(..done);
+        self.survey.release(done);
         let length = loop {
             match self.reader.fill_buf() {
                 Ok(input) => {
@@ -133,7 +166,8 @@ impl<R: BufRead> StreamParser<R> {
 
 /// What has been read and is still needed.
 struct Intake {
-    /// Well-formed text, with LF for each newline, from the scanner's present pair on.
+    /// Text, with LF for each newline, from the scanner's present pair on. Its code points are
+    /// still to be checked.
     text: String,
     /// The beginning of a code point whose other bytes have not been read.
     partial: [u8; 4],
@@ -187,9 +221,7 @@ impl Intake {
         };
         let (valid, rest) = input.split_at(error.valid_up_to());
         self.append(std::str::from_utf8(valid).unwrap_or_default());
-        if !matches!(self.beyond, Beyond::More) {
-            // A refused code point came first.
-        } else if error.error_len().is_some() {
+        if error.error_len().is_some() {
             self.beyond = Beyond::Flaw(encoding::malformed(rest));
         } else {
             self.partial[..rest.len()].copy_from_slice(rest);
@@ -197,12 +229,8 @@ impl Intake {
         }
     }
 
-    /// Appends text up to its first refused code point, with LF for each newline.
+    /// Appends text, with LF for each newline.
     fn append(&mut self, mut text: &str) {
-        if let Some((offset, flaw)) = encoding::find_refused(text) {
-            self.beyond = Beyond::Flaw(flaw);
-            text = &text[..offset];
-        }
         if self.after_cr && !text.is_empty() {
             text = self.skip_newline(text);
         }

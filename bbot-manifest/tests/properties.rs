@@ -44,6 +44,32 @@ fn manifest_like() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// The same between long runs of something plain, so that the parser's steps, of 8 and 16 KiB, end
+/// anywhere in it.
+fn long_manifest_like() -> impl Strategy<Value = Vec<u8>> {
+    let run = prop_oneof![
+        Just("name: value\n"),
+        Just(":\n"),
+        Just("a\u{e9}: \u{20ac}\n"),
+        Just("name: value\r\n"),
+        Just("a: b\r\n"),
+        Just("\r"),
+        Just("#"),
+        Just("x"),
+        Just("\n"),
+        Just(": 1\nlog:\n\\\nline\n\\\n"),
+    ];
+    let part = (run, 8100..8300_usize, manifest_like());
+    prop::collection::vec(part, 1..4).prop_map(|parts| {
+        let mut text = b": 1\n".to_vec();
+        for (run, length, rest) in parts {
+            text.extend(run.as_bytes().iter().cycle().take(length));
+            text.extend(rest);
+        }
+        text
+    })
+}
+
 /// Texts that fit in a value, often long enough to be broken.
 fn value() -> impl Strategy<Value = String> {
     let word = prop_oneof!["[a-z\\\\;: #]{0,30}", "[ \t\\\\\n\r]{0,4}", "[x\u{e9}\u{4e2d}]{0,90}"];
@@ -111,6 +137,17 @@ fn check_order<T: Ord + std::hash::Hash>(a: &T, b: &T, c: &T) {
             std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default().hash_one(value)
         };
         assert_eq!(hash(a), hash(b));
+    }
+}
+
+/// The parser looks at the input in steps, which end early if they hold many lines.
+#[test]
+fn a_step_may_end_before_anything() {
+    for starts in 400..600 {
+        for next in ["\u{7}", "\u{200b}", "\\\n", "\r\n", "a: b\n"] {
+            let text = format!(": 1\n{}{next}", ":\n".repeat(starts));
+            checks::pieces(text.as_bytes(), [1, 1 << 16]);
+        }
     }
 }
 
@@ -223,5 +260,20 @@ proptest! {
             let again: PackageConstraint = range.to_string().parse().unwrap();
             prop_assert_eq!(again, range);
         }
+    }
+}
+
+proptest! {
+    // Long inputs: fewer of them.
+    #![proptest_config(ProptestConfig {
+        cases: 80,
+        failure_persistence: None,
+        ..Default::default()
+    })]
+
+    /// In pieces of one byte, the stream has no whole line to take the short way.
+    #[test]
+    fn the_short_way_is_the_long_way(text in long_manifest_like()) {
+        checks::pieces(&text, [1, 4000, 1 << 16]);
     }
 }

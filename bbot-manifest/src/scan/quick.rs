@@ -1,22 +1,25 @@
-//! The short way through the usual lines: an ASCII name, a colon, and a simple value; or a colon.
+//! The short way through the usual lines: an ASCII name, a colon, a space or none, and a simple
+//! value; or a colon.
 //!
 //! It takes the same lines in the same way as the long way, only not all of them; a test compares
 //! the two.
 
 use std::borrow::Cow;
 
-use memchr::memchr2;
-
 use super::{Scanner, State};
 use crate::event::{Event, Pair};
 use crate::position::Position;
+use crate::survey::Survey;
+use crate::usual::usual_name;
 
 /// Such a line, as offsets.
 pub(crate) struct Line {
+    start: usize,
+    end: usize,
+    /// The length of the name.
     name: usize,
-    name_end: usize,
+    /// Where in the line the value starts.
     value: usize,
-    value_end: usize,
     at: Position,
 }
 
@@ -28,11 +31,12 @@ impl Line {
     )]
     #[inline(always)]
     pub(crate) fn resolve(self, text: &str) -> Event<'_> {
+        let line = &text[self.start..self.end];
         Event::Pair(Pair {
-            name: &text[self.name..self.name_end],
-            value: Cow::Borrowed(&text[self.value..self.value_end]),
+            name: &line[..self.name],
+            value: Cow::Borrowed(&line[self.value..]),
             name_at: self.at,
-            value_at: self.at.right((self.value - self.name) as u64),
+            value_at: self.at.right(self.value as u64),
         })
     }
 }
@@ -44,37 +48,30 @@ impl Scanner {
         reason = "or each event is copied once more, a third more time"
     )]
     #[inline(always)]
-    pub(crate) fn next_line(&mut self, text: &str) -> Option<Line> {
-        if !matches!(self.state, State::Outside) {
-            return None;
-        }
-        let bytes = text.as_bytes();
-        let name = self.pos;
-        let name_end = name + usual_name(bytes.get(name..)?)?;
-        let mut value = name_end + 1;
-        while let Some(b' ' | b'\t') = bytes.get(value) {
-            value += 1;
-        }
-        let newline = value + memchr2(b'\n', b'\r', bytes.get(value..)?)?;
+    pub(crate) fn next_line(&mut self, text: &str, survey: &mut Survey) -> Option<Line> {
+        debug_assert!(matches!(self.state, State::Outside), "nothing of the pair has been seen");
+        let (start, end) = (self.pos, survey.line_end()?);
+        let rest = text.as_bytes().get(start..)?;
+        let name = usual_name(rest)?;
+        let line = rest.get(..end - start)?;
+        let value = name + 1 + usize::from(line.get(name + 1) == Some(&b' '));
         // An empty value may have lines that follow, and so has one that ends with a backslash.
-        if newline == value || bytes[newline - 1] == b'\\' || bytes[newline] == b'\r' {
+        let (first, last) = (line.get(value)?, line[line.len() - 1]);
+        if matches!(first, b' ' | b'\t') || matches!(last, b'\\' | b' ' | b'\t') {
             return None;
         }
-        let too_long = (name_end - name) as u64 > self.limits.name
-            || (newline - name_end) as u64 > self.limits.value;
+        let too_long =
+            name as u64 > self.limits.name || (line.len() - name) as u64 > self.limits.value;
         if too_long || self.pairs >= self.limits.pairs {
             return None;
         }
-        let mut value_end = newline;
-        while matches!(bytes[value_end - 1], b' ' | b'\t') {
-            value_end -= 1;
-        }
         let at = self.at;
         self.pairs += 1;
-        self.last = name;
-        self.pos = newline + 1;
+        self.last = start;
+        self.pos = end + 1;
         self.at = at.down(1);
-        Some(Line { name, name_end, value, value_end, at })
+        survey.pass_line();
+        Some(Line { start, end, name, value, at })
     }
 }
 
@@ -82,62 +79,16 @@ impl Scanner {
     /// Takes a line that is a colon only, unless the next one could belong to it; returns its
     /// position.
     #[inline]
-    pub(crate) fn next_bare_start(&mut self, text: &str) -> Option<Position> {
-        let line = text.as_bytes().get(self.pos..)?;
-        if !matches!(self.state, State::Outside)
-            || !matches!(line, [b':', b'\n', next, ..] if *next != b'\\')
-        {
+    pub(crate) fn next_bare_start(&mut self, text: &str, survey: &mut Survey) -> Option<Position> {
+        let line = text.as_bytes().get(self.pos..survey.checked())?;
+        if !matches!(line, [b':', b'\n', next, ..] if *next != b'\\') {
             return None;
         }
         let at = self.at;
         self.last = self.pos;
         self.pos += 2;
+        survey.pass_lines(self.pos);
         self.at = at.down(1);
         Some(at)
     }
 }
-
-/// Returns the length of the name that a line starts with, if a colon follows at once.
-///
-/// Most names have less than eight characters: those are looked at together, not one by one.
-#[inline]
-fn usual_name(bytes: &[u8]) -> Option<usize> {
-    let word = u64::from_le_bytes(*bytes.first_chunk()?);
-    let colon = first_zero(word ^ each(b':'));
-    let name = match 1_u64.checked_shl(8 * colon) {
-        Some(end) => word & (end - 1) | each(b'x') & !(end - 1),
-        None => word,
-    };
-    // A byte that is less than the first graphic one leaves its high bit set.
-    if (name | name.wrapping_sub(each(b'!'))) & each(0x80) != 0 || matches!(bytes[0], b'#' | b':') {
-        return None;
-    }
-    let mut length = colon as usize;
-    if length == 8 {
-        length += bytes[8..].iter().position(|&byte| !IN_NAME[usize::from(byte)])?;
-    }
-    (bytes[length] == b':').then_some(length)
-}
-
-/// Returns a word with the byte at each place.
-const fn each(byte: u8) -> u64 {
-    u64::from_le_bytes([byte; 8])
-}
-
-/// Returns the place of the first byte that is 0; 8 if none is.
-#[inline]
-fn first_zero(word: u64) -> u32 {
-    let zeros = word.wrapping_sub(each(1)) & !word & each(0x80);
-    zeros.trailing_zeros() / 8
-}
-
-/// Graphic ASCII except the colon.
-static IN_NAME: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = b'!';
-    while byte <= b'~' {
-        table[byte as usize] = byte != b':';
-        byte += 1;
-    }
-    table
-};
