@@ -279,7 +279,9 @@ impl Port {
 
     /// Takes the next report of a packet that did not arrive.
     pub(crate) fn next_error(&self) -> Option<Report> {
-        let mut control = nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
+        // The listener is also told the local address, and before the error.
+        let mut control =
+            nix::cmsg_space!(libc::in6_pktinfo, libc::sock_extended_err, libc::sockaddr_in6);
         let mut nothing = [0; 1];
         let mut slices = [IoSliceMut::new(&mut nothing)];
         let (fd, flags) = (self.socket.as_raw_fd(), MsgFlags::MSG_ERRQUEUE);
