@@ -54,7 +54,7 @@ fn serve(settings: Settings) -> Result<(), String> {
     }
 }
 
-/// Each transfer needs up to three descriptors.
+/// Each transfer needs up to four descriptors.
 fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     // The old limit is enough for a few hundred transfers.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
 /// What one run of a case gave.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Figure {
     pub(crate) megabytes_per_second: Option<f64>,
     /// CPU of the server, in milliseconds per MiB.
@@ -12,6 +12,9 @@ pub(crate) struct Figure {
     /// The median and the 99th percentile, or the worst, in microseconds.
     pub(crate) middle_us: Option<f64>,
     pub(crate) worst_us: Option<f64>,
+    /// The microseconds that each of many short transfers took, where these are counted together
+    /// over all runs: the 99th percentile of a few would be the luck of one.
+    pub(crate) taken_us: Vec<f64>,
     /// Transfers that failed, or files that were wrong or seen before they were whole.
     pub(crate) wrong: Option<u64>,
     pub(crate) seen_partial: Option<u64>,
@@ -31,6 +34,16 @@ const COLUMNS: &[Column] = &[
     ("partial", |f| f.seen_partial.map(|n| n as f64)),
     ("RSS MiB", |f| f.resident_mib),
 ];
+
+impl Figure {
+    /// The figure of transfers that took so long each.
+    pub(crate) fn of_times(mut taken_us: Vec<f64>) -> Self {
+        taken_us.sort_by(f64::total_cmp);
+        let (middle, worst) = (taken_us.len() / 2, taken_us.len() * 99 / 100);
+        let (middle_us, worst_us) = (Some(taken_us[middle]), Some(taken_us[worst]));
+        Self { middle_us, worst_us, taken_us, ..Self::default() }
+    }
+}
 
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,7 +74,13 @@ impl Report {
         if !self.figures.contains_key(&key) {
             self.rows.push(key.clone());
         }
-        self.figures.entry(key).or_default().push(figure.clone());
+        let figures = self.figures.entry(key).or_default();
+        match (figures.last_mut(), figure) {
+            (Some(Ok(sum)), Ok(more)) if !more.taken_us.is_empty() => {
+                *sum = Figure::of_times([sum.taken_us.as_slice(), &more.taken_us].concat());
+            }
+            _ => figures.push(figure.clone()),
+        }
     }
 
     fn medians(&self, key: &(String, String)) -> Vec<Option<f64>> {

@@ -1,9 +1,13 @@
 //! The servers that are compared.
 
 use std::io::{self, BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
 
@@ -17,7 +21,7 @@ pub(crate) struct Rival {
 }
 
 /// Starts a server; `None` if it is not installed and nobody can expect it to be.
-type Start = fn() -> io::Result<Option<Rival>>;
+pub(crate) type Start = fn() -> io::Result<Option<Rival>>;
 
 pub(crate) const ALL: &[(&str, Start)] = &[
     ("bbot-tftp", ours),
@@ -84,15 +88,35 @@ impl Drop for Meter {
     }
 }
 
-/// Each transfer of a server needs up to three descriptors, each client one.
+/// Each transfer of a server needs up to four descriptors, each client one.
 pub(crate) fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     // The old limit is enough for a few hundred transfers.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
+/// Where the files are, unless they are kept elsewhere.
+const MEMORY: &str = "/dev/shm";
+
+static FOLDER: OnceLock<String> = OnceLock::new();
+
+/// Measures with files in `folder`.
+pub(crate) fn keep_files_in(folder: String) {
+    FOLDER.get_or_init(|| folder);
+}
+
+/// Mounts memory that only this process and its servers see, and that is gone with them. To be
+/// called before there are threads.
+pub(crate) fn mount_memory() -> nix::Result<()> {
+    let (none, private) = (None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE);
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    mount(none, "/", none, private, none)?;
+    mount(Some("bench"), MEMORY, Some("tmpfs"), MsFlags::empty(), Some("huge=within_size"))
+}
+
 fn root() -> io::Result<TempDir> {
-    tempfile::Builder::new().prefix("bbot-tftp-bench-").tempdir_in("/dev/shm")
+    let folder = FOLDER.get().map_or(MEMORY, String::as_str);
+    tempfile::Builder::new().prefix("bbot-tftp-bench-").tempdir_in(folder)
 }
 
 /// Beside this program, in the target folder.
@@ -112,22 +136,16 @@ fn ours() -> io::Result<Option<Rival>> {
     let program = scratch().join("tftpd");
     let mut command = Command::new(&program);
     command.args(["--listen", "127.0.0.1:0", "--write", "overwrite"]);
-    command.arg("--root").arg(root.path());
-    // It says itself where it listens: ask it once, then start it there.
-    let mut trial = command.stdout(Stdio::piped()).spawn().map_err(|e| {
+    command.arg("--root").arg(root.path()).stdout(Stdio::piped()).process_group(0);
+    let mut child = command.spawn().map_err(|e| {
         io::Error::new(e.kind(), format!("{}: {e}; build all examples", program.display()))
     })?;
+    // It takes any port that is free, and says which.
     let mut line = String::new();
-    BufReader::new(trial.stdout.take().unwrap()).read_line(&mut line)?;
-    trial.kill()?;
-    trial.wait()?;
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line)?;
     let address = line.trim().rsplit(' ').next().and_then(|a| a.parse().ok());
     let address = address.ok_or_else(|| io::Error::other(format!("tftpd said {line:?}")))?;
-    let mut command = Command::new(&program);
-    command.args(["--listen", &format!("{address}"), "--write", "overwrite"]);
-    command.arg("--root").arg(root.path());
-    let peer = Peer::start("bbot-tftp", address, root.path(), &mut command)?;
-    Rival::new(peer, root)
+    Rival::new(Peer::adopt("bbot-tftp", address, root.path(), child)?, root)
 }
 
 /// dnsmasq serves port 69 only; an address of its own keeps it out of others' way.

@@ -26,13 +26,23 @@ impl Peer {
         command: &mut Command,
     ) -> io::Result<Self> {
         use std::os::unix::process::CommandExt;
-        std::fs::write(root.join("ready"), "ready")?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let child = command.spawn().map_err(|e| {
             let program = command.get_program().display().to_string();
             io::Error::new(e.kind(), format!("cannot run {program}: {e}; `cargo xtask setup`"))
         })?;
+        Self::adopt(name, address, root, child)
+    }
+
+    /// Waits until a server answers that was started in a process group of its own.
+    pub(crate) fn adopt(
+        name: &'static str,
+        address: SocketAddr,
+        root: &Path,
+        child: Child,
+    ) -> io::Result<Self> {
         let peer = Self { name, address, child };
+        std::fs::write(root.join("ready"), "ready")?;
         let client = Client::new(address).patience(Duration::from_millis(200));
         let until = Instant::now() + Duration::from_secs(10);
         // A closed port is reported at once, so that this does not wait long for any answer.
