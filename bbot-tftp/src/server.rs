@@ -25,6 +25,8 @@ use crate::watch::{Ready, Watch};
 
 /// The token of the wake-up descriptor; transfers count upwards from the listener's 0.
 const WAKE: u64 = u64::MAX;
+/// Marks the token of the port that strangers reach at the address of a connected one.
+const STRANGERS: u64 = 1 << 62;
 /// Reads of one port before the others have their turn.
 const READS_IN_TURN: u32 = 8;
 /// Descriptors that are left to the rest of the process.
@@ -199,10 +201,12 @@ impl<F: FnMut(Event) + Send + 'static> Loop<F> {
         let storage = StorageThread::start(format!("tftp-disk-{}", address.port()), done)
             .map_err(|e| ServerError::new(Operation::StartThread, e))?;
         let buffer = listener.receive_buffer(config.receive_buffer);
-        let ports = IdMap::default();
+        let (ports, strangers) = (IdMap::default(), IdMap::default());
+        let refused = Vec::new();
+        let shell = Shell { listener, ports, strangers, watch, config, storage, events, refused };
         Ok(Self {
             engine: Engine::new(config, store, buffer, slots(&config), Instant::now()),
-            shell: Shell { listener, ports, watch, config, storage, events, refused: Vec::new() },
+            shell,
             inbox: Inbox::new(config.offload.batches),
             ready: Vec::new(),
             commands,
@@ -288,7 +292,7 @@ impl<F: FnMut(Event) + Send + 'static> Loop<F> {
                 self.handle_received();
             }
             let Some(port) = self.shell.port(token) else { return };
-            if port.receive(token, &mut self.inbox).is_err() {
+            if port.receive(token & !STRANGERS, &mut self.inbox).is_err() {
                 return;
             }
             if !batches || !self.inbox.is_full() {
@@ -346,6 +350,8 @@ impl<F: FnMut(Event) + Send + 'static> Loop<F> {
 struct Shell<F> {
     listener: Port,
     ports: IdMap<Port>,
+    /// What strangers reach at the addresses of those ports that are connected.
+    strangers: IdMap<Port>,
     watch: Watch,
     config: ServerConfig,
     storage: StorageThread,
@@ -356,13 +362,27 @@ struct Shell<F> {
 
 impl<F> Shell<F> {
     fn port(&self, token: u64) -> Option<&Port> {
-        if token == LISTENER { Some(&self.listener) } else { self.ports.get(&token) }
+        match token {
+            LISTENER => Some(&self.listener),
+            _ if token & STRANGERS != 0 => self.strangers.get(&(token & !STRANGERS)),
+            _ => self.ports.get(&token),
+        }
+    }
+
+    /// Lets the rest of a transfer cost less. What strangers send still comes to the server,
+    /// which answers it.
+    fn connect(&mut self, id: u64) -> io::Result<()> {
+        if let Some(port) = self.ports.get_mut(&id) {
+            let strangers = port.share_address()?;
+            self.watch.add(&strangers, id | STRANGERS)?;
+            port.connect()?;
+            self.strangers.insert(id, strangers);
+        }
+        Ok(())
     }
 
     fn collect_errors(&mut self, token: u64) {
-        let port = if token == LISTENER { Some(&self.listener) } else { self.ports.get(&token) };
-        let Some(port) = port else { return };
-        while let Some(report) = port.next_error() {
+        while let Some(report) = self.port(token).and_then(Port::next_error) {
             if let Report::ClosedPort(peer) = report {
                 self.refused.push((token, peer));
             }
@@ -377,7 +397,7 @@ impl<F: FnMut(Event)> Host for Shell<F> {
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
         let address = SocketAddr::new(route.local.unwrap_or(any), 0);
-        let mut port = Port::bind(address, self.config.offload)?;
+        let mut port = Port::bind(address, self.config.offload)?.of_transfer(route.peer);
         let room = port.receive_buffer(buffer);
         if buffer > 0 {
             port.expect_windows();
@@ -389,11 +409,17 @@ impl<F: FnMut(Event)> Host for Shell<F> {
 
     fn close_port(&mut self, id: u64) {
         self.ports.remove(&id);
+        self.strangers.remove(&id);
     }
 
     fn send(&mut self, id: u64, route: &Route, datagrams: &[u8], segment: usize) -> Sent {
         let port = self.ports.get_mut(&id).unwrap_or(&mut self.listener);
-        port.send(route, datagrams, segment)
+        let sent = port.send(route, datagrams, segment);
+        if port.is_worth_connecting() {
+            // Where it fails, the transfer goes on as before.
+            drop(self.connect(id));
+        }
+        sent
     }
 
     fn commit(&mut self, id: u64, sink: Box<dyn Sink>) {
@@ -405,12 +431,12 @@ impl<F: FnMut(Event)> Host for Shell<F> {
     }
 }
 
-/// How many sessions there are descriptors for: one for the file, one for the port, and one
-/// for the folder of an upload.
+/// How many sessions there are descriptors for: one for the file, one for the port, one for the
+/// strangers at this port, and one for the folder of an upload.
 fn slots(config: &ServerConfig) -> usize {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let each = if config.single_port { 2 } else { 3 };
+    let each = if config.single_port { 2 } else { 4 };
     (limit.saturating_sub(SPARE_DESCRIPTORS) / each).max(1)
 }
 

@@ -10,6 +10,7 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage,
     recvmmsg, recvmsg, sendmmsg, sendmsg, setsockopt, sockopt,
 };
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt as so};
 
 use crate::config::{Offload, Route};
 use crate::engine::{Arrival, Sent};
@@ -24,6 +25,8 @@ const TOGETHER: usize = 64;
 /// The most segments and bytes of one `UDP_SEGMENT` send (the kernel's limits for IPv4).
 const SEGMENTS: usize = 64;
 const SEGMENTED_BYTES: usize = 65507;
+/// Packets to a client, or groups of them: the rest of the transfer then pays for connecting.
+const SENDS_BEFORE_CONNECTING: u32 = 16;
 
 /// A bound socket that does not block.
 #[derive(Debug)]
@@ -36,6 +39,18 @@ pub(crate) struct Port {
     coalescing: bool,
     /// Packets come in windows or from many senders: one call takes many.
     batches: bool,
+    /// The client, if the port is one transfer's.
+    client: Option<Counterpart>,
+}
+
+/// The client of a transfer.
+#[derive(Debug)]
+struct Counterpart {
+    address: SocketAddr,
+    /// How many packets, or groups of them, were sent to it.
+    sends: u32,
+    /// The kernel knows the way to it, and need not look for it with each packet.
+    connected: bool,
 }
 
 /// What the kernel tells of a packet that did not arrive.
@@ -126,7 +141,41 @@ impl Port {
             SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?,
             SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?,
         }
-        Ok(Self { socket, offload, multihomed: false, coalescing: false, batches: false })
+        Ok(Self::new(socket, offload))
+    }
+
+    fn new(socket: UdpSocket, offload: Offload) -> Self {
+        Self { socket, offload, multihomed: false, coalescing: false, batches: false, client: None }
+    }
+
+    /// Counts what is sent to the client of one transfer.
+    pub(crate) fn of_transfer(self, address: SocketAddr) -> Self {
+        Self { client: Some(Counterpart { address, sends: 0, connected: false }), ..self }
+    }
+
+    /// Tells whether the transfer is long enough to pay for [`connect`](Self::connect).
+    pub(crate) fn is_worth_connecting(&self) -> bool {
+        let is_due = |c: &Counterpart| !c.connected && c.sends == SENDS_BEFORE_CONNECTING;
+        self.client.as_ref().is_some_and(is_due)
+    }
+
+    /// Binds another port to the same address. Once this one is connected, the packets of all
+    /// but the client come to the other; until then they may come to either.
+    pub(crate) fn share_address(&self) -> io::Result<Self> {
+        let address = self.local_addr()?;
+        // Nobody else may use the address: it is shared for this moment only.
+        so::set_socket_reuseport(&self.socket, true)?;
+        let other = bind_shared(address);
+        so::set_socket_reuseport(&self.socket, false)?;
+        Ok(Self::new(other?, self.offload))
+    }
+
+    /// Connects to the client: each packet to it then costs less.
+    pub(crate) fn connect(&mut self) -> io::Result<()> {
+        let Some(client) = &mut self.client else { return Ok(()) };
+        self.socket.connect(client.address)?;
+        client.connected = true;
+        Ok(())
     }
 
     /// Prepares for windows of data: many datagrams at once, as far as the kernel can.
@@ -138,7 +187,6 @@ impl Port {
 
     /// Asks for a receive buffer; returns what the kernel counts by.
     pub(crate) fn receive_buffer(&self, wished: usize) -> usize {
-        use rustix::net::sockopt as so;
         if wished > 0 && so::set_socket_recv_buffer_size_force(&self.socket, wished / 2).is_err() {
             // Without the privilege the system's limit holds; what it gives is read below.
             let _ = so::set_socket_recv_buffer_size(&self.socket, wished / 2);
@@ -204,6 +252,9 @@ impl Port {
     /// Sends datagrams of `segment` bytes each, the last may be shorter.
     pub(crate) fn send(&mut self, route: &Route, mut datagrams: &[u8], segment: usize) -> Sent {
         let mut done = 0;
+        if let Some(client) = self.client.as_mut().filter(|c| c.address == route.peer) {
+            client.sends = client.sends.saturating_add(1);
+        }
         while !datagrams.is_empty() {
             let count = datagrams.len().div_ceil(segment);
             match self.send_some(route, datagrams, segment) {
@@ -254,14 +305,19 @@ impl Port {
     ) -> nix::Result<usize> {
         let source = Source::new(route.local.filter(|_| self.multihomed));
         let mut control: Vec<ControlMessage<'_>> = source.control().into_iter().collect();
+        let known = self.client.as_ref().is_some_and(|c| c.connected && c.address == route.peer);
         if control.is_empty() && segment.is_none() {
-            let sent = self.socket.send_to(bytes, route.peer);
+            let sent = if known {
+                self.socket.send(bytes)
+            } else {
+                self.socket.send_to(bytes, route.peer)
+            };
             return sent.map(|_| 1).map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(0)));
         }
         control.extend(segment.as_ref().map(ControlMessage::UdpGsoSegments));
-        let address = SockaddrStorage::from(route.peer);
+        let address = (!known).then(|| SockaddrStorage::from(route.peer));
         let (fd, slices) = (self.socket.as_raw_fd(), [IoSlice::new(bytes)]);
-        sendmsg(fd, &slices, &control, MsgFlags::empty(), Some(&address)).map(|_| 1)
+        sendmsg(fd, &slices, &control, MsgFlags::empty(), address.as_ref()).map(|_| 1)
     }
 
     fn send_many(&self, route: &Route, datagrams: &[u8], segment: usize) -> nix::Result<usize> {
@@ -303,6 +359,17 @@ impl AsFd for Port {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// Binds a socket to an address that another socket has and shares.
+fn bind_shared(address: SocketAddr) -> io::Result<UdpSocket> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(family, SocketType::DGRAM, flags, None)?;
+    so::set_socket_reuseport(&socket, true)?;
+    rustix::net::bind(&socket, &address)?;
+    so::set_socket_reuseport(&socket, false)?;
+    Ok(socket.into())
 }
 
 /// The local address that a packet leaves from, as the kernel wants it.
