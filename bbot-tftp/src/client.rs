@@ -465,7 +465,8 @@ impl Link {
                 tv_nsec: t.subsec_nanos().into(),
             });
             match poll(&mut fds, timeout.as_ref()) {
-                Ok(0) if spinning => {}
+                // Whoever is to send the packet may be waiting for this very processor.
+                Ok(0) if spinning => std::thread::yield_now(),
                 Ok(count) => return Ok(count > 0),
                 // The caller comes back with the time that is left.
                 Err(rustix::io::Errno::INTR) => return Ok(false),

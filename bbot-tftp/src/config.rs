@@ -30,7 +30,8 @@ pub struct ServerConfig {
     pub rollover: Rollover,
     /// Which faster system calls are tried.
     pub offload: Offload,
-    /// The time for which the loop looks for packets before it sleeps; zero for never.
+    /// The time for which the loop looks for packets before it sleeps, as long as there is one
+    /// client at the most; zero for never.
     pub spin: Duration,
     /// The bounds.
     pub limits: Limits,

@@ -235,9 +235,10 @@ impl Engine {
         self.sessions.is_empty()
     }
 
-    /// Tells whether a lone client in lockstep waits for the next packet.
+    /// Tells whether no more than one client is there that the next packet may come from: it
+    /// waits for each answer, or has just ended a transfer and may begin another.
     pub fn is_lockstep(&self) -> bool {
-        self.sessions.len() == 1 + self.dallying.len()
+        self.sessions.len() <= 1 + self.dallying.len()
     }
 
     fn deliver(&mut self, id: u64, arrivals: &[Arrival<'_>], now: Instant, host: &mut dyn Host) {

@@ -242,6 +242,8 @@ impl<F: FnMut(Event) + Send + 'static> Loop<F> {
                     self.vain_spins = 0;
                     return;
                 }
+                // The client may be waiting for this very processor.
+                std::thread::yield_now();
             }
             self.vain_spins += 1;
         }
