@@ -4,6 +4,7 @@
 mod client;
 mod client_transfer;
 mod config;
+mod descriptors;
 mod directory;
 mod engine;
 mod error;

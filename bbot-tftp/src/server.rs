@@ -10,9 +10,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::process::{Resource, getrlimit};
 
 use crate::config::{Route, ServerConfig};
+use crate::descriptors;
 use crate::directory::{DirStore, Namespace};
 use crate::engine::{Engine, Host, LISTENER, Sent};
 use crate::error::{Operation, ServerError};
@@ -29,8 +29,6 @@ const WAKE: u64 = u64::MAX;
 const STRANGERS: u64 = 1 << 62;
 /// Reads of one port before the others have their turn.
 const READS_IN_TURN: u32 = 8;
-/// Descriptors that are left to the rest of the process.
-const SPARE_DESCRIPTORS: usize = 64;
 /// Spins in vain before the loop gives up spinning.
 const VAIN_SPINS: u32 = 4;
 
@@ -191,6 +189,7 @@ impl<F: FnMut(Event) + Send + 'static> Loop<F> {
     ) -> Result<Self, ServerError> {
         let Server { listener, address, store, config } = server;
         let cannot = |source| ServerError::new(Operation::EventLoop, source);
+        descriptors::make_room(&listener, &config);
         let watch = Watch::new().map_err(|e| cannot(e.into()))?;
         watch.add(&listener, LISTENER).map_err(|e| cannot(e.into()))?;
         watch.add(&waker.wake, WAKE).map_err(|e| cannot(e.into()))?;
@@ -205,7 +204,7 @@ impl<F: FnMut(Event) + Send + 'static> Loop<F> {
         let refused = Vec::new();
         let shell = Shell { listener, ports, strangers, watch, config, storage, events, refused };
         Ok(Self {
-            engine: Engine::new(config, store, buffer, slots(&config), Instant::now()),
+            engine: Engine::new(config, store, buffer, descriptors::slots(&config), Instant::now()),
             shell,
             inbox: Inbox::new(config.offload.batches),
             ready: Vec::new(),
@@ -431,15 +430,6 @@ impl<F: FnMut(Event)> Host for Shell<F> {
     fn event(&mut self, event: Event) {
         (self.events)(event);
     }
-}
-
-/// How many sessions there are descriptors for: one for the file, one for the port, one for the
-/// strangers at this port, and one for the folder of an upload.
-fn slots(config: &ServerConfig) -> usize {
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let each = if config.single_port { 2 } else { 4 };
-    (limit.saturating_sub(SPARE_DESCRIPTORS) / each).max(1)
 }
 
 #[cfg(test)]
