@@ -588,19 +588,3 @@ fn drains() {
     assert_eq!(world.files.get("up").unwrap(), b"whole");
     assert!(world.ask(LISTENER, RRQ).iter().all(|packet| packet.starts_with(&[0, 4])));
 }
-
-/// A lone client, also between its transfers, is what a server may spin for; a crowd is not.
-#[test]
-fn a_lone_client_is_known() {
-    let mut world = world();
-    assert!(world.engine.is_lockstep());
-    world.ask(LISTENER, RRQ);
-    assert!(world.engine.is_lockstep());
-    world.ask(1, &ack(1));
-    world.ask(1, &ack(2));
-    world.ask(1, &ack(3));
-    world.ask(LISTENER, WRQ);
-    assert!(world.engine.is_lockstep(), "the first transfer is over");
-    world.receive(stranger(), LISTENER, RRQ);
-    assert!(!world.engine.is_lockstep());
-}
