@@ -52,7 +52,7 @@ pub(crate) fn run(out: &mut impl Write) -> io::Result<()> {
 /// Measures in processes of their own, so that none has memory left over from another run, and in
 /// turn. The medians count: a short run finds a quiet moment of the host sooner than a long one.
 fn median_times(name: &str, parser: &str) -> io::Result<[f64; 2]> {
-    const ROUNDS: usize = 9;
+    const ROUNDS: usize = 15;
     let mut times = [[0.0; ROUNDS]; 2];
     for round in 0..ROUNDS {
         for (mib, times) in SIZES.iter().zip(&mut times) {
