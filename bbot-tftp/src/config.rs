@@ -75,7 +75,8 @@ impl Offload {
 /// Bounds of a server. At a bound new requests get an ERROR, and running transfers go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Transfers under way whose client has answered.
+    /// Transfers under way whose client has answered. Each needs four descriptors, or two in
+    /// single-port mode: where the process may have fewer, there are fewer transfers.
     pub transfers: usize,
     /// Requests whose client has not answered yet; the oldest makes room for a new one.
     pub half_open: usize,

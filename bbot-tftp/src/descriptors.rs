@@ -27,12 +27,14 @@ pub(crate) fn slots(config: &ServerConfig) -> usize {
     (limit().saturating_sub(SPARE) / of_session(config)).max(1)
 }
 
-/// Lets the kernel's table of this process's descriptors grow now to what all transfers may need.
+/// Lets the kernel's table of this process's descriptors grow now to what all transfers may need,
+/// and all half-open requests.
 ///
 /// When it grows, the kernel waits until no thread can be looking at the old one: some
 /// milliseconds, each time that a crowd of transfers begins, in which all others would wait.
 pub(crate) fn make_room(open: impl AsFd, config: &ServerConfig) {
-    let sessions = config.limits.transfers.min(slots(config));
+    let bound = config.limits.transfers.saturating_add(config.limits.half_open);
+    let sessions = bound.min(slots(config));
     let needed = sessions.saturating_mul(of_session(config)).saturating_add(SPARE);
     let last = needed.min(limit()).saturating_sub(1);
     if let Ok(last) = i32::try_from(last) {
@@ -48,7 +50,7 @@ mod tests {
 
     #[test]
     fn the_table_has_room_for_all_transfers() {
-        let limits = Limits { transfers: 200, ..Limits::default() };
+        let limits = Limits { transfers: 100, half_open: 100, ..Limits::default() };
         make_room(std::io::stdin(), &ServerConfig { limits, ..ServerConfig::default() });
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let size = status.lines().find_map(|line| line.strip_prefix("FDSize:")).unwrap();
