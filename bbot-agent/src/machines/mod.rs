@@ -1,6 +1,5 @@
 //! The machines of the host: where they are, which serve, how they are bootstrapped.
 
-pub(crate) mod bootstrap;
 pub(crate) mod complaints;
 pub(crate) mod enumerate;
 pub(crate) mod fake;

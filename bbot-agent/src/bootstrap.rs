@@ -12,17 +12,17 @@ use bbot_manifest::{
     BootstrapManifest, BootstrappedMachine, Lines, MachineManifest, Manifest, ToolchainManifest,
 };
 
-use super::enumerate::{read_bootstrapped, read_manifest, with_current};
-use super::fake;
-use super::freshness::{Age, Freshness, compare, freshness, own_versions};
-use super::layout::MachineDir;
 use crate::agent::Agent;
 use crate::diag;
-use crate::task::guest::{NO_SPACE, Setup, Sitting};
-use crate::task::hold::Hold;
+use crate::guest::hold::Hold;
+use crate::guest::run::{End, Job, Limits};
+use crate::guest::session::{NO_SPACE, Setup, Sitting};
+use crate::guest::tftp_folder::{self, TftpFolder};
+use crate::machines::enumerate::{read_bootstrapped, read_manifest, with_current};
+use crate::machines::fake;
+use crate::machines::freshness::{Age, Freshness, compare, freshness, own_versions};
+use crate::machines::layout::MachineDir;
 use crate::task::outcome::bootstrap_concern;
-use crate::task::run::{End, Job, Limits};
-use crate::tftp_folder::{self, TftpFolder};
 
 /// A working snapshot; deleted when dropped, unless it was published (W16).
 #[derive(Debug)]
