@@ -5,3 +5,5 @@ pub(crate) mod enumerate;
 pub(crate) mod fake;
 pub(crate) mod freshness;
 pub(crate) mod layout;
+pub(crate) mod offer;
+pub(crate) mod view;

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -135,7 +136,7 @@ impl Doing {
 #[derive(Debug)]
 pub(crate) struct Status {
     place: Option<(PathBuf, Identity)>,
-    manager: ServiceManager,
+    manager: Arc<ServiceManager>,
     doing: Doing,
     holds: Vec<Held>,
     contacts: BTreeMap<String, Contact>,
@@ -143,7 +144,7 @@ pub(crate) struct Status {
 
 impl Status {
     /// Writes into a directory, which exists, or nowhere; tells the service manager anyhow.
-    pub(crate) fn new(place: Option<(PathBuf, Identity)>, manager: ServiceManager) -> Self {
+    pub(crate) fn new(place: Option<(PathBuf, Identity)>, manager: Arc<ServiceManager>) -> Self {
         let doing = Doing { phase: Phase::Recovering, since: now(), machine: None, package: None };
         Self { place, manager, doing, holds: Vec::new(), contacts: BTreeMap::new() }
     }
@@ -185,11 +186,6 @@ impl Status {
     /// Tells the service manager that the start is over.
     pub(crate) fn ready(&self) {
         self.manager.ready();
-    }
-
-    /// Tells the service manager that the event loop turns.
-    pub(crate) fn alive(&self) {
-        self.manager.alive();
     }
 
     fn write(&self) {
@@ -260,7 +256,7 @@ pub(crate) mod tests {
             lock: "/lock".into(),
         };
         let place = Some((dir.path().into(), identity));
-        let mut status = Status::new(place, ServiceManager::none());
+        let mut status = Status::new(place, Arc::new(ServiceManager::none()));
         let read = || -> serde_json::Value {
             serde_json::from_slice(&fs::read(dir.path().join(FILE)).unwrap()).unwrap()
         };

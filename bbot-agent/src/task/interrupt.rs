@@ -17,9 +17,8 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::agent::Agent;
 use crate::diag;
-use crate::event_loop::Event;
+use crate::event_loop::{Event, EventLoop};
 
 /// How long all of them together may take to let go of their machines. It takes them milliseconds.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -52,19 +51,19 @@ pub(crate) enum Interrupted {
 ///
 /// The host's trouble.
 pub(crate) fn interrupt(
-    agent: &mut Agent,
+    events: &mut EventLoop,
     host: &HostLock,
     victims: &[Victim],
 ) -> anyhow::Result<Interrupted> {
-    let signals = agent.events.signals.clone();
+    let signals = events.signals().clone();
     if signals.terminated() {
         return Ok(Interrupted::Terminated);
     }
-    let (told, _watch) = match tell(host, victims, agent.events.sender())? {
+    let (told, _watch) = match tell(host, victims, events.sender())? {
         Telling::Told(told, watch) => (told, watch),
         Telling::Withheld(reason) => return Ok(Interrupted::Withheld(reason)),
     };
-    wait(host, told, LIMIT, |deadline| agent.next_event(deadline), || signals.terminated())
+    wait(host, told, LIMIT, |deadline| events.next(deadline), || signals.terminated())
 }
 
 /// What a victim's lock says now.

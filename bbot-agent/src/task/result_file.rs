@@ -12,7 +12,7 @@ const LIMIT: u64 = 10 << 20;
 
 /// Why a result file cannot be used (W27: the result is *unreadable*).
 #[derive(Debug)]
-pub(crate) enum ResultError {
+pub(super) enum ResultError {
     /// It could not be read from disk.
     Read(io::Error),
     /// It is over 10 MiB, compressed or decompressed.
@@ -48,7 +48,7 @@ impl std::error::Error for ResultError {
 }
 
 /// Reads and parses the result in `file`; a name that ends in `.lz4` is decompressed.
-pub(crate) fn read(file: &Path) -> Result<ResultManifest, ResultError> {
+pub(super) fn read(file: &Path) -> Result<ResultManifest, ResultError> {
     let bytes = read_bounded(File::open(file).map_err(ResultError::Read)?)
         .map_err(ResultError::Read)?
         .ok_or(ResultError::TooLarge)?;
