@@ -1,8 +1,7 @@
 //! The project's own commands, run as `cargo xtask NAME`.
 //!
 //! Everything that these commands need beyond the Rust toolchain is installed by the first of
-//! them, `setup`; so this program is built from the standard library and a hash, and needs no
-//! system library itself.
+//! them, `setup`; so this program has few dependencies, and needs no system library itself.
 #![forbid(unsafe_code)]
 
 mod bench;
@@ -11,21 +10,20 @@ mod command;
 mod crash;
 mod demo;
 mod dist;
-mod failure;
-mod house;
 mod image;
+mod message;
 mod release;
 mod setup;
 mod smoke;
 mod test;
 mod tidy;
 mod vectors;
+mod workspace;
 
 use std::env;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use failure::Outcome;
+use anyhow::Result;
 
 const HELP: &str = "\
 Usage: cargo xtask COMMAND [ARGUMENTS]
@@ -54,13 +52,13 @@ fn main() -> ExitCode {
     match run(&arguments) {
         Ok(code) => code,
         Err(failure) => {
-            say(format_args!("xtask: {failure}"));
+            message::print(format_args!("xtask: {failure:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(arguments: &[&str]) -> Outcome<ExitCode> {
+fn run(arguments: &[&str]) -> Result<ExitCode> {
     match arguments {
         ["setup"] => setup::run(),
         ["image", options @ ..] => image::run(options),
@@ -74,11 +72,11 @@ fn run(arguments: &[&str]) -> Outcome<ExitCode> {
         ["release", options @ ..] => release::run(options),
         ["vectors", folder] => vectors::run(folder),
         [] | ["help" | "--help" | "-h"] => {
-            say(format_args!("{}", HELP.trim_end()));
+            message::print(format_args!("{}", HELP.trim_end()));
             Ok(ExitCode::SUCCESS)
         }
         _ => {
-            say(format_args!(
+            message::print(format_args!(
                 "xtask: no such command: {}\n\n{}",
                 arguments.join(" "),
                 HELP.trim_end()
@@ -86,10 +84,4 @@ fn run(arguments: &[&str]) -> Outcome<ExitCode> {
             Ok(ExitCode::FAILURE)
         }
     }
-}
-
-/// Tells the user one thing, on standard error; standard output is for what a command makes.
-fn say(line: std::fmt::Arguments<'_>) {
-    // With standard error closed there is nobody left to tell.
-    writeln!(io::stderr(), "{line}").ok();
 }

@@ -1,4 +1,4 @@
-//! What no other tool looks at: the rules of the house that a program can check.
+//! What no other tool looks at: the rules of the workspace that a program can check.
 
 mod rules;
 mod source;
@@ -8,8 +8,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::failure::{Context as _, Outcome};
-use crate::{command, house};
+use anyhow::{Context as _, Result};
+
+use crate::{command, workspace};
 
 /// A place that breaks a rule.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,29 +28,29 @@ impl fmt::Display for Finding {
 }
 
 /// Everything untidy in the workspace.
-pub(crate) fn findings() -> Outcome<Vec<Finding>> {
+pub(crate) fn findings() -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for file in files()? {
-        let path = house::root().join(&file);
+        let path = workspace::root().join(&file);
         // A deleted file is listed until the deletion is committed.
         if path.is_file() {
-            let text = fs::read_to_string(&path).context(path.display())?;
+            let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
             findings.extend(rules::check_file(&file, &text));
         }
     }
-    let mut tree = house::cargo(&["tree", "--workspace", "--locked", "--depth", "1"]);
+    let mut tree = workspace::cargo(&["tree", "--workspace", "--locked", "--depth", "1"]);
     let tree = command::output(tree.args(["--prefix", "depth", "--edges", "normal,build,dev"]))?;
     findings.extend(rules::check_dependencies(&String::from_utf8_lossy(&tree)));
-    let lock = fs::read_to_string(house::root().join("Cargo.lock")).context("Cargo.lock")?;
+    let lock = fs::read_to_string(workspace::root().join("Cargo.lock")).context("Cargo.lock")?;
     findings.extend(rules::check_lock(&lock));
     Ok(findings)
 }
 
 /// The texts of ours: what git knows or would add, but for test data.
-fn files() -> Outcome<Vec<String>> {
+fn files() -> Result<Vec<String>> {
     let mut git = Command::new("git");
     git.args(["ls-files", "--cached", "--others", "--exclude-standard"]);
-    let listing = command::output(git.current_dir(house::root()))?;
+    let listing = command::output(git.current_dir(workspace::root()))?;
     let listing = String::from_utf8_lossy(&listing).into_owned();
     Ok(listing.lines().filter(|file| is_text(file)).map(str::to_owned).collect())
 }
