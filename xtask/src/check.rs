@@ -17,7 +17,8 @@ pub(crate) fn run() -> Result<ExitCode> {
     let mut doc =
         workspace::cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
     command::succeed(doc.arg("--locked").env("RUSTDOCFLAGS", "-D warnings"))?;
-    tidy()?;
+    message::print(format_args!("$ tidy"));
+    report(&tidy::findings(false)?)?;
     // Work that is not committed yet may be checked too.
     let mut package = workspace::cargo(&["package", "--workspace", "--locked", "--allow-dirty"]);
     command::succeed(package.args(PRIVATE.iter().flat_map(|name| ["--exclude", name])))?;
@@ -28,14 +29,17 @@ fn cargo(arguments: &[&str]) -> Result<()> {
     command::succeed(&mut workspace::cargo(arguments))
 }
 
-fn tidy() -> Result<()> {
-    message::print(format_args!("$ tidy"));
-    let findings = tidy::findings()?;
-    for finding in &findings {
+/// The command `tidy`, the quickest of the checks.
+pub(crate) fn tidy() -> Result<ExitCode> {
+    report(&tidy::findings(true)?).map(|()| ExitCode::SUCCESS)
+}
+
+fn report(findings: &[tidy::Finding]) -> Result<()> {
+    for finding in findings {
         message::print(format_args!("{finding}"));
     }
     match findings.len() {
         0 => Ok(()),
-        count => Err(anyhow!("{count} untidy places")),
+        count => Err(anyhow!("{count} findings")),
     }
 }

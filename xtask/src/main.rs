@@ -38,6 +38,7 @@ Usage: cargo xtask COMMAND [ARGUMENTS]
   crash           kill the agent again and again, and compare what it promised with what it kept
                     [--runs N] [--seed S] [--jobs J]   each run has the seed after the last one's
   check           formatting, lints, documentation, tidiness, packages
+  tidy            the rules of this workspace alone: citations, imports, system calls and others
   bench NAME      measure; NAME is agent, manifest or tftp
   dist            pack what an operator installs: program, manual page, completions, unit
   release         check, set the version of all crates, package and tag; publishes nothing
@@ -67,6 +68,7 @@ fn run(arguments: &[&str]) -> Result<ExitCode> {
         ["smoke", names @ ..] => smoke::run(names),
         ["crash", options @ ..] => crash::run(options),
         ["check"] => check::run(),
+        ["tidy"] => check::tidy(),
         ["bench", name, options @ ..] => bench::run(name, options),
         ["dist"] => dist::run(),
         ["release", options @ ..] => release::run(options),
