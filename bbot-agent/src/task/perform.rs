@@ -92,7 +92,7 @@ fn build(
 ) -> anyhow::Result<ResultManifest> {
     match try_build(agent, assignment, lock) {
         Ok(result) => {
-            agent.machine_rests.succeeded(&assignment.dir.name.to_string());
+            agent.machine_rests.record_success(&assignment.dir.name.to_string());
             Ok(result)
         }
         Err(error) => give_back(agent, assignment, &error),
@@ -107,7 +107,7 @@ fn give_back(
 ) -> anyhow::Result<ResultManifest> {
     diag::error(format_args!("cannot build on {}: {error:#}", assignment.dir.name));
     let key = assignment.dir.name.to_string();
-    agent.machine_rests.failed(key, Instant::now(), fastrand::f64());
+    agent.machine_rests.record_failure(key, Instant::now(), fastrand::f64());
     report(agent, assignment, interrupted(assignment), None)
 }
 
