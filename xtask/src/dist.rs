@@ -18,8 +18,9 @@ const FILES: [(&str, &str); 6] = [
     ("ARCHITECTURE.md", "share/doc/bbot-agent/ARCHITECTURE.md"),
 ];
 
-/// The papers that the agent's example writes, and where they go.
-const PAPERS: [(&str, &str); 4] = [
+/// The manual page and the completions that the agent's example `packaging` generates, and where
+/// they go.
+const GENERATED: [(&str, &str); 4] = [
     ("bbot-agent.1", "share/man/man1/bbot-agent.1"),
     ("bbot-agent.bash", "share/bash-completion/completions/bbot-agent"),
     ("_bbot-agent", "share/zsh/site-functions/_bbot-agent"),
@@ -37,10 +38,17 @@ pub(crate) fn run() -> Outcome<ExitCode> {
     }
     let agent = ["build", "--release", "--locked", "-p", "bbot-agent"];
     command::succeed(&mut house::cargo(&agent))?;
-    let papers = target.join("dist/papers");
-    let mut example =
-        house::cargo(&["run", "--release", "--locked", "-p", "bbot-agent", "--example", "papers"]);
-    command::succeed(example.arg("--").arg(&papers))?;
+    let generated = target.join("dist/generated");
+    let mut example = house::cargo(&[
+        "run",
+        "--release",
+        "--locked",
+        "-p",
+        "bbot-agent",
+        "--example",
+        "packaging",
+    ]);
+    command::succeed(example.arg("--").arg(&generated))?;
 
     let program = place(&folder, "bin/bbot-agent")?;
     let mut strip = command::tool("strip");
@@ -49,8 +57,8 @@ pub(crate) fn run() -> Outcome<ExitCode> {
     for (from, to) in FILES {
         copy(&house::root().join(from), &folder, to)?;
     }
-    for (from, to) in PAPERS {
-        copy(&papers.join(from), &folder, to)?;
+    for (from, to) in GENERATED {
+        copy(&generated.join(from), &folder, to)?;
     }
     let archive = pack(&dist, &name)?;
     say(format_args!("{}\n{}", folder.display(), archive.display()));
