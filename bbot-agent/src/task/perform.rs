@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use bbot_btrfs::Snapshot;
 use bbot_lock::{HostLock, MachineLock};
 use bbot_manifest::{BootstrappedMachine, ResultManifest, ResultStatus, TaskEdit};
 
@@ -19,7 +20,7 @@ use super::run::{End, Job, Limits};
 use crate::agent::Agent;
 use crate::controller::AcceptedTask;
 use crate::diag;
-use crate::machines::bootstrap::Snapshot;
+use crate::machines::bootstrap::take_snapshot;
 use crate::machines::layout::MachineDir;
 use crate::outbox::{self, Entry};
 use crate::schedule::priority::Priority;
@@ -125,7 +126,7 @@ fn try_build(
         }
         let start = Instant::now();
         let path = agent.layout.snapshot(&assignment.dir);
-        let snapshot = Snapshot::take(&agent.layout.bootstrapped(&assignment.dir), path)?;
+        let snapshot = take_snapshot(&agent.layout.bootstrapped(&assignment.dir), &path)?;
         diag::phase("snapshot", start.elapsed(), &keys(assignment));
         let done = sit(agent, &folder, &snapshot, assignment, boots, lock)?;
         let start = Instant::now();
