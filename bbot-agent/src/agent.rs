@@ -7,15 +7,15 @@ use std::time::Instant;
 use crate::config::Config;
 use crate::controller::auth::Signer;
 use crate::controller::client::Client;
-use crate::event::{Event, Events};
+use crate::event_loop::{Event, Events};
 use crate::machines::enumerate::Wanted;
 use crate::machines::layout::Layout;
+use crate::observe::status::Status;
+use crate::observe::systemd::Watchdog;
 use crate::outbox::EntryId;
-use crate::poster::Posting;
 use crate::reports::Reports;
-use crate::schedule::rest::Rests;
-use crate::status::Status;
-use crate::systemd::Watchdog;
+use crate::reports::poster::Posting;
+use crate::schedule::backoff::Rests;
 
 /// One instance of the agent.
 #[derive(Debug)]

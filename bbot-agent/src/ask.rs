@@ -20,12 +20,13 @@ use bbot_manifest::{
 
 use crate::agent::Agent;
 use crate::controller::client::ClientError;
+use crate::controller::result_request::AGENT_CHECKSUM;
 use crate::controller::verdict::{AcceptedTask, Answer, Terms, Verdict, salvage, verdict};
 use crate::diag;
-use crate::event::Event;
-use crate::outbox::{AGENT_CHECKSUM, Entry};
+use crate::event_loop::Event;
+use crate::observe::status::Said;
+use crate::outbox::Entry;
 use crate::schedule::plan::Question;
-use crate::status::Said;
 
 /// Tells the answers of one request from those of an earlier one.
 static NUMBER: AtomicU64 = AtomicU64::new(0);

@@ -14,15 +14,15 @@ use crate::config::Config;
 use crate::controller::auth::Signer;
 use crate::controller::client::Client;
 use crate::diag;
-use crate::event::Events;
+use crate::event_loop::Events;
+use crate::fs::runtime_dir;
 use crate::machines::layout::Layout;
+use crate::observe::status::{Identity, Status};
+use crate::observe::systemd::{ServiceManager, Watchdog};
 use crate::outbox::Outbox;
-use crate::poster::{Means, Poster};
 use crate::reports::Reports;
-use crate::runtime_dir;
-use crate::schedule::rest::Rests;
-use crate::status::{Identity, Status};
-use crate::systemd::{ServiceManager, Watchdog};
+use crate::reports::poster::{Means, Poster};
+use crate::schedule::backoff::Rests;
 
 /// A started instance. The lock goes last: whoever gets it next finds nothing of ours in use.
 #[derive(Debug)]

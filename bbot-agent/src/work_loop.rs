@@ -10,22 +10,22 @@ use bbot_manifest::{Lines, MachineHeader, Manifest};
 
 use crate::agent::Agent;
 use crate::ask::{Asked, ask};
+use crate::bootstrap::{Bootstrapped, bootstrap};
 use crate::controller::AcceptedTask;
 use crate::diag;
-use crate::event::Event;
-use crate::machines::bootstrap::{Bootstrapped, bootstrap};
+use crate::event_loop::Event;
+use crate::fs::runtime_dir;
 use crate::machines::complaints::{Complaints, Concern};
 use crate::machines::enumerate::{Busy, Enumeration, State, enumerate};
 use crate::machines::layout::MachineDir;
+use crate::observe::status::Phase;
 use crate::output;
 use crate::recovery;
 use crate::reports::Reports;
-use crate::runtime_dir;
 use crate::schedule::host::Host;
 use crate::schedule::plan::{Plan, plan};
 use crate::schedule::priority::Priority;
 use crate::schedule::reminder::Reminder;
-use crate::status::Phase;
 use crate::task::perform::{Assignment, perform};
 
 /// How the host lock's wait is made heard of (W6).

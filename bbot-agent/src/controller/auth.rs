@@ -12,7 +12,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::public_key;
-use crate::spawn::{self, Output, SpawnError};
+use crate::subprocess::{self, Output, SpawnError};
 
 /// The longest that openssl may take. Hardware keys are slow, but not that slow.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -127,13 +127,13 @@ impl Signer {
         arguments: &[&Path],
         input: &[u8],
     ) -> Result<Vec<u8>, AuthError> {
-        let mut process = spawn::command(&self.openssl);
+        let mut process = subprocess::command(&self.openssl);
         process.arg(command);
         if command != "version" {
             process.args(&self.options);
         }
         process.args(arguments);
-        let Output { status, stdout, stderr } = spawn::run(process, input, LIMIT, OUTPUT_MAX)
+        let Output { status, stdout, stderr } = subprocess::run(process, input, LIMIT, OUTPUT_MAX)
             .map_err(|source| AuthError::Run { command, source })?;
         if status.success() {
             return Ok(stdout);
@@ -182,9 +182,9 @@ pub(crate) mod tests {
     const CHALLENGE: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
     pub(crate) fn openssl(arguments: &[&str], input: &[u8]) -> Vec<u8> {
-        let mut command = spawn::command(Path::new("openssl"));
+        let mut command = subprocess::command(Path::new("openssl"));
         command.args(arguments);
-        let output = spawn::run(command, input, LIMIT, OUTPUT_MAX).unwrap();
+        let output = subprocess::run(command, input, LIMIT, OUTPUT_MAX).unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         output.stdout
     }

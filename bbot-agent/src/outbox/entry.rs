@@ -20,7 +20,7 @@
 
 use bbot_manifest::{Event, Lines, Manifest, Parser, ResultManifest, Serializer};
 
-use super::OutboxError;
+use super::store::OutboxError;
 use crate::controller::auth::sha256_hex;
 
 /// A result that its controller is to get.

@@ -8,12 +8,12 @@ use bbot_lock::{HostLock, MachineLock};
 use super::perform::{Assignment, keys};
 use crate::agent::Agent;
 use crate::diag;
-use crate::interrupt::{Interrupted, Victim, interrupt};
 use crate::machines::enumerate::{Busy, State, judge};
 use crate::machines::layout::MachineDir;
+use crate::observe::status::Phase;
 use crate::schedule::host::{Host, Use};
 use crate::schedule::victims::victims;
-use crate::status::Phase;
+use crate::task::interrupt::{Interrupted, Victim, interrupt};
 
 /// What came of it.
 enum Claim {

@@ -20,8 +20,8 @@ const LIBRARIES: [&str; 5] = ["bbot-manifest", "bbot-lock", "bbot-btrfs", "bbot-
 /// The rooms where decisions are made from plain values.
 const PURE: &[&str] = &[
     "bbot-agent/src/schedule/",
-    "bbot-agent/src/task/run.rs",
-    "bbot-agent/src/task/run/",
+    "bbot-agent/src/guest/run.rs",
+    "bbot-agent/src/guest/run/",
     "bbot-agent/src/task/outcome.rs",
     "bbot-agent/src/machines/freshness.rs",
 ];
@@ -281,10 +281,10 @@ mod tests {
         let room = "bbot-agent/src/schedule/plan.rs";
         fails(room, "use std::fs;\n", 1, "pure");
         fails(room, "use std::{collections, io};\n", 1, "pure");
-        fails("bbot-agent/src/task/run.rs", "\nlet now = Instant::now();\n", 2, "pure");
+        fails("bbot-agent/src/guest/run.rs", "\nlet now = Instant::now();\n", 2, "pure");
         passes(room, "use std::time::{Duration, Instant};\n// std::fs is not for us\n");
         passes(room, "#[cfg(test)]\nmod tests {\n    use std::fs;\n}\n");
-        passes("bbot-agent/src/outbox.rs", "use std::fs;\n");
+        passes("bbot-agent/src/outbox/store.rs", "use std::fs;\n");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use signal_hook::{flag, low_level};
 
 use crate::controller::client::ClientError;
 use crate::outbox::EntryId;
-use crate::poster::Posting;
+use crate::reports::poster::Posting;
 
 /// What happened. Closed on purpose: the loop handles all of it.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-use super::rest;
+use crate::schedule::backoff;
 
 /// The pause after the first failure.
 const FIRST: Duration = Duration::from_secs(1);
@@ -46,7 +46,7 @@ fn pause(failure: Failure, count: u32, jitter: f64) -> Duration {
         Failure::ArtifactNotTaken { retry_after, patience } => {
             pause(Failure::NotTaken { retry_after }, count, jitter).min(patience)
         }
-        Failure::Unsigned => rest::length(count, jitter),
+        Failure::Unsigned => backoff::length(count, jitter),
     }
 }
 

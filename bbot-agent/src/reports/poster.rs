@@ -16,10 +16,11 @@ use ureq::http::Uri;
 
 use crate::controller::auth::Signer;
 use crate::controller::client::{Client, Delivery};
+use crate::controller::result_request::{self, RequestError};
 use crate::diag;
-use crate::event::Event;
-use crate::outbox::{self, Entry, EntryId, Outbox, OutboxError, RequestError};
-use crate::schedule::posting::Failure;
+use crate::event_loop::Event;
+use crate::outbox::{Entry, EntryId, Outbox, OutboxError};
+use crate::reports::schedule::Failure;
 
 /// The most controllers that are posted to at a time; further ones share a lane.
 const LANES: usize = 8;
@@ -157,7 +158,7 @@ impl Means {
             Err(error @ OutboxError::Unusable { .. }) => return self.bury(id, &chain(error)),
             Err(error) => return kept(chain(error), None),
         };
-        let signature = match outbox::signature(&entry, self.signer.as_deref()) {
+        let signature = match result_request::signature(&entry, self.signer.as_deref()) {
             Ok(signature) => signature,
             Err(error @ RequestError::Sign { .. }) => {
                 return Posting::Kept { reason: chain(error), failure: Failure::Unsigned };
@@ -168,7 +169,7 @@ impl Means {
         if let Err(posting) = self.deliver_artifacts(id, &entry, signature.as_deref()) {
             return posting;
         }
-        let body = match outbox::result_request(&entry, signature) {
+        let body = match result_request::result_request(&entry, signature) {
             Ok(body) => body,
             Err(error @ RequestError::TooLarge { .. }) => return self.bury(id, &chain(error)),
             Err(error) => return kept(chain(error), None),

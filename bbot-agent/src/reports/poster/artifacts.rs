@@ -10,8 +10,8 @@ use crate::controller::client::{ClientError, Delivery};
 use crate::controller::upload::Upload;
 use crate::diag;
 use crate::outbox::{Entry, EntryId};
-use crate::schedule::artifacts::patience;
-use crate::schedule::posting::Failure;
+use crate::reports::patience::patience;
+use crate::reports::schedule::Failure;
 
 impl Means {
     /// Posts the artifacts of an entry that have not been taken yet. After that its result is due,

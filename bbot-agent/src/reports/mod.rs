@@ -1,12 +1,16 @@
 //! The outbox at work: what waits in it, what is on its way, when the next one is due.
 
+pub(crate) mod patience;
+pub(crate) mod poster;
+pub(crate) mod schedule;
+
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::diag;
 use crate::outbox::{EntryId, Outbox, OutboxError};
-use crate::poster::{Poster, Posting};
-use crate::schedule::posting::{Failure, Schedule};
+use crate::reports::poster::{Poster, Posting};
+use crate::reports::schedule::{Failure, Schedule};
 
 /// The outbox, its poster and its schedule.
 #[derive(Debug)]

@@ -11,8 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::diag;
-use crate::held::Held;
-use crate::systemd::ServiceManager;
+use crate::observe::held::Held;
+use crate::observe::systemd::ServiceManager;
 
 /// The file's name in the runtime directory.
 pub(crate) const FILE: &str = "status.json";

@@ -51,7 +51,7 @@ impl<K: Eq + Hash> Rests<K> {
 }
 
 /// Returns how long to rest after the `count`th failure in a row.
-pub(super) fn length(count: u32, jitter: f64) -> Duration {
+pub(crate) fn length(count: u32, jitter: f64) -> Duration {
     let doubled = FIRST.saturating_mul(1 << count.saturating_sub(1).min(16));
     doubled.min(LONGEST).mul_f64(0.9 + 0.2 * jitter)
 }

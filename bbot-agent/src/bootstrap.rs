@@ -7,31 +7,24 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use bbot_btrfs::{As, Snapshot};
+use bbot_btrfs::Snapshot;
 use bbot_lock::{HostLock, MachineLock};
 use bbot_manifest::{
     BootstrapManifest, BootstrappedMachine, Lines, MachineManifest, Manifest, ToolchainManifest,
 };
 
-use super::enumerate::{read_bootstrapped, read_manifest, with_current};
-use super::fake;
-use super::freshness::{Age, Freshness, compare, freshness, own_versions};
-use super::layout::MachineDir;
 use crate::agent::Agent;
 use crate::diag;
-use crate::task::guest::{NO_SPACE, Setup, Sitting};
-use crate::task::hold::Hold;
+use crate::guest::hold::Hold;
+use crate::guest::run::{End, Job, Limits};
+use crate::guest::session::{NO_SPACE, Setup, Sitting};
+use crate::guest::tftp_folder::{self, TftpFolder};
+use crate::machines::enumerate::{read_bootstrapped, read_manifest, with_current};
+use crate::machines::fake;
+use crate::machines::freshness::{Age, Freshness, compare, freshness, own_versions};
+use crate::machines::layout::MachineDir;
+use crate::machines::snapshot;
 use crate::task::outcome::bootstrap_concern;
-use crate::task::run::{End, Job, Limits};
-use crate::tftp_folder::{self, TftpFolder};
-
-/// Takes a working snapshot; it is deleted when dropped, unless it is published (W16).
-pub(crate) fn take_snapshot(source: &Path, target: &Path) -> Result<Snapshot, bbot_btrfs::Error> {
-    Snapshot::take(source, As(target), |error| {
-        let error = anyhow::Error::new(error);
-        diag::warn(format_args!("{error:#}; it is swept at the next start"));
-    })
-}
 
 /// How an attempt to bootstrap ended without an error of the machine.
 #[derive(Debug, PartialEq, Eq)]
@@ -95,7 +88,7 @@ fn snapshot_source(
 ) -> anyhow::Result<Option<(Snapshot, MachineManifest)>> {
     let start = Instant::now();
     let taken = with_current(machine, |source| {
-        let snapshot = take_snapshot(source, &agent.layout.snapshot(machine))?;
+        let snapshot = snapshot::take(source, &agent.layout.snapshot(machine))?;
         let manifest = read_manifest(&snapshot.path().join("manifest"))?;
         Ok((snapshot, manifest))
     })?;

@@ -1,0 +1,3 @@
+//! Files and folders of the agent.
+
+pub(crate) mod runtime_dir;
