@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use bbot_btrfs::Snapshot;
 use bbot_lock::{HostLock, MachineLock};
 use bbot_manifest::{BootstrappedMachine, ResultManifest, ResultStatus, TaskEdit};
 
@@ -14,7 +15,6 @@ use super::claim::claim;
 use super::outcome::{Outcome, outcome};
 use super::result_file;
 use crate::agent::Agent;
-use crate::bootstrap::Snapshot;
 use crate::controller::AcceptedTask;
 use crate::controller::result_request;
 use crate::diag;
@@ -23,6 +23,7 @@ use crate::guest::run::{End, Job, Limits};
 use crate::guest::session::{NO_SPACE, Setup, Sitting};
 use crate::guest::tftp_folder::{self, TftpFolder};
 use crate::machines::layout::MachineDir;
+use crate::machines::snapshot;
 use crate::outbox::Entry;
 use crate::schedule::priority::Priority;
 
@@ -126,7 +127,7 @@ fn try_build(
         }
         let start = Instant::now();
         let path = agent.layout.snapshot(&assignment.dir);
-        let snapshot = Snapshot::take(&agent.layout.bootstrapped(&assignment.dir), path)?;
+        let snapshot = snapshot::take(&agent.layout.bootstrapped(&assignment.dir), &path)?;
         diag::phase("snapshot", start.elapsed(), &keys(assignment));
         let done = sit(agent, &folder, &snapshot, assignment, boots, lock)?;
         let start = Instant::now();
