@@ -19,8 +19,9 @@ const FILES: [(&str, &str); 6] = [
     ("ARCHITECTURE.md", "share/doc/bbot-agent/ARCHITECTURE.md"),
 ];
 
-/// The papers that the agent's example writes, and where they go.
-const PAPERS: [(&str, &str); 4] = [
+/// The manual page and the completions that the agent's example `packaging` generates, and where
+/// they go.
+const GENERATED: [(&str, &str); 4] = [
     ("bbot-agent.1", "share/man/man1/bbot-agent.1"),
     ("bbot-agent.bash", "share/bash-completion/completions/bbot-agent"),
     ("_bbot-agent", "share/zsh/site-functions/_bbot-agent"),
@@ -38,7 +39,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     }
     let agent = ["build", "--release", "--locked", "-p", "bbot-agent"];
     command::succeed(&mut workspace::cargo(&agent))?;
-    let papers = target.join("dist/papers");
+    let generated = target.join("dist/generated");
     let mut example = workspace::cargo(&[
         "run",
         "--release",
@@ -46,9 +47,9 @@ pub(crate) fn run() -> Result<ExitCode> {
         "-p",
         "bbot-agent",
         "--example",
-        "papers",
+        "packaging",
     ]);
-    command::succeed(example.arg("--").arg(&papers))?;
+    command::succeed(example.arg("--").arg(&generated))?;
 
     let program = place(&folder, "bin/bbot-agent")?;
     let mut strip = command::tool("strip");
@@ -57,8 +58,8 @@ pub(crate) fn run() -> Result<ExitCode> {
     for (from, to) in FILES {
         copy(&workspace::root().join(from), &folder, to)?;
     }
-    for (from, to) in PAPERS {
-        copy(&papers.join(from), &folder, to)?;
+    for (from, to) in GENERATED {
+        copy(&generated.join(from), &folder, to)?;
     }
     let archive = pack(&dist, &name)?;
     message::print(format_args!("{}\n{}", folder.display(), archive.display()));

@@ -8,12 +8,12 @@ use bbot_lock::{HostLock, MachineLock};
 use super::perform::{Assignment, keys};
 use crate::agent::Agent;
 use crate::diag;
-use crate::interrupt::{Interrupted, Victim, interrupt};
 use crate::machines::enumerate::{Busy, State, judge};
 use crate::machines::layout::MachineDir;
+use crate::observe::status::Phase;
 use crate::schedule::host::{Host, Use};
 use crate::schedule::victims::victims;
-use crate::status::Phase;
+use crate::task::interrupt::{Interrupted, Victim, interrupt};
 
 /// What came of it.
 enum Claim {
@@ -48,12 +48,16 @@ pub(super) fn claim(
         Ok(Claim::Withheld(reason)) => {
             diag::warn(format_args!("cannot have {machine}: {reason}"));
             // Else the same task would come again at once, with the same wait.
-            agent.url_rests.failed(assignment.url.clone(), Instant::now(), fastrand::f64());
+            agent.url_rests.record_failure(assignment.url.clone(), Instant::now(), fastrand::f64());
         }
         Ok(Claim::Terminated) => {}
         Err(error) => {
             diag::error(format_args!("cannot have {machine}: {error:#}"));
-            agent.machine_rests.failed(machine.to_string(), Instant::now(), fastrand::f64());
+            agent.machine_rests.record_failure(
+                machine.to_string(),
+                Instant::now(),
+                fastrand::f64(),
+            );
         }
     }
     Err(NotOurs)

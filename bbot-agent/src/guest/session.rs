@@ -13,15 +13,15 @@ use bbot_manifest::MachineManifest;
 use bbot_tftp::{Namespace, Server, ServerConfig, ServerHandle};
 use bbot_vm::{Guest, GuestConfig, GuestEvent, Network, NetworkConfig, VmUser, VncAddress};
 
-use super::failure;
+use super::console_log;
+use super::disk_space::Room;
 use super::hold::{Hold, News, Over};
-use super::room::Room;
 use super::run::{Action, End, Input, Job, Limits, Run};
 use crate::agent::Agent;
 use crate::diag;
-use crate::event::Event;
-use crate::held::Held;
-use crate::runtime_dir::{self, PRIVATE};
+use crate::event_loop::Event;
+use crate::fs::runtime_dir::{self, PRIVATE};
+use crate::observe::held::Held;
 
 /// How long QEMU may take to go after it was told to, before it is killed. It takes some 10 ms, and
 /// its disk is thrown away (W40: a stop must not wait for a guest).
@@ -251,7 +251,7 @@ impl Sitting {
     }
 
     fn keep_console(&self, agent: &Agent) -> io::Result<PathBuf> {
-        failure::keep(self.guest.console_path(), &agent.config.state_dir, &self.machine)
+        console_log::keep(self.guest.console_path(), &agent.config.state_dir, &self.machine)
     }
 
     /// Stops the guest's processors and keeps it as it is until `hold` is over (W27). What else is
@@ -329,7 +329,7 @@ impl Sitting {
         let report = || {
             let log = kept.as_ref().map_err(ToString::to_string)?;
             let text = held.to_text().map_err(|error| error.to_string())?;
-            failure::add_report(log, &text).map_err(|error| error.to_string())
+            console_log::add_report(log, &text).map_err(|error| error.to_string())
         };
         let place = match report() {
             Ok(path) => format!("report in {}", path.display()),

@@ -1,16 +1,14 @@
-//! Writes what is packed beside the program: its manual page, and completions for shells.
+//! Generates the files that a package ships beside the program: its manual page, and completions
+//! for shells.
 //!
-//! `cargo run -p bbot-agent --example papers -- FOLDER`
+//! `cargo run -p bbot-agent --example packaging -- FOLDER`
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
+use bbot_agent::cli;
 use clap_complete::{Shell, generate_to};
-
-#[allow(dead_code, reason = "the program's own module, of which only the definition is needed")]
-#[path = "../src/cli.rs"]
-mod cli;
 
 fn main() -> io::Result<()> {
     let folder = std::env::args_os().nth(1).ok_or_else(|| io::Error::other("no folder given"))?;

@@ -1,23 +1,4 @@
-//! Results on disk until their controller has them (design.md, rule 5).
-//!
-//! Below the state directory:
-//!
-//! | path | what it is |
-//! |---|---|
-//! | `outbox/<id>.manifest` | a result that waits; ids sort by age |
-//! | `outbox/<id>.artifacts/<n>.tar` | what its controller is to get before it (W33) |
-//! | `task-at-hand.manifest` | the answer to the task at hand should this process die (W41) |
-//! | `dead-letters/<id>.manifest`, `.reason` | what no controller takes, and why |
-//!
-//! A dead letter that is moved back to the outbox is posted again.
-//!
-//! Each file appears whole: it is written beside, synchronised, and renamed. Only the process that
-//! holds the instance lock writes here.
-
-mod artifacts;
-mod entry;
-mod request;
-mod summary;
+//! The folders of an outbox, and what is written into them.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -30,28 +11,27 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-pub(crate) use entry::{Artifact, Entry};
-pub(crate) use request::{AGENT_CHECKSUM, RequestError, result_request, signature};
-pub(crate) use summary::{Summary, summary};
+use super::artifacts;
+use super::entry::Entry;
 
 /// The most that an entry may have: a request may have 10 MiB, the rest is some hundred bytes.
 const ENTRY_MAX: u64 = 16 << 20;
 
 /// The folder of results that wait.
-const WAITING: &str = "outbox";
+pub(super) const WAITING: &str = "outbox";
 
 /// The folder of those that no controller takes.
-const DEAD: &str = "dead-letters";
+pub(super) const DEAD: &str = "dead-letters";
 
-const SUFFIX: &str = ".manifest";
+pub(super) const SUFFIX: &str = ".manifest";
 
 /// The end of the name of the file that says why a letter is dead.
-const REASON_SUFFIX: &str = ".reason";
+pub(super) const REASON_SUFFIX: &str = ".reason";
 
 /// The outbox of one instance.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    waiting: PathBuf,
+    pub(super) waiting: PathBuf,
     dead: PathBuf,
     record: PathBuf,
     /// Held while the record is looked at or changed: who posts an entry removes its record.
@@ -68,11 +48,11 @@ pub(crate) struct EntryId(String);
 
 impl EntryId {
     /// `<nanoseconds since 1970>-<pid>`, with leading zeros.
-    fn new(time: u64) -> Self {
+    pub(super) fn new(time: u64) -> Self {
         Self(format!("{time:020}-{}", std::process::id()))
     }
 
-    fn from_file_name(name: &str) -> Option<Self> {
+    pub(super) fn from_file_name(name: &str) -> Option<Self> {
         let id = name.strip_suffix(SUFFIX)?;
         let (time, pid) = id.split_once('-')?;
         let is_number =
@@ -80,7 +60,7 @@ impl EntryId {
         (time.len() == 20 && is_number(time) && is_number(pid)).then(|| Self(id.to_owned()))
     }
 
-    fn file_name(&self) -> String {
+    pub(super) fn file_name(&self) -> String {
         format!("{}{SUFFIX}", self.0)
     }
 
@@ -90,7 +70,7 @@ impl EntryId {
     }
 
     /// Returns when the entry was stored, since the epoch.
-    fn stored(&self) -> Duration {
+    pub(super) fn stored(&self) -> Duration {
         let time = self.0.get(..20).and_then(|time| time.parse().ok());
         Duration::from_nanos(time.unwrap_or(u64::MAX))
     }
@@ -144,7 +124,7 @@ impl std::error::Error for OutboxError {
 }
 
 /// Turns an I/O error into ours.
-fn io_error<'a>(
+pub(super) fn io_error<'a>(
     operation: &'static str,
     path: &'a Path,
 ) -> impl FnOnce(io::Error) -> OutboxError + 'a {
@@ -189,7 +169,7 @@ impl Outbox {
     }
 
     /// Writes an entry to its place, durably; returns false if the place is taken.
-    fn put(&self, path: &Path, text: &[u8]) -> Result<bool, OutboxError> {
+    pub(super) fn put(&self, path: &Path, text: &[u8]) -> Result<bool, OutboxError> {
         if let Some(path) = self.doubtful.get() {
             return Err(OutboxError::Doubtful { path: path.clone() });
         }
@@ -329,7 +309,7 @@ impl Outbox {
         sync_folder(path.parent().unwrap_or(&self.waiting))
     }
 
-    fn next_id(&self) -> EntryId {
+    pub(super) fn next_id(&self) -> EntryId {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
         let next = |newest: u64| now.max(newest.saturating_add(1));
@@ -404,7 +384,7 @@ fn sync_parent(path: &Path) -> Result<(), OutboxError> {
     sync_folder(parent(path).unwrap_or_else(|| Path::new(".")))
 }
 
-fn sync_folder(folder: &Path) -> Result<(), OutboxError> {
+pub(super) fn sync_folder(folder: &Path) -> Result<(), OutboxError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error("synchronise", folder))
 }
 
@@ -434,7 +414,7 @@ fn sweep_reasons(dead: &Path) -> Result<(), OutboxError> {
 }
 
 /// The names of the entries of a folder; ours are all readable, others do not concern us.
-fn file_names(folder: &Path) -> Result<Vec<String>, OutboxError> {
+pub(super) fn file_names(folder: &Path) -> Result<Vec<String>, OutboxError> {
     fs::read_dir(folder)
         .and_then(|entries| {
             let names = entries.map(|entry| Ok(entry?.file_name().into_string().ok()));

@@ -4,8 +4,8 @@ use std::fmt;
 
 use bbot_manifest::{Lines, Manifest, ResultRequest};
 
-use super::Entry;
-use crate::controller::auth::{AuthError, Signer};
+use super::auth::{AuthError, Signer};
+use crate::outbox::Entry;
 
 /// The logic version of this agent: as long as it stays, controllers keep what they know of
 /// earlier builds.
@@ -90,3 +90,6 @@ fn sign(entry: &Entry, challenge: &str, signer: Option<&Signer>) -> Result<Vec<u
         .ok_or_else(|| RequestError::Key { wanted: wanted.map(ToOwned::to_owned) })?;
     signer.sign(challenge).map_err(|source| RequestError::Sign { source })
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::run::End;
 use crate::config::HoldTimeout;
-use crate::event::NEVER;
+use crate::event_loop::NEVER;
 
 /// A guest that is kept, its processors standing still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

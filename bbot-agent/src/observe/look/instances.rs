@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::locks::{LockedBy, Locks};
 use super::{Folders, Problems};
-use crate::held::Held;
+use crate::observe::held::Held;
+use crate::observe::status::{Contact, FILE};
 use crate::outbox::{self, Summary};
-use crate::status::{Contact, FILE};
 
 /// An instance that runs, or has left something.
 #[derive(Debug, Serialize)]

@@ -19,7 +19,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::agent::Agent;
 use crate::diag;
-use crate::event::Event;
+use crate::event_loop::Event;
 
 /// How long all of them together may take to let go of their machines. It takes them milliseconds.
 const LIMIT: Duration = Duration::from_secs(60);

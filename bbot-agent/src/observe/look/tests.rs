@@ -8,8 +8,8 @@ use std::os::unix::fs::symlink;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::status::Said;
-use crate::status::tests::PHASES;
+use crate::observe::status::ContactOutcome;
+use crate::observe::status::tests::PHASES;
 
 /// W43: one free machine, one that this process has locked as instance 1 would; an instance that
 /// runs, one that died, one that has only left results; and one thing that makes no sense.
@@ -92,7 +92,7 @@ fn hold() -> Value {
     })
 }
 
-const README: &str = include_str!("../../README.md");
+const README: &str = include_str!("../../../README.md");
 
 /// The names in a document, each with those that it is below: `machines[].name`.
 fn names(document: &Value) -> BTreeSet<String> {
@@ -148,8 +148,13 @@ fn the_readme_is_true() {
     let phases = explained("instances[].phase");
     assert_eq!(phases, PHASES.map(|phase| serde_json::to_value(phase).unwrap()));
     let outcomes = explained("instances[].controllers[]");
-    let refused = Said::TaskRefused(String::new());
-    for said in [Said::NoTask, Said::Task, refused, Said::Failed(String::new())] {
+    let refused = ContactOutcome::TaskRefused(String::new());
+    for said in [
+        ContactOutcome::NoTask,
+        ContactOutcome::Task,
+        refused,
+        ContactOutcome::Failed(String::new()),
+    ] {
         let said = serde_json::to_value(said).unwrap();
         assert!(outcomes.iter().any(|word| said["outcome"] == *word), "{said}");
     }
