@@ -1,4 +1,4 @@
-//! `bench`: each part's own bench, in the release profile.
+//! `bench`: the benches of the crates, in the release profile.
 
 use std::process::ExitCode;
 
@@ -28,7 +28,7 @@ pub(crate) fn run(name: &str, options: &[&str]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Installs the Rust server that bbot-tftp is measured beside into the target folder.
+/// Installs the Rust server that bbot-tftp is compared with into the target folder.
 fn install_peer() -> Result<()> {
     let peers = workspace::target()?.join("peers");
     if peers.join("bin/tftpd").is_file() {

@@ -1,4 +1,4 @@
-//! `check`: what a change must pass beside its tests.
+//! `check`: what a change must pass in addition to the tests.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 
 use crate::{command, message, setup, tidy, workspace};
 
-/// The packages that are never published, and so need not be fit for it.
+/// The packages that are not published.
 const PRIVATE: [&str; 2] = ["xtask", "bbot-tests"];
 
 /// Runs one check after the other, up to the first that fails.

@@ -7,12 +7,12 @@ use anyhow::{Context as _, Result};
 
 use crate::{setup, workspace};
 
-/// Prepares everything and lets the campaign begin.
+/// Builds what the campaign needs and runs it.
 pub(crate) fn run(options: &[&str]) -> Result<ExitCode> {
     setup::ensure()?;
     workspace::build()?;
     let program = workspace::programs()?.join("bbot-crash");
-    // The campaign takes our place, and its exit code is the user's.
+    // The campaign replaces this process: its exit code is the command's.
     Err(Command::new(&program).arg("campaign").args(options).exec())
         .with_context(|| program.display().to_string())
 }

@@ -1,4 +1,4 @@
-//! `demo`: the whole system does its job once, on real parts.
+//! `demo`: the whole system bootstraps a machine and builds packages once, on real parts.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{image, message, setup, workspace};
 
-/// What the demo needs root for, in the words that a user without it gets to read.
+/// What the demo needs root for; shown to a user without it.
 const WHY_ROOT: &str = "\
 cargo xtask demo needs root, and this is what it does with it:
 
@@ -23,7 +23,7 @@ In a throw-away machine or container with all capabilities, for example:
   sudo --preserve-env=PATH,HOME cargo xtask demo
 ";
 
-/// Prepares everything and lets the farm of the tests do the job.
+/// Builds what the demo needs and runs it by the program `bbot-farm`.
 pub(crate) fn run(options: &[&str]) -> Result<ExitCode> {
     if options.iter().any(|option| *option != "--keep") {
         message::print(format_args!("Usage: cargo xtask demo [--keep]"));
@@ -40,7 +40,7 @@ pub(crate) fn run(options: &[&str]) -> Result<ExitCode> {
     let program = workspace::programs()?.join("bbot-farm");
     let mut farm = Command::new(&program);
     farm.arg("demo").arg("--image").arg(folder).arg("--report").arg(report).args(options);
-    // The farm takes our place (as we took cargo's): its exit code is the user's, and so is
-    // Ctrl-C, after which the shell waits until the farm has cleaned up.
+    // The farm replaces this process (as it replaced cargo's): its exit code is the command's, and
+    // after Ctrl-C the shell waits until the farm has cleaned up.
     Err(farm.exec()).with_context(|| program.display().to_string())
 }

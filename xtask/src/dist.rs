@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use crate::image::hash;
 use crate::{command, message, workspace};
 
-/// What is packed: where it comes from, below the workspace, and where it goes.
+/// The files that are packed: the path in the workspace and the path in the archive.
 const FILES: [(&str, &str); 6] = [
     ("bbot-agent/systemd/bbot-agent@.service", "lib/systemd/system/bbot-agent@.service"),
     ("LICENSE", "LICENSE"),
@@ -19,8 +19,8 @@ const FILES: [(&str, &str); 6] = [
     ("ARCHITECTURE.md", "share/doc/bbot-agent/ARCHITECTURE.md"),
 ];
 
-/// The manual page and the completions that the agent's example `packaging` generates, and where
-/// they go.
+/// The manual page and the completions that the agent's example `packaging` generates: the name
+/// and the path in the archive.
 const GENERATED: [(&str, &str); 4] = [
     ("bbot-agent.1", "share/man/man1/bbot-agent.1"),
     ("bbot-agent.bash", "share/bash-completion/completions/bbot-agent"),
@@ -28,7 +28,7 @@ const GENERATED: [(&str, &str); 4] = [
     ("bbot-agent.fish", "share/fish/vendor_completions.d/bbot-agent.fish"),
 ];
 
-/// Builds and packs it below the target folder.
+/// Builds and packs everything below the target folder.
 pub(crate) fn run() -> Result<ExitCode> {
     let target = workspace::target()?;
     let dist = target.join("dist");
@@ -66,7 +66,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes the folders of a file's place, and returns it.
+/// Creates the folders of a path below `folder`, and returns the whole path.
 fn place(folder: &Path, to: &str) -> Result<PathBuf> {
     let path = folder.join(to);
     let parent = path.parent().unwrap_or(folder);
@@ -95,7 +95,7 @@ fn pack(dist: &Path, name: &str) -> Result<PathBuf> {
 mod tests {
     use super::*;
 
-    /// What is to be packed is there, under the name that it has in the workspace.
+    /// Every file that is packed exists in the workspace.
     #[test]
     fn what_is_packed_is_there() {
         for (from, _) in FILES {
@@ -103,7 +103,7 @@ mod tests {
         }
     }
 
-    /// The same files give the same archive, and its checksum is that of it.
+    /// The same files give the same archive, and the checksum file holds its checksum.
     #[test]
     fn an_archive_is_reproducible() {
         let dist = workspace::target().unwrap().join(format!("test-dist-{}", std::process::id()));

@@ -1,7 +1,7 @@
 //! `image`: the machine that tests and demo boot, made from Debian packages and `tests/guest`.
 //!
-//! What comes out is kept below the target folder under a name that is a hash of everything that
-//! went in, so it is made anew exactly when it would differ.
+//! The image is kept below the target folder under a name that is a hash of everything that it
+//! depends on, so it is made again exactly when it would differ.
 
 mod debian;
 mod disk;
@@ -42,7 +42,7 @@ pub(crate) fn run(options: &[&str]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes the image unless it is there, and returns its folder.
+/// Makes the image unless it exists, and returns its folder.
 pub(crate) fn ensure() -> Result<PathBuf> {
     setup::ensure()?;
     let farm = workspace::target()?.join("farm");
@@ -72,7 +72,7 @@ fn folder(farm: &Path, debian: &Debian) -> Result<PathBuf> {
     Ok(farm.join(&hash::of(inputs(debian)?.as_bytes())[..16]))
 }
 
-/// Removes what builders left behind that were stopped.
+/// Removes the work folders of processes that have ended.
 fn sweep(farm: &Path) -> Result<()> {
     for entry in fs::read_dir(farm).with_context(|| farm.display().to_string())? {
         let entry = entry.with_context(|| farm.display().to_string())?;
@@ -85,7 +85,7 @@ fn sweep(farm: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Our own part of what the result depends on.
+/// The files of this repository that the image depends on.
 const SOURCES: &[&str] = &[
     "tests/guest/boot",
     "tests/guest/root",
@@ -94,7 +94,7 @@ const SOURCES: &[&str] = &[
     "xtask/src/image.rs",
 ];
 
-/// Everything that the result depends on, a line each.
+/// Returns one line for each thing that the image depends on.
 fn inputs(debian: &Debian) -> Result<String> {
     let mut lines = debian.lines();
     for source in SOURCES {
@@ -103,7 +103,7 @@ fn inputs(debian: &Debian) -> Result<String> {
     Ok(lines.concat())
 }
 
-/// The folder with the parts of the machine that are ours.
+/// Returns the folder of the machine's files in this repository.
 fn guest() -> PathBuf {
     workspace::root().join("tests/guest")
 }
@@ -141,7 +141,7 @@ mod tests {
 
     use super::*;
 
-    /// What a program of the worker makes of a text.
+    /// Returns the output of a program of the worker for a text.
     fn awk(program: &str, text: &str) -> String {
         let mut awk = Command::new("busybox");
         awk.args(["awk", "-f"]).arg(guest().join("root/usr/lib/worker").join(program));
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(value, "\\\na\n\n\\\\\nb\\\\\nc \\\\\\\n : 1\n\\\n");
         let read = pairs(&format!(": 1\nlog:\n{value}next: x\n"));
         assert_eq!(read, "1\tlog\ta  \\ b\\ c \\\\  : 1\n1\tnext\tx\n");
-        // What has no newline at its end, and what is empty, are whole values too.
+        // A text without a final newline and an empty text are complete values too.
         assert_eq!(awk("value.awk", "a"), "\\\na\n\\\n");
         assert_eq!(awk("value.awk", ""), "\\\n\\\n");
     }

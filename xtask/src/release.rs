@@ -1,7 +1,7 @@
-//! `release`: all crates in step, from a clean tree to a tag. Nothing leaves this machine.
+//! `release`: one version for all crates, from a clean tree to a tag. Nothing is published.
 //!
-//! A dry run is a release in a clone below the target folder: it does all of it, and shows it, and
-//! the workspace stays as it is.
+//! A dry run is a release in a clone below the target folder: all steps
+//! are done and shown, and the workspace is not changed.
 
 mod changelog;
 mod version;
@@ -112,8 +112,8 @@ fn make_clone(root: &Path, clone: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Does it in `root`: versions, changelogs, packages, commit, tag. A step that fails leaves the
-/// tree as it was.
+/// Releases the tree in `root`: versions, changelogs, packages, commit, tag. If a step fails, the
+/// tree is restored.
 fn release(
     root: &Path,
     version: &Version,
@@ -124,7 +124,7 @@ fn release(
         package(root)
     });
     if prepared.is_err() {
-        // The tree was clean: what is thrown away is ours.
+        // The tree was clean, so only changes of this function are discarded.
         command::output(&mut git(root, &["checkout", "--quiet", "--", "."]))?;
     }
     prepared?;
@@ -161,7 +161,7 @@ fn prepare(root: &Path, version: &Version) -> Result<()> {
 fn package(root: &Path) -> Result<()> {
     let mut cargo = workspace::cargo(&["package", "--locked", "--allow-dirty"]);
     cargo.args(CRATES.iter().flat_map(|name| ["--package", name]));
-    // What has been compiled for the workspace serves for its clone.
+    // The clone uses what has been compiled for the workspace.
     cargo.current_dir(root).env("CARGO_TARGET_DIR", workspace::target()?);
     command::succeed(&mut cargo)
 }

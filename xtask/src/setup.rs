@@ -18,8 +18,8 @@ struct Package {
     why: &'static str,
 }
 
-/// What is needed, sorted by name. A C compiler for linking is not among it: without one, this
-/// program would not run.
+/// The packages that are needed, sorted by name. They do not include a C compiler for linking:
+/// without one, this program could not have been built.
 const PACKAGES: &[Package] = &[
     Package { name: "atftp", why: "TFTP clients that our server is tested with" },
     Package { name: "btrfs-progs", why: "mkfs.btrfs for test volumes; the bench's opponent" },
@@ -54,7 +54,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     ensure().map(|()| ExitCode::SUCCESS)
 }
 
-/// Makes sure that everything needed is there; silent if it is.
+/// Installs the packages that are missing; silent if there are none.
 pub(crate) fn ensure() -> Result<()> {
     check_rust()?;
     let missing = missing(&installed()?);
@@ -70,7 +70,7 @@ pub(crate) fn ensure() -> Result<()> {
     install(&names)
 }
 
-/// Whether we may change the system.
+/// Returns whether the process has the rights of root.
 pub(crate) fn is_root() -> Result<bool> {
     // The owner of this folder is the process's effective user.
     Ok(fs::metadata("/proc/self").context("/proc/self")?.uid() == 0)
@@ -84,8 +84,8 @@ pub(crate) fn refresh_package_lists() -> Result<()> {
 fn install(names: &[&str]) -> Result<()> {
     let mut install = apt_get();
     install.args(["install", "-qq", "--no-install-recommends"]).args(names);
-    // A fresh system has no package lists, and old lists name packages that are gone. To fetch
-    // them takes seconds, so it is done only then.
+    // A fresh system has no package lists, and old lists name packages that no longer exist. To
+    // fetch them takes seconds, so it is done in these cases only.
     if has_package_lists() && command::status(&mut install)?.success() {
         return Ok(());
     }
@@ -93,7 +93,7 @@ fn install(names: &[&str]) -> Result<()> {
     command::succeed(&mut install)
 }
 
-/// Whether apt knows any packages; containers come without.
+/// Returns whether apt has package lists; in fresh containers it has none.
 fn has_package_lists() -> bool {
     let Ok(lists) = fs::read_dir("/var/lib/apt/lists") else { return false };
     lists.flatten().any(|list| list.file_name().to_string_lossy().contains("_Packages"))
@@ -157,7 +157,7 @@ fn what_to_do(missing: &[&Package], system: &System) -> String {
     format!("these Debian packages are missing:\n{}\n{how}", list(missing))
 }
 
-/// The system that we run on, as far as `/etc/os-release` tells.
+/// The operating system, from `/etc/os-release`.
 struct System {
     id: String,
     version: String,

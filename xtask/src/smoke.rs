@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{image, setup, workspace};
 
-/// Prepares everything and lets the farm of the tests run the smoke tests, or those of `names`.
+/// Builds what the smoke tests need and runs all of them, or those of `names`.
 pub(crate) fn run(names: &[&str]) -> Result<ExitCode> {
     setup::ensure()?;
     workspace::build()?;
@@ -15,6 +15,6 @@ pub(crate) fn run(names: &[&str]) -> Result<ExitCode> {
     let program = workspace::programs()?.join("bbot-farm");
     let mut farm = Command::new(&program);
     farm.arg("smoke").arg("--image").arg(folder).args(names);
-    // The farm takes our place: its exit code is the user's, and so is Ctrl-C.
+    // The farm replaces this process: its exit code is the command's.
     Err(farm.exec()).with_context(|| program.display().to_string())
 }

@@ -12,8 +12,8 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace")
 }
 
-/// Cargo's output folder of the profile that we were built in, where a development build of the
-/// workspace puts its programs too.
+/// Returns cargo's output folder of the profile of this program, which is that of development
+/// builds of the workspace.
 pub(crate) fn programs() -> Result<PathBuf> {
     let own = env::current_exe().context("cannot tell where this program is")?;
     own.parent().map(Path::to_owned).context("this program has no folder")
@@ -25,7 +25,7 @@ pub(crate) fn target() -> Result<PathBuf> {
     programs.parent().map(Path::to_owned).context("no target folder")
 }
 
-/// A cargo command in the workspace's folder, by the same cargo that runs us.
+/// Returns a cargo command in the workspace's folder, of the cargo that runs this program.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let program = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(program);
@@ -33,8 +33,8 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Builds everything that tests and demo run, in the development profile: it compiles in half
-/// the time, and the guests' boots are the longest part of both.
+/// Builds the programs of tests and demo in the development profile, which compiles in half the
+/// time; the boots of guests dominate the run time of both.
 pub(crate) fn build() -> Result<()> {
     crate::command::succeed(&mut cargo(&["build", "--workspace", "--locked"]))
 }

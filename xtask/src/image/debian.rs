@@ -28,14 +28,14 @@ pub(super) struct Item {
     sha256: String,
 }
 
-/// Which versions of everything Debian has at present.
+/// The current versions of the packages and the source in the archive.
 pub(super) struct Debian {
     packages: Vec<Item>,
     pub(super) source: Item,
 }
 
 impl Debian {
-    /// Asks apt what there is; package lists are fetched if they are missing.
+    /// Asks apt for the current versions; package lists are fetched if they are missing.
     pub(super) fn find(archive: &Archive) -> Result<Self> {
         archive.find().or_else(|_| {
             setup::refresh_package_lists()?;
@@ -50,7 +50,7 @@ impl Debian {
     }
 }
 
-/// Debian's archive, and our copies of what we took from it.
+/// Debian's archive, with local copies of what was fetched.
 pub(super) struct Archive {
     copies: PathBuf,
 }
@@ -83,12 +83,12 @@ impl Archive {
         let mut apt = Command::new(program);
         let cache = self.copies.join("pkgcache.bin");
         apt.arg("-o").arg(format!("Dir::Cache::pkgcache={}", cache.display()));
-        // What it prints is read by us.
+        // Its output is parsed.
         apt.env("LC_ALL", "C");
         apt
     }
 
-    /// Fetches a file unless we have it, and returns where it is.
+    /// Fetches a file unless there is a copy, and returns the path of the copy.
     pub(super) fn fetch(&self, item: &Item) -> Result<PathBuf> {
         let copy = self.copies.join(&item.sha256);
         if copy.is_file() {
@@ -103,7 +103,7 @@ impl Archive {
         Ok(copy)
     }
 
-    /// Fetches everything that we do not have.
+    /// Fetches everything of which there is no copy.
     pub(super) fn fetch_all(&self, debian: &Debian) -> Result<()> {
         let items = debian.packages.iter().chain([&debian.source]);
         items.map(|item| self.fetch(item)).collect::<Result<Vec<_>>>().map(drop)

@@ -56,7 +56,7 @@ fn first_sector(code: &[u8], partitions: &[Partition]) -> Result<[u8; 512]> {
     sector[..code.len()].copy_from_slice(code);
     for (entry, partition) in sector[446..510].chunks_exact_mut(16).zip(partitions) {
         entry[0] = if partition.active { 0x80 } else { 0 };
-        // Cylinders are a thing of the past: "beyond what they can tell", as all tools write.
+        // The cylinder fields hold the value for "out of range", as all partitioning tools write it.
         entry[1..4].copy_from_slice(&[0xfe, 0xff, 0xff]);
         entry[4] = partition.kind;
         entry[5..8].copy_from_slice(&[0xfe, 0xff, 0xff]);
@@ -101,8 +101,8 @@ fn make_root(packages: &Path, work: &Path, disk: &Path) -> Result<()> {
     let root = work.join("root");
     lay_out_root(packages, &root)?;
     let mut mkfs = command::tool("mkfs.ext4");
-    // A small journal, and nothing left for the machine to initialise: what it writes on each
-    // boot is a copy on the host's volume.
+    // A small journal, and nothing for the machine to initialise: what the guest writes is copied
+    // on the host's volume at each boot.
     mkfs.args(["-q", "-F", "-L", "root", "-m", "0", "-N", "8192", "-J", "size=4", "-E"]);
     mkfs.arg(format!("offset={},lazy_itable_init=0,lazy_journal_init=0", ROOT.start));
     mkfs.arg("-d").arg(root).arg(disk).arg(format!("{}k", ROOT.size / 1024));
@@ -110,7 +110,7 @@ fn make_root(packages: &Path, work: &Path, disk: &Path) -> Result<()> {
 }
 
 /// A root file system: the C library, lz4, busybox with a link for each of its programs, and
-/// what is ours.
+/// the files of this repository.
 fn lay_out_root(packages: &Path, root: &Path) -> Result<()> {
     for folder in ["dev", "proc", "sys", "tmp", "opt", "sbin", "usr/lib"] {
         tree::make(&root.join(folder))?;

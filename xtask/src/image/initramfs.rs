@@ -9,7 +9,8 @@ use anyhow::{Context as _, Result};
 
 use crate::image::{guest, tree};
 
-/// The modules that are wanted for their own sake: the disk, the network, the power button.
+/// The modules that the machine needs, without those that they depend on: disk, network, power
+/// button.
 const WANTED: &[&str] = &["virtio_pci", "virtio_scsi", "sd_mod", "virtio_net", "button", "evdev"];
 
 /// Makes the archive.
@@ -85,7 +86,7 @@ fn name(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().replace('-', "_")
 }
 
-/// What a module says that it depends on: `depends=a,b`, between two NUL bytes.
+/// Returns the dependencies that a module declares: `depends=a,b`, between two NUL bytes.
 fn dependencies(module: &[u8]) -> Vec<String> {
     let mut fields = module.split(|byte| *byte == 0);
     let field = fields.find_map(|field| field.strip_prefix(b"depends="));

@@ -89,7 +89,7 @@ fn a_release_changes_versions_and_headings() {
     assert_eq!(scratch.git(&["status", "--porcelain"]), "");
 }
 
-/// All of it happens, but in a clone.
+/// All steps are done in a clone.
 #[test]
 fn a_dry_run_changes_nothing() {
     let scratch = Scratch::new("dry");

@@ -60,7 +60,8 @@ pub(super) fn set_in_manifest(manifest: &str, version: &Version) -> Result<Strin
     Ok(manifest.split('\n').map(line).collect::<Vec<_>>().join("\n"))
 }
 
-/// The lock file with another version of those packages that come from nowhere: ours.
+/// Returns the lock file with another version of the packages without a source, which are those of
+/// this workspace.
 pub(super) fn set_in_lock(lock: &str, version: &Version) -> String {
     let package = |package: &str| {
         let is_ours = !package.contains("\nsource = ") && package.starts_with("[[package]]\n");

@@ -33,8 +33,7 @@ struct Crate<'a> {
 pub(super) fn check(folder: &str, sources: &[Source]) -> Vec<Finding> {
     let modules = sources.iter().filter_map(|source| {
         let module = module(source.file.strip_prefix(folder)?)?;
-        let is_production = source.production().any(|(_, line)| !line.trim().is_empty());
-        is_production.then(|| (module, (source, names(source, false))))
+        Some((module, (source, names(source, false))))
     });
     let tree = Crate { modules: modules.collect() };
     let mut findings = Vec::new();
@@ -213,13 +212,14 @@ mod tests {
             ("a.rs", "mod x;\nmod y;\n"),
             ("a/x.rs", "fn f() { crate::b::z::g() }\n"),
             ("a/y.rs", "struct Y;\n"),
-            ("b/mod.rs", "mod z;\n"),
-            ("b/z.rs", "use crate::c::C;\n"),
+            ("b/mod.rs", "mod z;\nuse super::c::C;\n"),
+            ("b/z.rs", "struct Z;\n"),
         ];
         let circle = [&files[..], &[("c.rs", "use crate::a::y::Y;\n")]].concat();
         assert_eq!(found(&circle).len(), 1);
         assert!(
-            found(&circle)[0].contains("a -> b (x/src/a/x.rs:1), b -> c (x/src/b/z.rs:1), c -> a")
+            found(&circle)[0]
+                .contains("a -> b (x/src/a/x.rs:1), b -> c (x/src/b/mod.rs:2), c -> a")
         );
         let tree = [&files[..], &[("c.rs", "struct C;\n")]].concat();
         assert_eq!(found(&tree), [""; 0]);

@@ -95,6 +95,7 @@ mod tests {
     fn rustix_has_what_nix_lacks() {
         passes(check, "a.rs", "use rustix::process::{Pid, PidfdFlags, pidfd_open};\n");
         passes(check, "a.rs", "use rustix::thread as t;\nrustix::io::Errno::SRCH;\n");
+        fails(check, "a.rs", "use rustix::process::PidfdFlagsOf;\n", 1, "PidfdFlagsOf");
         fails(check, "a.rs", "use nix::sys::wait::{WaitStatus, waitid};\n", 1, "rustix");
         // In tests, too.
         fails(check, "a/tests/b.rs", "use rustix::event::poll;\n", 1, "rustix");
