@@ -10,13 +10,19 @@ use crate::image::hash;
 use crate::{command, message, workspace};
 
 /// The files that are packed: the path in the workspace and the path in the archive.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 12] = [
     ("bbot-agent/systemd/bbot-agent@.service", "lib/systemd/system/bbot-agent@.service"),
     ("LICENSE", "LICENSE"),
     ("README.md", "README.md"),
     ("CHANGELOG.md", "CHANGELOG.md"),
     ("bbot-agent/README.md", "share/doc/bbot-agent/README.md"),
     ("ARCHITECTURE.md", "share/doc/bbot-agent/ARCHITECTURE.md"),
+    ("bbot-agent/docs/command-line.md", "share/doc/bbot-agent/docs/command-line.md"),
+    ("bbot-agent/docs/controller-protocol.md", "share/doc/bbot-agent/docs/controller-protocol.md"),
+    ("bbot-agent/docs/decisions.md", "share/doc/bbot-agent/docs/decisions.md"),
+    ("bbot-agent/docs/machine-storage.md", "share/doc/bbot-agent/docs/machine-storage.md"),
+    ("bbot-agent/docs/rules.md", "share/doc/bbot-agent/docs/rules.md"),
+    ("bbot-agent/docs/tftp-contract.md", "share/doc/bbot-agent/docs/tftp-contract.md"),
 ];
 
 /// The manual page and the completions that the agent's example `packaging` generates: the name

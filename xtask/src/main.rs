@@ -31,13 +31,13 @@ Usage: cargo xtask COMMAND [ARGUMENTS]
   setup           install the Debian packages that building and testing need
   image           build the test machine's image, its toolchain and its packages; print their folder
                     [--out DIR]   put them there instead of the cache below target/
-  demo            the main job once, for real: bootstrap a machine, build, report to a controller
-                    [--keep]      leave the scratch farm for a look
+  demo            bootstrap a machine, build packages in it and report to a controller, once
+                    [--keep]      keep the scratch farm for an inspection
   test            set up, build, and run every test; ARGUMENTS select tests
-  smoke           what only a real guest can show, one line for each; ARGUMENTS select by name
-  crash           kill the agent again and again, and compare what it promised with what it kept
-                    [--runs N] [--seed S] [--jobs J]   each run has the seed after the last one's
-  check           formatting, lints, documentation, tidiness, packages
+  smoke           the tests that need a real guest, one line for each; ARGUMENTS select by name
+  crash           kill the agent at random instants and check that no result is lost
+                    [--runs N] [--seed S] [--jobs J]   each run adds 1 to the seed
+  check           formatting, lints, documentation, tidy, packages
   tidy            the rules of this workspace alone: citations, imports, system calls and others
   bench NAME      measure; NAME is agent, manifest or tftp
   dist            pack what an operator installs: program, manual page, completions, unit
