@@ -2,8 +2,9 @@
 //!
 //! A module with its children is one node among its siblings: `a.rs` (or `a/mod.rs`) and all that
 //! is below `a/`. Siblings may not import each other in a circle, on any level of the tree, so no
-//! two folders do either. Within one tree, a child may use what its parent defines, as Rust lets
-//! it use the parent's private items.
+//! two folders do either. A module may use what its parent defines, as Rust lets it use the
+//! parent's private items, but not what the crate's root or another ancestor defines: the root only
+//! declares modules and re-exports.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -36,7 +37,7 @@ pub(super) fn check(folder: &str, sources: &[Source]) -> Vec<Finding> {
         Some((module, (source, names(source, false))))
     });
     let tree = Crate { modules: modules.collect() };
-    let mut findings = Vec::new();
+    let mut findings = tree.imports_from_ancestors();
     for (parent, siblings) in tree.folders() {
         findings.extend(circles(&siblings).iter().map(|circle| {
             let names = [folder].into_iter().chain(parent.iter().flat_map(|name| [name, "/"]));
@@ -84,6 +85,22 @@ impl Crate<'_> {
             }
         }
         folders
+    }
+
+    /// Finds the imports of items that an ancestor beyond the parent, or the root, defines.
+    fn imports_from_ancestors(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for (from, (source, names)) in &self.modules {
+            for path in &names.paths {
+                let Some(to) = self.target(from, path) else { continue };
+                let is_ancestor = to.len() < from.len() && from.starts_with(&to);
+                if is_ancestor && (to.is_empty() || to.len() + 1 < from.len()) {
+                    let what = format!("import from an ancestor: {}", path.segments.join("::"));
+                    findings.push(Finding::new(source, path.line, &what));
+                }
+            }
+        }
+        findings
     }
 
     /// The module that defines what a path in the module `from` names, if that is of this crate.
@@ -244,6 +261,21 @@ mod tests {
             ("b.rs", "use crate::A as X;\nstruct B;\n"),
         ];
         assert_eq!(found(&files).len(), 1);
+    }
+
+    #[test]
+    fn ancestors_are_not_imported_from() {
+        let files = [
+            ("lib.rs", "mod a;\nstruct R;\n"),
+            ("a.rs", "mod x;\nuse crate::R;\nstruct A;\n"),
+            ("a/x.rs", "mod y;\nuse super::A;\n"),
+            ("a/x/y.rs", "use super::super::A;\n"),
+        ];
+        let expected = [
+            "x/src/a.rs:2: import from an ancestor: crate::R",
+            "x/src/a/x/y.rs:1: import from an ancestor: super::super::A",
+        ];
+        assert_eq!(found(&files), expected);
     }
 
     #[test]
