@@ -16,15 +16,16 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 
-use crate::failure::{Context as _, Outcome};
-use crate::{house, say, setup};
+use anyhow::{Context as _, Result};
+
+use crate::{message, setup, workspace};
 use debian::{Archive, Debian};
 
 /// The machine's name, as controllers know it.
 const MACHINE: &str = "linux_debian_12-tcc_0.9";
 
 /// The command `image`.
-pub(crate) fn run(options: &[&str]) -> Outcome<ExitCode> {
+pub(crate) fn run(options: &[&str]) -> Result<ExitCode> {
     let folder = match options {
         [] => ensure()?,
         ["--out", folder] => {
@@ -33,7 +34,7 @@ pub(crate) fn run(options: &[&str]) -> Outcome<ExitCode> {
             folder
         }
         _ => {
-            say(format_args!("Usage: cargo xtask image [--out DIR]"));
+            message::print(format_args!("Usage: cargo xtask image [--out DIR]"));
             return Ok(ExitCode::FAILURE);
         }
     };
@@ -42,15 +43,15 @@ pub(crate) fn run(options: &[&str]) -> Outcome<ExitCode> {
 }
 
 /// Makes the image unless it is there, and returns its folder.
-pub(crate) fn ensure() -> Outcome<PathBuf> {
+pub(crate) fn ensure() -> Result<PathBuf> {
     setup::ensure()?;
-    let farm = house::target()?.join("farm");
+    let farm = workspace::target()?.join("farm");
     let archive = Archive::new(farm.join("archive"))?;
     let mut debian = Debian::find(&archive)?;
     if folder(&farm, &debian)?.is_dir() {
         return folder(&farm, &debian);
     }
-    say(format_args!("Making the test machine {MACHINE}"));
+    message::print(format_args!("Making the test machine {MACHINE}"));
     if archive.fetch_all(&debian).is_err() {
         // Old package lists name what the mirror no longer has.
         setup::refresh_package_lists()?;
@@ -62,23 +63,23 @@ pub(crate) fn ensure() -> Outcome<PathBuf> {
     let work = farm.join(format!("new-{}", process::id()));
     tree::make(&work)?;
     let made = make(&archive, &debian, &work).and_then(|made| publish(&made, &folder));
-    fs::remove_dir_all(&work).context(work.display())?;
+    fs::remove_dir_all(&work).with_context(|| work.display().to_string())?;
     made.map(|()| folder)
 }
 
 /// The folder of the image that is made from these parts of Debian.
-fn folder(farm: &Path, debian: &Debian) -> Outcome<PathBuf> {
+fn folder(farm: &Path, debian: &Debian) -> Result<PathBuf> {
     Ok(farm.join(&hash::of(inputs(debian)?.as_bytes())[..16]))
 }
 
 /// Removes what builders left behind that were stopped.
-fn sweep(farm: &Path) -> Outcome<()> {
-    for entry in fs::read_dir(farm).context(farm.display())? {
-        let entry = entry.context(farm.display())?;
+fn sweep(farm: &Path) -> Result<()> {
+    for entry in fs::read_dir(farm).with_context(|| farm.display().to_string())? {
+        let entry = entry.with_context(|| farm.display().to_string())?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let Some(builder) = name.strip_prefix("new-") else { continue };
         if !Path::new("/proc").join(builder).is_dir() {
-            fs::remove_dir_all(entry.path()).context(entry.path().display())?;
+            fs::remove_dir_all(entry.path()).with_context(|| entry.path().display().to_string())?;
         }
     }
     Ok(())
@@ -94,21 +95,21 @@ const SOURCES: &[&str] = &[
 ];
 
 /// Everything that the result depends on, a line each.
-fn inputs(debian: &Debian) -> Outcome<String> {
+fn inputs(debian: &Debian) -> Result<String> {
     let mut lines = debian.lines();
     for source in SOURCES {
-        lines.extend(hash::tree(&house::root().join(source), house::root())?);
+        lines.extend(hash::tree(&workspace::root().join(source), workspace::root())?);
     }
     Ok(lines.concat())
 }
 
 /// The folder with the parts of the machine that are ours.
 fn guest() -> PathBuf {
-    house::root().join("tests/guest")
+    workspace::root().join("tests/guest")
 }
 
 /// Makes everything, and returns the folder that it is in.
-fn make(archive: &Archive, debian: &Debian, work: &Path) -> Outcome<PathBuf> {
+fn make(archive: &Archive, debian: &Debian, work: &Path) -> Result<PathBuf> {
     let packages = archive.unpack(debian, &work.join("packages"))?;
     let made = work.join("made");
     repository::make(&archive.fetch(&debian.source)?, work, &made.join("repository"))?;
@@ -127,10 +128,10 @@ fn make(archive: &Archive, debian: &Debian, work: &Path) -> Outcome<PathBuf> {
 }
 
 /// Gives the finished folder its name. Of two that make the same one at a time, the first wins.
-fn publish(made: &Path, folder: &Path) -> Outcome<()> {
+fn publish(made: &Path, folder: &Path) -> Result<()> {
     match fs::rename(made, folder) {
         Err(_) if folder.is_dir() => Ok(()),
-        result => result.context(folder.display()),
+        result => result.with_context(|| folder.display().to_string()),
     }
 }
 

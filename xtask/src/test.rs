@@ -4,25 +4,26 @@
 use std::fmt;
 use std::process::{Command, ExitCode, Stdio};
 
-use crate::failure::Outcome;
-use crate::{command, house, image, say, setup};
+use anyhow::Result;
+
+use crate::{command, image, message, setup, workspace};
 
 /// Where the system tests find the machine.
 const IMAGE: &str = "BBOT_FARM_IMAGE";
 
 /// Runs the tests; `selection` goes to the test runner.
-pub(crate) fn run(selection: &[&str]) -> Outcome<ExitCode> {
+pub(crate) fn run(selection: &[&str]) -> Result<ExitCode> {
     setup::ensure()?;
-    house::build()?;
+    workspace::build()?;
     let image = image::ensure()?;
     let mut tally = Tally::default();
     let mut succeeded = true;
     for arguments in runners() {
-        let mut runner = house::cargo(arguments);
+        let mut runner = workspace::cargo(arguments);
         runner.args(selection).env(IMAGE, &image);
         succeeded &= command::watch(runner, |line| tally.add(line))?.success();
     }
-    say(format_args!("\n{tally}"));
+    message::print(format_args!("\n{tally}"));
     // With a selection, the rest is left out on purpose. A runner that failed without a failed
     // test could not build one, or lost it.
     let skipped = tally.skipped > 0 && selection.is_empty();

@@ -1,28 +1,28 @@
-//! Where the workspace and what was built from it lie.
+//! Where the workspace and what is built from it are.
 
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::failure::{Context as _, Failure, Outcome};
+use anyhow::{Context as _, Result};
 
 /// The workspace's folder.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace")
 }
 
 /// Cargo's output folder of the profile that we were built in, where a development build of the
 /// workspace puts its programs too.
-pub(crate) fn programs() -> Outcome<PathBuf> {
+pub(crate) fn programs() -> Result<PathBuf> {
     let own = env::current_exe().context("cannot tell where this program is")?;
-    own.parent().map(Path::to_owned).ok_or_else(|| Failure::new("this program has no folder"))
+    own.parent().map(Path::to_owned).context("this program has no folder")
 }
 
 /// Cargo's output folder: what is made for the tests and the demo is kept below it.
-pub(crate) fn target() -> Outcome<PathBuf> {
+pub(crate) fn target() -> Result<PathBuf> {
     let programs = programs()?;
-    programs.parent().map(Path::to_owned).ok_or_else(|| Failure::new("no target folder"))
+    programs.parent().map(Path::to_owned).context("no target folder")
 }
 
 /// A cargo command in the workspace's folder, by the same cargo that runs us.
@@ -35,6 +35,6 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 
 /// Builds everything that tests and demo run, in the development profile: it compiles in half
 /// the time, and the guests' boots are the longest part of both.
-pub(crate) fn build() -> Outcome<()> {
+pub(crate) fn build() -> Result<()> {
     crate::command::succeed(&mut cargo(&["build", "--workspace", "--locked"]))
 }
