@@ -28,7 +28,7 @@ use crate::diag;
 use crate::event_loop::{Event, EventLoop};
 use crate::machines::enumerate::Machine;
 use crate::machines::offer::Offer;
-use crate::observe::status::{Said, Status};
+use crate::observe::status::{ContactOutcome, Status};
 use crate::outbox::Entry;
 use crate::reports::Reports;
 use crate::schedule::plan::Question;
@@ -130,9 +130,9 @@ impl AskRound<'_> {
             let offers: Vec<_> = offers.iter().map(named).collect();
             let terms = self.terms(&request, &offers);
             match response.map(|response| verdict(response, url, &terms)) {
-                Ok(Verdict::NoTask) => self.succeeded(url, Said::NoTask),
+                Ok(Verdict::NoTask) => self.succeeded(url, ContactOutcome::NoTask),
                 Ok(Verdict::Accept(task, offer)) => {
-                    self.succeeded(url, Said::Task);
+                    self.succeeded(url, ContactOutcome::Task);
                     self.controllers.warn_of_foreign_host(url, &task);
                     diag::phase("task", start.elapsed(), &[("session", &task.session)]);
                     return Ok(AskOutcome::Task { controller, offer, task });
@@ -153,15 +153,15 @@ impl AskRound<'_> {
         Ok(if is_stopping { AskOutcome::Stop } else { AskOutcome::NoTask })
     }
 
-    fn succeeded(&mut self, url: &str, said: Said) {
+    fn succeeded(&mut self, url: &str, outcome: ContactOutcome) {
         self.backoffs.controller_worked(url);
-        self.status.heard(url, said);
+        self.status.record_contact(url, outcome);
     }
 
     /// Reports why a task is not taken, and answers it (W22).
     fn refuse(&mut self, url: &str, Refusal { reason, answer }: Refusal) -> anyhow::Result<()> {
         diag::error(format_args!("task from {url} refused: {reason}"));
-        self.status.heard(url, Said::TaskRefused(reason));
+        self.status.record_contact(url, ContactOutcome::TaskRefused(reason));
         self.back_off(url);
         answer.map_or(Ok(()), |answer| self.send_answer(answer))
     }
@@ -181,7 +181,7 @@ impl AskRound<'_> {
         };
         let error = anyhow::Error::new(error);
         diag::error(format_args!("unable to request task from {url}: {error:#}"));
-        self.status.heard(url, Said::Failed(format!("{error:#}")));
+        self.status.record_contact(url, ContactOutcome::Failed(format!("{error:#}")));
         self.back_off(url);
         answer.map_or(Ok(()), |answer| self.send_answer(answer))
     }

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use bbot_lock::{HostLock, MachineLock};
+use bbot_btrfs::Snapshot;
+use bbot_lock::{Acquired, HostLock, MachineLock};
 use bbot_manifest::{
     BootstrapManifest, BootstrappedMachine, Lines, MachineManifest, Manifest, ToolchainManifest,
 };
@@ -19,12 +20,12 @@ use crate::guest::boot::{Booted, Disk, boot};
 use crate::guest::hold::Hold;
 use crate::guest::run::{DISK_FULL, End, Job, Limits};
 use crate::guest::session::{GuestSession, Setup};
-use crate::guest::snapshot::Snapshot;
 use crate::guest::tftp_folder::{self, TftpFolder};
 use crate::machines::enumerate::{read_bootstrapped, read_manifest, with_current};
 use crate::machines::fake;
 use crate::machines::freshness::{Age, Freshness, compare, own_versions};
 use crate::machines::layout::{Layout, MachineDir};
+use crate::machines::snapshot;
 use crate::machines::view::HostView;
 use crate::observe::status::Status;
 
@@ -58,7 +59,7 @@ impl Bootstrap<'_> {
     pub(crate) fn perform(mut self, host_lock: HostLock) -> anyhow::Result<Bootstrapped> {
         let machine = self.machine;
         let lock_file = self.host.layout.lock_file(machine);
-        let Ok(mut lock) = MachineLock::acquire(&host_lock, &lock_file)? else {
+        let Acquired::Lock(mut lock) = MachineLock::try_acquire(&host_lock, &lock_file)? else {
             return Ok(Bootstrapped::NotNeeded);
         };
         let Some(disk) = take_snapshot(&self.host.layout, machine)? else {
@@ -193,7 +194,7 @@ impl Bootstrap<'_> {
 fn take_snapshot(layout: &Layout, dir: &MachineDir) -> anyhow::Result<Option<Disk>> {
     let start = Instant::now();
     let taken = with_current(dir, |source| {
-        let snapshot = Snapshot::take(source, layout.snapshot(dir))?;
+        let snapshot = snapshot::take(source, &layout.snapshot(dir))?;
         let machine = read_manifest(&snapshot.path().join("manifest"))?;
         Ok(Disk { snapshot, machine })
     })?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use bbot_lock::InstanceLock;
+use bbot_lock::{Acquired, InstanceLock};
 
 use crate::agent::Agent;
 use crate::ask::Controllers;
@@ -15,14 +15,15 @@ use crate::config::Config;
 use crate::controller::auth::Signer;
 use crate::controller::client::Client;
 use crate::diag;
-use crate::event_loop::{EventChannel, EventLoop};
+use crate::event_loop::{Event, EventChannel, EventLoop};
 use crate::fs::runtime_dir;
 use crate::machines::view::HostView;
 use crate::observe::status::{Identity, Status};
 use crate::observe::systemd::ServiceManager;
 use crate::outbox::Outbox;
 use crate::reports::Reports;
-use crate::reports::poster::{Means, Poster};
+use crate::reports::delivery::PosterContext;
+use crate::reports::poster::Poster;
 
 /// A started instance. The lock is dropped last: the next process that gets it finds nothing of this
 /// one in use.
@@ -43,7 +44,8 @@ pub(crate) fn start(config: Config, channel: EventChannel) -> anyhow::Result<Sta
         None => None,
     };
     if config.systemd {
-        diag::banner(&config, signer.as_ref().map(|signer| signer.fingerprint()));
+        let fingerprint = signer.as_ref().map(|signer| signer.fingerprint());
+        config.banner(fingerprint).into_iter().for_each(diag::info);
     }
     let lock = if config.is_fake() { None } else { Some(lock_instance(&config)?) };
     let manager = Arc::new(ServiceManager::from_env());
@@ -81,8 +83,8 @@ fn lock_instance(config: &Config) -> anyhow::Result<InstanceLock> {
             .with_context(|| format!("cannot create {}", parent.display()))?;
     }
     match InstanceLock::try_acquire(path)? {
-        Some(lock) => Ok(lock),
-        None => bail!(
+        Acquired::Lock(lock) => Ok(lock),
+        Acquired::Busy(_) => bail!(
             "instance {} of toolchain {} is already running: {} is locked",
             config.instance,
             config.toolchain.name,
@@ -101,15 +103,17 @@ fn open_reports(
         return Ok(None);
     }
     let outbox = Arc::new(Outbox::open(&config.state_dir)?);
-    let means = Means {
+    let context = PosterContext {
         outbox: Arc::clone(&outbox),
         // Its own: to abort the request for a task breaks no post.
         client: Arc::new(Client::new(&config.timeouts)),
         signer: signer.cloned(),
         limit: config.timeouts.request,
         lifetime: Duration::from_secs(u64::from(config.outbox_days) * 24 * 3600),
-        events: channel.sender(),
     };
-    let poster = Poster::start(means).context("cannot start a thread")?;
+    let events = channel.sender();
+    // The loop is gone when the process is about to end.
+    let report = move |posted| drop(events.send(Event::Posted(posted)));
+    let poster = Poster::start(context, report).context("cannot start a thread")?;
     Ok(Some(Reports::new(outbox, poster, config.outbox_limit)))
 }

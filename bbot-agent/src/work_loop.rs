@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use bbot_lock::HostLock;
+use bbot_lock::{Acquired, HostLock};
 use bbot_manifest::{Lines, Manifest};
 
 use crate::agent::Agent;
@@ -117,14 +117,14 @@ fn lock_host(agent: &mut Agent) -> anyhow::Result<Option<HostLock>> {
         return Ok(Some(HostLock::disabled()));
     };
     // The usual case needs no thread.
-    if let Some(lock) = HostLock::try_lock(&path)? {
+    if let Acquired::Lock(lock) = HostLock::try_acquire(&path)? {
         return Ok(Some(lock));
     }
     let events = agent.events.sender();
     let waiter = path.clone();
     thread::Builder::new().name("host-lock".into()).spawn(move || {
         // The loop is gone when the process is about to end; the lock goes with the process.
-        drop(events.send(Event::HostLocked(HostLock::lock(&waiter))));
+        drop(events.send(Event::HostLocked(HostLock::acquire(&waiter))));
     })?;
     let mut reminder = Reminder::new(Instant::now(), LOCK_WARNING);
     loop {

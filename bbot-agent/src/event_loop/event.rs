@@ -4,8 +4,7 @@ use bbot_lock::HostLock;
 use bbot_manifest::TaskResponse;
 
 use crate::controller::client::ClientError;
-use crate::outbox::EntryId;
-use crate::reports::poster::Posting;
+use crate::reports::delivery::Posted;
 
 /// What happened. A closed set: the loop handles all of it (I3).
 #[derive(Debug)]
@@ -44,13 +43,6 @@ pub(crate) enum Event {
     LocksChanged,
     /// A file appeared in the folder where the result of a fake machine is expected.
     FileAppeared,
-    /// An attempt to post an outbox entry ended.
-    Posted {
-        /// The entry.
-        entry: EntryId,
-        /// Whether its challenge was signed for that.
-        signed: bool,
-        /// How the attempt ended.
-        posting: Posting,
-    },
+    /// An attempt to deliver an outbox entry ended.
+    Posted(Posted),
 }

@@ -100,9 +100,9 @@ impl EventLoop {
             return Wait::Chore;
         }
         match self.channel.next(chore.map_or(deadline, |chore| chore.min(deadline))) {
-            Some(Event::Posted { entry, signed, posting }) => {
+            Some(Event::Posted(posted)) => {
                 if let Some(reports) = &mut self.reports {
-                    self.is_signing_restored |= reports.posted(&entry, signed, posting);
+                    self.is_signing_restored |= reports.posted(posted);
                 }
             }
             Some(event) => return Wait::Event(event),

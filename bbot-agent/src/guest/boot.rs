@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
+use bbot_btrfs::Snapshot;
 use bbot_manifest::MachineManifest;
 
 use super::run::End;
 use super::session::{GuestSession, Setup};
-use super::snapshot::Snapshot;
 use super::tftp_folder;
 use crate::config::Config;
 use crate::diag;

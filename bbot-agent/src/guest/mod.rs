@@ -7,5 +7,4 @@ mod held;
 pub(crate) mod hold;
 pub(crate) mod run;
 pub(crate) mod session;
-pub(crate) mod snapshot;
 pub(crate) mod tftp_folder;

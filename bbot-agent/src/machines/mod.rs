@@ -6,4 +6,5 @@ pub(crate) mod fake;
 pub(crate) mod freshness;
 pub(crate) mod layout;
 pub(crate) mod offer;
+pub(crate) mod snapshot;
 pub(crate) mod view;

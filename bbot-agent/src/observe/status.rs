@@ -61,7 +61,7 @@ impl Phase {
 /// What a controller said when it was last asked for a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "outcome", content = "reason")]
-pub(crate) enum Said {
+pub(crate) enum ContactOutcome {
     /// It has none.
     NoTask,
     /// It gave one.
@@ -81,7 +81,7 @@ pub(crate) struct Contact {
     pub(crate) at: u64,
     /// What came of it.
     #[serde(flatten)]
-    pub(crate) said: Said,
+    pub(crate) outcome: ContactOutcome,
 }
 
 /// Which instance this is, for whoever reads the file.
@@ -178,8 +178,8 @@ impl Status {
     }
 
     /// Notes what a controller said just now; it is shown from the next phase on.
-    pub(crate) fn heard(&mut self, url: &str, said: Said) {
-        let contact = Contact { url: url.to_owned(), at: now(), said };
+    pub(crate) fn record_contact(&mut self, url: &str, outcome: ContactOutcome) {
+        let contact = Contact { url: url.to_owned(), at: now(), outcome };
         self.contacts.insert(url.to_owned(), contact);
     }
 
@@ -267,8 +267,8 @@ pub(crate) mod tests {
         assert_eq!((&value["version"], &value["instance"]), (&1.into(), &"public-1".into()));
         assert_eq!((&value["state-dir"], &value["lock"]), (&"/state".into(), &"/lock".into()));
         assert_eq!(status.doing.in_words(), "building foo/1.2.3 on linux");
-        status.heard("https://a/", Said::Failed("no answer".into()));
-        status.heard("https://b/", Said::Task);
+        status.record_contact("https://a/", ContactOutcome::Failed("no answer".into()));
+        status.record_contact("https://b/", ContactOutcome::Task);
         status.enter(Phase::Idle, None, None);
         let value = read();
         assert_eq!((&value["phase"], value.get("machine")), (&"idle".into(), None));

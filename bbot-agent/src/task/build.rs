@@ -20,8 +20,8 @@ use crate::guest::boot::{Booted, Disk, boot};
 use crate::guest::hold::Hold;
 use crate::guest::run::{DISK_FULL, End, Job, Limits};
 use crate::guest::session::{GuestSession, Setup};
-use crate::guest::snapshot::Snapshot;
 use crate::guest::tftp_folder::{self, TftpFolder};
+use crate::machines::snapshot;
 use crate::machines::view::HostView;
 use crate::observe::status::Status;
 
@@ -52,7 +52,7 @@ impl Build<'_> {
         let fresh_disk = || {
             let start = Instant::now();
             let path = host.layout.snapshot(&assignment.dir);
-            let snapshot = Snapshot::take(&host.layout.bootstrapped(&assignment.dir), path)?;
+            let snapshot = snapshot::take(&host.layout.bootstrapped(&assignment.dir), &path)?;
             diag::phase("snapshot", start.elapsed(), &assignment.keys());
             Ok(Disk { snapshot, machine: assignment.machine.machine.clone() })
         };

@@ -3,10 +3,10 @@
 
 use std::time::Instant;
 
-use bbot_lock::{Holder, HostLock, MachineLock};
+use bbot_lock::{Acquired, Holder, HostLock, MachineLock, interrupt};
 
 use super::assignment::Assignment;
-use super::interrupt::{Interrupted, Victim, interrupt};
+use super::interrupt::{Interrupted, Victim, interrupt as interrupt_victims};
 use crate::diag;
 use crate::event_loop::EventLoop;
 use crate::machines::enumerate::{Busy, State};
@@ -60,7 +60,7 @@ impl Claimant<'_> {
             Interrupted::Terminated => return Ok(Claim::Terminated),
         }
         let file = host.layout.lock_file(&assignment.dir);
-        let Ok(mut lock) = MachineLock::acquire(host_lock, &file)? else {
+        let Acquired::Lock(mut lock) = MachineLock::try_acquire(host_lock, &file)? else {
             return Ok(Claim::Lost("it was taken meanwhile"));
         };
         lock.write(host_lock, Some(assignment.priority.value().into()))?;
@@ -94,8 +94,7 @@ impl Claimant<'_> {
             let lock_file = host.layout.lock_file(dir);
             holder.map(|holder| Victim {
                 machine: dir.name.to_string(),
-                lock_file,
-                pid: holder.pid,
+                lock: interrupt::Victim::new(lock_file, holder.pid),
             })
         };
         let chosen = victims(&state, assignment.priority, wanted.0);
@@ -115,7 +114,7 @@ impl Claimant<'_> {
         let machine = self.assignment.dir.name.as_str();
         status.enter(Phase::Interrupting, Some(machine), Some(&package));
         let start = Instant::now();
-        let interrupted = interrupt(events, self.host_lock, victims)?;
+        let interrupted = interrupt_victims(events, self.host_lock, victims)?;
         diag::phase("interrupt", start.elapsed(), &self.assignment.keys());
         status.enter(Phase::Building, Some(machine), Some(&package));
         Ok(interrupted)

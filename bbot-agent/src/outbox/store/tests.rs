@@ -9,7 +9,7 @@ use nix::unistd::{Uid, setfsuid};
 use tempfile::TempDir;
 
 use super::*;
-use crate::controller::auth::sha256_hex;
+use crate::fs::digest::sha256_hex;
 use crate::outbox::{Artifact, summary};
 
 fn outbox() -> (TempDir, Outbox) {

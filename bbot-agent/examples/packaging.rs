@@ -1,6 +1,7 @@
-//! Writes what is packed beside the program: its manual page, and completions for shells.
+//! Generates the files that a package ships beside the program: its manual page, and completions
+//! for shells.
 //!
-//! `cargo run -p bbot-agent --example papers -- FOLDER`
+//! `cargo run -p bbot-agent --example packaging -- FOLDER`
 
 use std::fs;
 use std::io;

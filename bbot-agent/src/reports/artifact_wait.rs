@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-/// The longest that it does, from when it was stored.
-const PATIENCE: Duration = Duration::from_secs(60 * 60);
+/// The longest wait, from when the result was stored.
+const LIMIT: Duration = Duration::from_secs(60 * 60);
 
-/// Returns for how long yet a result of this age waits for artifacts that their controller does
-/// not take; `None` if it goes without them.
-pub(crate) fn patience(age: Duration) -> Option<Duration> {
-    PATIENCE.checked_sub(age).filter(|left| !left.is_zero())
+/// Returns for how much longer a result of this age waits for artifacts that their controller does
+/// not accept; `None` if it is posted without them.
+pub(super) fn remaining(age: Duration) -> Option<Duration> {
+    LIMIT.checked_sub(age).filter(|remaining| !remaining.is_zero())
 }
 
 #[cfg(test)]
@@ -28,7 +28,7 @@ mod tests {
             (Duration::MAX, None),
         ];
         for (age, expected) in table {
-            assert_eq!(patience(age), expected, "{age:?}");
+            assert_eq!(remaining(age), expected, "{age:?}");
         }
     }
 }
