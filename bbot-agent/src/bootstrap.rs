@@ -10,7 +10,8 @@ use anyhow::{Context, bail};
 use bbot_btrfs::Snapshot;
 use bbot_lock::{Acquired, HostLock, MachineLock};
 use bbot_manifest::{
-    BootstrapManifest, BootstrappedMachine, Lines, MachineManifest, Manifest, ToolchainManifest,
+    BootstrapManifest, BootstrappedMachine, Lines, MacAddress, MachineManifest, Manifest,
+    ToolchainManifest,
 };
 
 use crate::config::Config;
@@ -78,7 +79,7 @@ impl Bootstrap<'_> {
         let mac = obsolete
             .and_then(|have| have.machine.mac)
             .or(disk.machine.mac)
-            .map_or_else(bbot_vm::random_mac, |mac| mac.to_string());
+            .unwrap_or_else(|| MacAddress(bbot_vm::MacAddress::random().octets()));
         let installed = self.install(disk, mac)?;
         let Some((snapshot, manifest)) = installed else { return Ok(Bootstrapped::GivenUp) };
 
@@ -96,13 +97,13 @@ impl Bootstrap<'_> {
     fn install(
         &mut self,
         first: Disk,
-        mac: String,
+        mac: MacAddress,
     ) -> anyhow::Result<Option<(Snapshot, BootstrappedMachine)>> {
         let config = self.config;
         if config.fake_bootstrap {
             let versions = own_versions(&config.worker_version);
             let Disk { snapshot, machine } = first;
-            return Ok(Some((snapshot, self.bootstrapped(machine, fake::MAC, versions)?)));
+            return Ok(Some((snapshot, self.bootstrapped(machine, fake::MAC, versions))));
         }
         let path = tftp_folder::bootstrap(&config.tftp, &config.instance_name());
         let folder = TftpFolder::create(path, &[])?;
@@ -122,7 +123,7 @@ impl Bootstrap<'_> {
                 let mut versions: BootstrapManifest = read_manifest(&folder.join(&file))?;
                 versions.agent_version = Some(config.worker_version.clone());
                 let Disk { snapshot, machine } = disk;
-                Ok(Some((snapshot, self.bootstrapped(machine, &setup.mac, versions)?)))
+                Ok(Some((snapshot, self.bootstrapped(machine, mac, versions))))
             }
             End::MisBoot => bail!("bootstrap startup timeout"),
             End::TimedOut => bail!("bootstrap timeout"),
@@ -133,7 +134,7 @@ impl Bootstrap<'_> {
         }
     }
 
-    fn setup(&self, folder: &TftpFolder, mac: String) -> Setup {
+    fn setup(&self, folder: &TftpFolder, mac: MacAddress) -> Setup {
         let config = self.config;
         Setup {
             job: Job::Bootstrap,
@@ -142,7 +143,7 @@ impl Bootstrap<'_> {
                 work: config.timeouts.bootstrap,
                 shutdown: config.timeouts.shutdown,
             },
-            mac,
+            mac: bbot_vm::MacAddress::new(mac.0),
             cpus: config.cpu,
             vnc: IpAddr::V4(Ipv4Addr::LOCALHOST),
             read: config.tftp.join("toolchains").join(config.toolchain.name.as_str()),
@@ -164,12 +165,12 @@ impl Bootstrap<'_> {
     fn bootstrapped(
         &self,
         mut machine: MachineManifest,
-        mac: &str,
+        mac: MacAddress,
         bootstrap: BootstrapManifest,
-    ) -> anyhow::Result<BootstrappedMachine> {
-        machine.mac = Some(mac.parse().context("the machine's mac address is none")?);
+    ) -> BootstrappedMachine {
+        machine.mac = Some(mac);
         let id = self.config.toolchain.id.clone().unwrap_or_else(|| "bogus".into());
-        Ok(BootstrappedMachine { machine, toolchain: ToolchainManifest { id }, bootstrap })
+        BootstrappedMachine { machine, toolchain: ToolchainManifest { id }, bootstrap }
     }
 
     /// W15: reported once, at the bootstrap; the machine is used all the same.

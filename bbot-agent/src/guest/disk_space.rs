@@ -6,9 +6,6 @@ use bbot_tftp::{Direction, ErrorCode, Event, Failure};
 use bbot_vm::GuestEvent;
 use nix::sys::statvfs::statvfs;
 
-/// What QEMU says of a read or write of the guest's disk that failed.
-const DISK_ERROR: &str = "BLOCK_IO_ERROR";
-
 /// The disk space that is left to one guest.
 #[derive(Debug)]
 pub(super) struct DiskSpace {
@@ -53,7 +50,7 @@ impl DiskSpace {
     /// stops the guest then, and for no other error of the disk.
     pub(super) fn is_exhausted_by_disk(&mut self, event: &GuestEvent) -> bool {
         match event {
-            GuestEvent::Other { name } => self.has_disk_error |= name == DISK_ERROR,
+            GuestEvent::BlockIoError { .. } => self.has_disk_error = true,
             GuestEvent::Stopped => return self.has_disk_error,
             _ => {}
         }
@@ -97,12 +94,17 @@ mod tests {
     #[test]
     fn a_stop_after_a_disk_error_means_no_space() {
         let mut space = DiskSpace::new("/".into(), 0);
-        let other = |name: &str| GuestEvent::Other { name: name.to_owned() };
-        for event in [GuestEvent::Stopped, GuestEvent::Resumed, other("RTC_CHANGE")] {
+        let event = |message| GuestEvent::from_qmp(message).unwrap();
+        let other = event(r#"{"event": "RTC_CHANGE", "data": {"offset": 78}}"#);
+        for event in [GuestEvent::Stopped, GuestEvent::Resumed, other] {
             assert!(!space.is_exhausted_by_disk(&event), "{event:?}");
         }
         assert!(!space.is_exhausted_by_disk(&GuestEvent::Stopped));
-        assert!(!space.is_exhausted_by_disk(&other(DISK_ERROR)));
+        let disk_error = event(
+            r#"{"event": "BLOCK_IO_ERROR", "data": {"device": "disk0", "operation": "write",
+                "action": "stop", "nospace": true, "reason": "No space left on device"}}"#,
+        );
+        assert!(!space.is_exhausted_by_disk(&disk_error));
         assert!(space.is_exhausted_by_disk(&GuestEvent::Stopped));
     }
 }

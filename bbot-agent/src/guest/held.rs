@@ -84,7 +84,7 @@ impl GuestSession {
             vnc: self.guest.vnc().to_string(),
             monitor: self.guest.monitor_path().to_owned(),
             console_log: self.guest.console_path().to_owned(),
-            mac: self.guest.mac().to_owned(),
+            mac: self.guest.mac().to_string(),
             snapshot: self.directory.clone(),
         }
     }

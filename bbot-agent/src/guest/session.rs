@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use bbot_tftp::{Namespace, Server, ServerConfig, ServerHandle};
-use bbot_vm::{Guest, GuestConfig, GuestEvent, Network, NetworkConfig, VmUser, VncAddress};
+use bbot_vm::{
+    Guest, GuestConfig, GuestEvent, MacAddress, Network, NetworkConfig, VmUser, VncAddress,
+};
 
 use super::boot::Disk;
 use super::console_log;
@@ -41,7 +43,7 @@ pub(crate) struct Setup {
     /// For how long.
     pub(crate) limits: Limits,
     /// Its hardware address.
-    pub(crate) mac: String,
+    pub(crate) mac: MacAddress,
     /// Its hardware threads.
     pub(crate) cpus: u32,
     /// The address on which its screen is served.
@@ -291,12 +293,8 @@ impl GuestSession {
 
 /// The network names and numbers of this instance.
 pub(crate) fn network_config(config: &Config) -> NetworkConfig {
-    NetworkConfig {
-        bridge: config.bridge.clone(),
-        offset: config.offset,
-        instance: config.instance_name(),
-        tftp_port: config.tftp_port + config.offset,
-    }
+    let tftp_port = config.tftp_port + config.offset;
+    NetworkConfig::new(config.bridge.clone(), config.offset, config.instance_name(), tftp_port)
 }
 
 fn start_tftp(
@@ -325,17 +323,14 @@ fn start_tftp(
 fn guest_config(config: &Config, setup: &Setup, disk: &Disk) -> anyhow::Result<GuestConfig> {
     let machine = &disk.machine;
     let options = machine.unquoted_options().context("cannot use the machine's options")?;
-    Ok(GuestConfig {
-        hypervisor: config.hypervisor(),
-        directory: disk.snapshot.path().to_owned(),
-        name: format!("{}-{}", machine.header.name, config.instance_name()),
-        cpus: setup.cpus,
-        ram_kib: config.ram_kib,
-        mac: setup.mac.clone(),
-        options,
-        vnc: VncAddress { address: setup.vnc, display: config.offset },
-        user: VmUser::resolve(config.vm_user.as_deref())?,
-        runtime_dir: config.runtime_dir.join(PRIVATE),
-        console_limit: CONSOLE_LIMIT,
-    })
+    let user = VmUser::resolve(config.vm_user.as_deref())?;
+    Ok(GuestConfig::new(disk.snapshot.path(), user, config.runtime_dir.join(PRIVATE))
+        .hypervisor(config.hypervisor())
+        .name(format!("{}-{}", machine.header.name, config.instance_name()))
+        .cpus(setup.cpus)
+        .ram_kib(config.ram_kib)
+        .mac(setup.mac)
+        .options(options)
+        .vnc(VncAddress::new(setup.vnc, config.offset))
+        .console_limit(CONSOLE_LIMIT))
 }

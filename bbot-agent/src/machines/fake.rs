@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use bbot_manifest::{
-    BootstrapManifest, BootstrappedMachine, MachineHeader, MachineManifest, MachineType,
-    ToolchainManifest,
+    BootstrapManifest, BootstrappedMachine, MacAddress, MachineHeader, MachineManifest,
+    MachineType, ToolchainManifest,
 };
 
 use super::enumerate::{Enumeration, Machine, State, read_manifest};
 use super::layout::MachineDir;
 
 /// The hardware address of what has no hardware.
-pub(crate) const MAC: &str = "de:ad:be:ef:de:ad";
+pub(crate) const MAC: MacAddress = MacAddress([0xde, 0xad, 0xbe, 0xef, 0xde, 0xad]);
 
 /// The enumeration that finds just the machine whose header is in `file`.
 pub(crate) fn enumeration(file: &Path, machines: &Path) -> anyhow::Result<Enumeration> {
@@ -22,7 +22,7 @@ pub(crate) fn enumeration(file: &Path, machines: &Path) -> anyhow::Result<Enumer
     let machine = MachineManifest {
         header,
         kind: MachineType::Kvm,
-        mac: Some(MAC.parse()?),
+        mac: Some(MAC),
         options: None,
         changes: Vec::new(),
     };

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use bbot_lock::MachineLock;
 use bbot_manifest::{ResultManifest, ResultStatus};
+use bbot_vm::MacAddress;
 use nix::unistd::{SysconfVar, sysconf};
 
 use super::artifacts::UPLOAD;
@@ -71,8 +72,8 @@ impl Build<'_> {
         let assignment = self.reporter.assignment;
         let timeouts = &self.config.timeouts;
         let is_interactive = assignment.is_interactive();
-        let mac = assignment.machine.machine.mac.as_ref();
-        let mac = mac.context("the bootstrapped machine has no mac address")?.to_string();
+        let mac = assignment.machine.machine.mac;
+        let mac = mac.context("the bootstrapped machine has no mac address")?;
         let address = self.config.interactive_address.filter(|_| is_interactive);
         Ok(Setup {
             job: Job::Build,
@@ -81,7 +82,7 @@ impl Build<'_> {
                 work: if is_interactive { timeouts.interactive } else { timeouts.build },
                 shutdown: Duration::ZERO,
             },
-            mac,
+            mac: MacAddress::new(mac.0),
             cpus: self.cpus(),
             vnc: address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             read: folder.join("get"),
