@@ -17,7 +17,8 @@ use bbot_manifest::{
 use crate::config::Config;
 use crate::diag;
 use crate::event_loop::EventLoop;
-use crate::guest::boot::{Booted, Disk, boot};
+use crate::guest::boot::{Booted, boot};
+use crate::guest::disk::Disk;
 use crate::guest::hold::Hold;
 use crate::guest::run::{DISK_FULL, End, Job, Limits};
 use crate::guest::session::{GuestSession, Setup};

@@ -15,8 +15,8 @@ use bbot_vm::{
     Guest, GuestConfig, GuestEvent, MacAddress, Network, NetworkConfig, VmUser, VncAddress,
 };
 
-use super::boot::Disk;
 use super::console_log;
+use super::disk::Disk;
 use super::disk_space::DiskSpace;
 use super::run::{Action, End, Input, Job, Limits, Run};
 use crate::config::Config;
