@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use bbot_btrfs::Snapshot;
-use bbot_lock::{HostLock, MachineLock};
+use bbot_lock::{Acquired, HostLock, MachineLock};
 use bbot_manifest::{
     BootstrapManifest, BootstrappedMachine, Lines, MachineManifest, Manifest, ToolchainManifest,
 };
@@ -47,7 +47,9 @@ pub(crate) fn bootstrap(
     host: HostLock,
     machine: &MachineDir,
 ) -> anyhow::Result<Bootstrapped> {
-    let Ok(mut lock) = MachineLock::acquire(&host, &agent.layout.lock_file(machine))? else {
+    let Acquired::Lock(mut lock) =
+        MachineLock::try_acquire(&host, &agent.layout.lock_file(machine))?
+    else {
         return Ok(Bootstrapped::NotNeeded);
     };
     let Some((snapshot, manifest)) = snapshot_source(agent, machine)? else {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use bbot_lock::InstanceLock;
+use bbot_lock::{Acquired, InstanceLock};
 
 use crate::agent::Agent;
 use crate::config::Config;
@@ -90,8 +90,8 @@ fn lock_instance(config: &Config) -> anyhow::Result<InstanceLock> {
             .with_context(|| format!("cannot create {}", parent.display()))?;
     }
     match InstanceLock::try_acquire(path)? {
-        Some(lock) => Ok(lock),
-        None => bail!(
+        Acquired::Lock(lock) => Ok(lock),
+        Acquired::Busy(_) => bail!(
             "instance {} of toolchain {} is already running: {} is locked",
             config.instance,
             config.toolchain.name,

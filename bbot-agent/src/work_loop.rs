@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use bbot_lock::HostLock;
+use bbot_lock::{Acquired, HostLock};
 use bbot_manifest::{Lines, MachineHeader, Manifest};
 
 use crate::agent::Agent;
@@ -113,14 +113,14 @@ fn lock_host(agent: &mut Agent) -> anyhow::Result<Option<HostLock>> {
         return Ok(Some(HostLock::disabled()));
     };
     // The usual case needs no thread.
-    if let Some(lock) = HostLock::try_lock(&path)? {
+    if let Acquired::Lock(lock) = HostLock::try_acquire(&path)? {
         return Ok(Some(lock));
     }
     let sender = agent.events.sender();
     let waiter = path.clone();
     thread::Builder::new().name("host-lock".into()).spawn(move || {
         // Nobody receives it when the process is about to end; the lock goes with the process.
-        drop(sender.send(Event::HostLocked(HostLock::lock(&waiter))));
+        drop(sender.send(Event::HostLocked(HostLock::acquire(&waiter))));
     })?;
     let mut reminder = Reminder::new(Instant::now(), LOCK_WARNING);
     loop {
