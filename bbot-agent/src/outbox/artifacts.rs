@@ -9,7 +9,8 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use super::{Artifact, Entry, EntryId, Outbox, OutboxError, file_names, io_error, sync_folder};
+use super::entry::{Artifact, Entry};
+use super::store::{EntryId, Outbox, OutboxError, file_names, io_error, sync_folder};
 
 const SUFFIX: &str = ".artifacts";
 
@@ -149,7 +150,9 @@ pub(super) fn sweep(waiting: &Path) -> Result<(), OutboxError> {
     let names = file_names(waiting)?;
     for name in &names {
         let Some(id) = name.strip_suffix(SUFFIX) else { continue };
-        let Some(id) = EntryId::from_file_name(&format!("{id}{}", super::SUFFIX)) else { continue };
+        let Some(id) = EntryId::from_file_name(&format!("{id}{}", super::store::SUFFIX)) else {
+            continue;
+        };
         if !names.contains(&id.file_name()) {
             remove(&waiting.join(name))?;
         }

@@ -20,8 +20,8 @@
 
 use bbot_manifest::{Event, Lines, Manifest, Parser, ResultManifest, Serializer};
 
-use super::OutboxError;
-use crate::controller::auth::sha256_hex;
+use super::store::OutboxError;
+use crate::fs::digest::sha256_hex;
 
 /// A result that its controller is to get.
 #[derive(Debug, Clone, PartialEq)]

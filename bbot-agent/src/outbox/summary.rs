@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{DEAD, EntryId, OutboxError, REASON_SUFFIX, WAITING, artifacts, io_error};
+use super::artifacts;
+use super::store::{DEAD, EntryId, OutboxError, REASON_SUFFIX, WAITING, io_error};
 
 /// The most of a reason that is shown, in bytes.
 const REASON_MAX: u64 = 4096;
