@@ -70,3 +70,53 @@ pub enum Event {
         code: ErrorCode,
     },
 }
+
+/// Events as a server makes them, for the tests of programs that handle events. Fields that are not
+/// arguments have a neutral value.
+impl Event {
+    /// A [`FirstRequest`](Self::FirstRequest).
+    pub fn first_request(peer: SocketAddr) -> Self {
+        Self::FirstRequest { peer }
+    }
+
+    /// A [`Started`](Self::Started).
+    pub fn started(
+        id: TransferId,
+        direction: Direction,
+        file: impl Into<String>,
+        peer: SocketAddr,
+    ) -> Self {
+        Self::Started { id, direction, file: file.into(), peer }
+    }
+
+    /// A [`Finished`](Self::Finished).
+    pub fn finished(
+        id: TransferId,
+        direction: Direction,
+        file: impl Into<String>,
+        bytes: u64,
+        duration: Duration,
+    ) -> Self {
+        Self::Finished { id, direction, file: file.into(), bytes, duration }
+    }
+
+    /// A [`Failed`](Self::Failed).
+    pub fn failed(
+        id: TransferId,
+        direction: Direction,
+        file: impl Into<String>,
+        reason: Failure,
+    ) -> Self {
+        Self::Failed { id, direction, file: file.into(), reason }
+    }
+
+    /// A [`Refused`](Self::Refused).
+    pub fn refused(
+        peer: SocketAddr,
+        direction: Direction,
+        file: impl Into<String>,
+        code: ErrorCode,
+    ) -> Self {
+        Self::Refused { peer, direction, file: file.into(), code }
+    }
+}

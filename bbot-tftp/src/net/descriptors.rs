@@ -2,8 +2,9 @@
 
 use std::os::fd::AsFd;
 
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, getrlimit};
-use rustix::io::fcntl_dupfd_cloexec;
+use nix::unistd::close;
 
 use crate::config::ServerConfig;
 
@@ -37,10 +38,12 @@ pub(crate) fn reserve_descriptors(open: impl AsFd, config: &ServerConfig) {
     let sessions = bound.min(sessions_with_descriptors(config));
     let needed = sessions.saturating_mul(per_session(config)).saturating_add(RESERVE);
     let last = needed.min(limit()).saturating_sub(1);
-    if let Ok(last) = i32::try_from(last) {
-        // nix's fcntl(2) returns a number without an owner, which only unsafe code could close.
-        // Where this fails, the table grows later.
-        drop(fcntl_dupfd_cloexec(open, last));
+    // Where there is no such descriptor, the table grows later.
+    if let Ok(last) = i32::try_from(last)
+        && let Ok(descriptor) = fcntl(open, FcntlArg::F_DUPFD_CLOEXEC(last))
+        && let Err(errno) = close(descriptor)
+    {
+        log::debug!("cannot close descriptor {descriptor}: {errno}");
     }
 }
 
