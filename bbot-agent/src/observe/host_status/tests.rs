@@ -12,7 +12,7 @@ use crate::observe::status::ContactOutcome;
 use crate::observe::status::tests::PHASES;
 
 /// W43: one free machine, one that this process has locked as instance 1 would; an instance that
-/// runs, one that died, one that has only left results; and one thing that makes no sense.
+/// runs, one that died, one that has left results only; and one invalid status file.
 #[test]
 fn everything_is_in_the_document() {
     let root = tempfile::tempdir().unwrap();
@@ -49,7 +49,7 @@ fn everything_is_in_the_document() {
     write("state/public-3/outbox/00000000001700000000-7.manifest.new", "");
     write("state/public-3/dead-letters/00000000002700000001-7.manifest", "1");
     write("state/public-3/dead-letters/00000000002700000001-7.reason", "refused it: 400\n");
-    let document = look(&Places {
+    let document = read(&Sources {
         machines: path("machines"),
         runtime: Folders::In(path("run")),
         state: Folders::In(path("state")),
@@ -83,7 +83,7 @@ fn everything_is_in_the_document() {
     assert_eq!(names(&document), schema());
 }
 
-/// A guest that is held, with all that can be said of it.
+/// A guest that is held, with all its values.
 fn hold() -> Value {
     json!({
         "reason": "build timeout", "machine": "linux", "package": "libfoo/1", "until": 18,
@@ -94,7 +94,7 @@ fn hold() -> Value {
 
 const README: &str = include_str!("../../../README.md");
 
-/// The names in a document, each with those that it is below: `machines[].name`.
+/// Returns the names in a document, each with its parents: `machines[].name`.
 fn names(document: &Value) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     add_names("", document, &mut names);
@@ -112,19 +112,19 @@ fn add_names(place: &str, value: &Value, names: &mut BTreeSet<String>) {
     }
 }
 
-/// What is between backquotes.
+/// Returns the texts between backquotes.
 fn code(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// The rows of the table in the README: what each is about, and what it says of that.
+/// Returns the rows of the table in the README: the names, and their explanation.
 fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
     let table = README.split_once("| name | what it is |\n|---|---|\n").unwrap().1;
     table.lines().map_while(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "))
 }
 
-/// The names that the README shows in its example, and those that it explains of what is not in
-/// it: of holds, and of the reasons of controllers.
+/// Returns the names in the example in the README, and those that it explains of what is not in the
+/// example: of holds, and of the reasons of controllers.
 fn schema() -> BTreeSet<String> {
     let example = README.split_once("```json\n").unwrap().1.split_once("```").unwrap().0;
     let mut schema = names(&serde_json::from_str(example).unwrap());
@@ -136,13 +136,13 @@ fn schema() -> BTreeSet<String> {
     schema
 }
 
-/// The words that the README explains in the row that is about `place`.
+/// Returns the words between backquotes in the README's explanation of `place`.
 pub(super) fn explained(place: &str) -> Vec<&'static str> {
     let (_, text) = rows().find(|(about, _)| code(about).any(|name| name == place)).unwrap();
     code(text).collect()
 }
 
-/// W43: the README explains each phase and each outcome, and no name that there is not.
+/// W43: the README explains each phase and each outcome, and no name that does not exist.
 #[test]
 fn the_readme_is_true() {
     let phases = explained("instances[].phase");
@@ -163,7 +163,8 @@ fn the_readme_is_true() {
     for (about, _) in rows() {
         for name in code(about) {
             let name = name.trim_end_matches("[]");
-            // The dots stand for the row before; a word alone, for its neighbour's place.
+            // The dots stand for the parents of the row before; a single word has those of the
+            // name before it.
             let full = match name.strip_prefix("\u{2026}") {
                 Some(name) => format!("machines[].toolchains[].{name}"),
                 None if name.contains('.') => name.to_owned(),
@@ -175,11 +176,11 @@ fn the_readme_is_true() {
     }
 }
 
-/// W43: on a host without anything the document says so.
+/// W43: on a host without machines and instances the document is empty.
 #[test]
 fn an_empty_host_is_no_error() {
     let root = tempfile::tempdir().unwrap();
-    let document = look(&Places {
+    let document = read(&Sources {
         machines: root.path().into(),
         runtime: Folders::In(root.path().join("no-run")),
         state: Folders::In(root.path().join("no-state")),

@@ -1,4 +1,5 @@
-//! The machines of the host: which toolchains they are bootstrapped for, and who uses them.
+//! The machines of the host: for which toolchains they are bootstrapped, and which processes use
+//! them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,8 +9,8 @@ use bbot_lock::Holder;
 use bbot_lock::holders::{self, Content, LockStatus, LockTable};
 use serde::Serialize;
 
-use super::Problems;
 use super::instances::Instance;
+use super::problems::Problems;
 use crate::config::ToolchainName;
 use crate::machines::layout::{Layout, MachineDir};
 
@@ -18,58 +19,58 @@ use crate::machines::layout::{Layout, MachineDir};
 pub(super) struct Machine {
     name: String,
     volume: String,
-    /// The current revision; nothing if the machine has been removed.
+    /// The current revision; `None` if the machine has been removed.
     revision: Option<String>,
     toolchains: Vec<Toolchain>,
 }
 
-/// A machine as one toolchain knows it.
+/// The state of a machine for one toolchain.
 #[derive(Debug, Serialize)]
 struct Toolchain {
     name: String,
     bootstrapped: bool,
     state: State,
     #[serde(skip_serializing_if = "Option::is_none")]
-    holder: Option<Who>,
+    holder: Option<HolderInfo>,
 }
 
-/// What a machine is used for.
+/// The use of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum State {
-    /// Nobody uses it.
+    /// No process uses it.
     Free,
     /// A task is performed on it.
     Building,
-    /// It is bootstrapped.
+    /// It is being bootstrapped.
     Bootstrapping,
-    /// It is held for a look.
+    /// Its guest is held for inspection.
     Held,
-    /// Somebody uses it who does not say for what.
+    /// A process uses it for an unknown purpose.
     Busy,
-    /// Nobody can tell.
+    /// It is unknown whether a process uses it.
     Unknown,
 }
 
-/// Who uses a machine.
+/// The process that uses a machine.
 #[derive(Debug, Serialize)]
-struct Who {
+struct HolderInfo {
     pid: i32,
     #[serde(skip_serializing_if = "Option::is_none")]
     priority: Option<u64>,
-    /// Its name, if it is an instance of ours.
+    /// The name of the instance, if it is one of this agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<String>,
 }
 
-/// Looks at all machines.
-pub(super) fn look(
+/// Reads all machines.
+pub(super) fn read(
     root: &Path,
     locks: &LockTable,
     instances: &[Instance],
     problems: &mut Problems,
 ) -> Vec<Machine> {
-    // Whose names does not matter to the list.
+    // The list does not depend on toolchain and instance.
     let layout = Layout::new(root.to_owned(), String::new(), 0);
     let Some((dirs, bad)) = problems.keep(root, layout.machines()) else { return Vec::new() };
     for entry in bad {
@@ -86,7 +87,7 @@ fn machine(
 ) -> Machine {
     let text = |path: &Path| Some(path.file_name()?.to_string_lossy().into_owned());
     let current = problems.keep(&dir.path, dir.current()).flatten();
-    let toolchains = names(dir, problems);
+    let toolchains = toolchain_names(dir, problems);
     let toolchain = |name: &String| toolchain(dir, name, locks, instances, problems);
     Machine {
         name: dir.name.to_string(),
@@ -96,8 +97,8 @@ fn machine(
     }
 }
 
-/// The toolchains that have left something in the machine's folder.
-fn names(dir: &MachineDir, problems: &mut Problems) -> BTreeSet<String> {
+/// Returns the toolchains that have entries in the machine's folder.
+fn toolchain_names(dir: &MachineDir, problems: &mut Problems) -> BTreeSet<String> {
     let Some(entries) = problems.keep(&dir.path, fs::read_dir(&dir.path)) else {
         return BTreeSet::new();
     };
@@ -138,34 +139,34 @@ fn toolchain(
         }
     };
     let status = locks.status(&lock_file);
-    let said = match content {
+    let written = match content {
         Content::Holder(holder) => Some(holder),
         Content::Absent | Content::Unreadable => None,
     };
-    // What the file says may be a dead process's last word; what the kernel says is true.
+    // A process that died leaves its pid in the file; the kernel knows whether the file is locked.
     let pid = match status {
         LockStatus::Unlocked => None,
         LockStatus::LockedBy(pid) => Some(pid),
-        LockStatus::Unknown => said.map(|holder| holder.pid),
+        LockStatus::Unknown => written.map(|holder| holder.pid),
     };
-    let instance = pid.and_then(|pid| instances.iter().find(|instance| instance.is(pid)));
-    let phase = instance.and_then(|instance| Some(instance.doing.as_ref()?.phase.as_str()));
+    let instance = pid.and_then(|pid| instances.iter().find(|instance| instance.is_process(pid)));
+    let phase = instance.and_then(|instance| Some(instance.activity.as_ref()?.phase.as_str()));
     let state = state(content, status, phase);
-    let who = |pid| Who {
+    let holder = |pid| HolderInfo {
         pid,
-        priority: said.filter(|holder| holder.pid == pid).and_then(|holder| holder.priority),
+        priority: written.filter(|holder| holder.pid == pid).and_then(|holder| holder.priority),
         instance: instance.map(|instance| instance.name.clone()),
     };
     Toolchain {
         name: name.to_owned(),
         bootstrapped: layout.bootstrapped(dir).join("manifest").is_file(),
         state,
-        holder: pid.filter(|_| state != State::Free).map(who),
+        holder: pid.filter(|_| state != State::Free).map(holder),
     }
 }
 
-/// What the machine is used for, from what its lock file says, who has that locked, and the phase
-/// that the holder says it is in.
+/// Returns the use of the machine: from the content of its lock file, whether that is locked, and
+/// the phase in the status file of the holder.
 fn state(content: Content, status: LockStatus, phase: Option<&str>) -> State {
     match (content, status) {
         (Content::Absent, _) | (_, LockStatus::Unlocked) => State::Free,
@@ -185,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn toolchains_are_told_from_revisions_and_snapshots() {
+    fn toolchains_are_distinguished_from_revisions_and_snapshots() {
         for name in ["public", "public-1", "public-1-4242", "gcc_14.1", "1.2-public", "1a"] {
             assert_eq!(toolchain_name(name), Some(name));
             assert_eq!(toolchain_name(&format!("{name}.lock")), Some(name));
@@ -195,7 +196,7 @@ mod tests {
         }
     }
 
-    /// W43: the kernel says whether, the file says what for.
+    /// W43: the kernel tells whether the machine is used, the file tells for what.
     #[test]
     fn state_follows_from_lock_and_content() {
         let held = |priority| Content::Holder(Holder::new(7, priority).unwrap());
