@@ -5,8 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use bbot_tests::farm::{Farm, MachineSpec};
-use bbot_tests::programs;
+use bbot_tests::harness::farm::{Farm, MachineSpec};
+use bbot_tests::harness::programs;
 
 /// A farm has a volume, a network and machines as a build host has.
 #[test]
@@ -19,7 +19,7 @@ fn a_farm_is_a_build_host() {
     assert_eq!(inventory.of_kind("link"), ["link br1", "link lo"]);
     assert_eq!(inventory.of_kind("rules"), [""; 0]);
     let disk = farm.machine_folder("linux-gcc").join("linux-gcc-1/disk.img");
-    assert_eq!(farm.inside().run(|| std::fs::read(&disk)).unwrap().unwrap(), b"disk");
+    assert_eq!(farm.namespaces().run(|| std::fs::read(&disk)).unwrap().unwrap(), b"disk");
     assert!(std::fs::read(&disk).is_err(), "the volume is seen outside");
     farm.end().unwrap();
 }
@@ -33,7 +33,7 @@ fn a_later_revision_takes_the_link() {
     machine.revision = 2;
     farm.add_machine(&machine).unwrap();
     let link = farm.machine_folder("linux-gcc").join("linux-gcc-1");
-    let target = farm.inside().run(|| std::fs::read_link(&link)).unwrap().unwrap();
+    let target = farm.namespaces().run(|| std::fs::read_link(&link)).unwrap().unwrap();
     assert_eq!(target.to_str(), Some("linux-gcc-1.2"));
     assert_eq!(farm.inventory().unwrap().of_kind("subvolume").len(), 2);
 }
@@ -44,7 +44,7 @@ fn a_later_revision_takes_the_link() {
 fn nothing_is_left_when_a_farm_ends() {
     let farm = Farm::start().unwrap();
     farm.add_machine(&MachineSpec::small("linux-gcc", "disk")).unwrap();
-    let sleeper = farm.inside().spawn(farm.inside().command("sleep").arg("1000")).unwrap();
+    let sleeper = farm.namespaces().spawn(farm.namespaces().command("sleep").arg("1000")).unwrap();
     let traces = farm.traces().unwrap();
     assert!(traces.remaining().unwrap().len() >= 4, "a living farm has traces");
     farm.end().unwrap();
@@ -58,7 +58,8 @@ fn two_farms_do_not_disturb_each_other() {
     let (first, second) = (Farm::start().unwrap(), Farm::start().unwrap());
     first.add_machine(&MachineSpec::small("one", "1")).unwrap();
     second.add_machine(&MachineSpec::small("two", "2")).unwrap();
-    let sleeper = second.inside().spawn(second.inside().command("sleep").arg("1000")).unwrap();
+    let sleeper =
+        second.namespaces().spawn(second.namespaces().command("sleep").arg("1000")).unwrap();
     let before = second.inventory().unwrap();
     assert_eq!(before.of_kind("subvolume"), ["subvolume default/two/two-1.1"]);
     assert_eq!(first.inventory().unwrap().of_kind("process").len(), 1, "its init alone");
@@ -91,7 +92,7 @@ fn nothing_is_left_when_the_owner_is_killed() {
     let mut ended = [rustix::event::PollFd::new(&holder, rustix::event::PollFlags::IN)];
     let limit = rustix::time::Timespec { tv_sec: 20, tv_nsec: 0 };
     assert_eq!(rustix::event::poll(&mut ended, Some(&limit)).unwrap(), 1, "the holder lives on");
-    let traces = bbot_tests::farm::Traces::new(scratch.into(), namespaces);
+    let traces = bbot_tests::harness::farm::Traces::new(scratch.into(), namespaces);
     assert_eq!(traces.remaining().unwrap(), [""; 0]);
 }
 

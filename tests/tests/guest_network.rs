@@ -1,23 +1,18 @@
 //! The agent's TFTP, as programs in a guest see it: through its kernel and its firewall, the tap,
 //! the bridge and the agent's rules.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
-
 use std::fs;
 use std::net::UdpSocket;
 use std::path::Path;
-use std::time::Duration;
 
 use bbot_manifest::{Manifest, ResultRequest, ResultStatus};
-use bbot_tests::agent::Agent;
-use bbot_tests::controller::{Exchange, Outcome, Verdict};
-use bbot_tests::farm::layout;
-use bbot_tests::pretend::lz4_frame;
-use bbot_tests::scene::Scene;
-use bbot_tests::station::{Gateway, Plug, Station};
+use bbot_tests::harness::controller::{Exchange, Outcome, Verdict};
+use bbot_tests::harness::farm::layout;
+use bbot_tests::harness::hypervisor::lz4_frame;
+use bbot_tests::harness::limits::LIMIT;
+use bbot_tests::harness::namespace_guest::{Gateway, GuestListener, NamespaceGuest};
+use bbot_tests::harness::testbed::Testbed;
 
-/// Far more than anything here takes.
-const LIMIT: Duration = Duration::from_secs(60);
 /// A guest whose build is done elsewhere.
 const PLUGGED: &str = "fresh\nfirst: put-bootstrap 0.16.0\nfirst: install\nlater: plug /run/plug\n";
 const SERVER: &str = "196.254.111.222";
@@ -26,19 +21,19 @@ const RESULT: &str = ": 1\nname: libfoo\nversion: 1.0.0\nstatus: success\n\
 
 /// A socket of the guest that nothing has asked for anything: what comes to it is no answer.
 struct Unasked {
-    inside: UdpSocket,
+    namespaces: UdpSocket,
     outside: UdpSocket,
 }
 
 impl Unasked {
-    fn new(scene: &Scene, station: &Station) -> Self {
-        let inside = station.socket().unwrap();
-        inside.set_read_timeout(Some(LIMIT)).unwrap();
+    fn new(testbed: &Testbed, station: &NamespaceGuest) -> Self {
+        let namespaces = station.socket().unwrap();
+        namespaces.set_read_timeout(Some(LIMIT)).unwrap();
         let bind = || UdpSocket::bind((layout::BRIDGE_ADDRESS, 0));
-        let outside = scene.farm.inside().run(bind).unwrap().unwrap();
-        let port = inside.local_addr().unwrap().port();
+        let outside = testbed.farm.namespaces().run(bind).unwrap().unwrap();
+        let port = namespaces.local_addr().unwrap().port();
         outside.connect((station.address(), port)).unwrap();
-        Self { inside, outside }
+        Self { namespaces, outside }
     }
 
     fn send(&self) {
@@ -51,7 +46,7 @@ fn content(length: usize) -> Vec<u8> {
 }
 
 /// Gets and puts by programs in the guest; the agent's folders are `get` and `put`.
-fn transfer(station: &Station, get: &Path, put: &Path) {
+fn transfer(station: &NamespaceGuest, get: &Path, put: &Path) {
     let own = tempfile::tempdir().unwrap();
     let run = |words: &str| station.program(own.path(), words).unwrap();
     let big = content(300_000);
@@ -84,20 +79,20 @@ fn transfer(station: &Station, get: &Path, put: &Path) {
 }
 
 fn build_behind_a_firewall(gateway: Gateway) {
-    let scene = Scene::new(PLUGGED, &["libfoo"]).unwrap();
-    let plug = Plug::new(&scene.farm.run().join("plug")).unwrap();
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    let testbed = Testbed::new(PLUGGED, &["libfoo"]).unwrap();
+    let plug = GuestListener::new(&testbed.farm.run().join("plug")).unwrap();
+    let mut agent = testbed.start(&[]).unwrap();
     let station = plug.wait(LIMIT, gateway).unwrap();
-    let unasked = Unasked::new(&scene, &station);
+    let unasked = Unasked::new(&testbed, &station);
     unasked.send();
-    unasked.inside.recv(&mut [0; 16]).unwrap();
+    unasked.namespaces.recv(&mut [0; 16]).unwrap();
     station.close_firewall().unwrap();
     unasked.send();
 
-    let build = scene.farm.tftp().join("build/default-1");
+    let build = testbed.farm.tftp().join("build/default-1");
     transfer(&station, &build.join("get"), &build.join("put"));
-    unasked.inside.set_nonblocking(true).unwrap();
-    assert!(unasked.inside.recv(&mut [0; 16]).is_err(), "the firewall is open");
+    unasked.namespaces.set_nonblocking(true).unwrap();
+    assert!(unasked.namespaces.recv(&mut [0; 16]).is_err(), "the firewall is open");
 
     let own = tempfile::tempdir().unwrap();
     let file = own.path().join("result.manifest.lz4");
@@ -112,11 +107,11 @@ fn build_behind_a_firewall(gateway: Gateway) {
             _ => None,
         })
     };
-    let (verdict, result) = scene.controller.wait(LIMIT, stored).expect("no result came");
+    let (verdict, result) = testbed.controller.wait(LIMIT, stored).expect("no result came");
     assert_eq!(verdict, Verdict::Stored(ResultStatus::Success));
     assert_eq!(result.result.results[0].log.trim_end(), "by curl");
     drop(station);
-    assert!(agent.terminate().unwrap().success());
+    agent.end().unwrap();
 }
 
 /// T1, T3: curl and busybox in a guest whose firewall lets only answers in, gateway the bridge.
