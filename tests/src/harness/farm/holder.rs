@@ -10,6 +10,7 @@
 //! kernel kills init, and the namespaces end with their last process; only the scratch folder is
 //! left, for a later farm to sweep.
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -59,10 +60,10 @@ fn hold_in(own: &Path, scratch: &Path, signals: &SignalFd) -> Result<()> {
         .context("cannot make the mounts private")?;
     make_folders(scratch)?;
     make_volume(scratch)?;
-    make_network()?;
+    make_network(scratch)?;
     // Last, as the next child is the namespace's init.
     unshare(CloneFlags::CLONE_NEWPID).context("cannot make a pid namespace")?;
-    let mut init = spawn_init(own)?;
+    let mut init = spawn_init(own, scratch)?;
     let result = announce(scratch, &init).and_then(|()| wait_for_the_end(signals));
     init.kill().context("cannot kill the farm's init")?;
     init.wait().context("cannot wait for the farm's init")?;
@@ -88,27 +89,33 @@ fn make_volume(scratch: &Path) -> Result<()> {
     let file = std::fs::File::create_new(&image)
         .with_context(|| format!("cannot make {}", image.display()))?;
     file.set_len(VOLUME_BYTES).context("cannot size the volume")?;
-    run(Command::new("mkfs.btrfs").arg("-q").arg(&image))?;
+    run(command("mkfs.btrfs", scratch).arg("-q").arg(&image))?;
     let volume = layout::volume(scratch);
-    run(Command::new("mount").args(["-t", "btrfs", "-o", "loop"]).arg(image).arg(volume))
+    run(command("mount", scratch).args(["-t", "btrfs", "-o", "loop"]).arg(image).arg(volume))
 }
 
-fn make_network() -> Result<()> {
+fn make_network(scratch: &Path) -> Result<()> {
     let address = format!("{}/{}", layout::BRIDGE_ADDRESS, layout::BRIDGE_PREFIX);
     let bridge = layout::BRIDGE;
-    run(Command::new("ip").args(["link", "set", "lo", "up"]))?;
-    run(Command::new("ip").args(["link", "add", bridge, "type", "bridge"]))?;
-    run(Command::new("ip").args(["address", "add", &address, "dev", bridge]))?;
-    run(Command::new("ip").args(["link", "set", bridge, "up"]))
+    let ip = |arguments: &[&str]| run(command("ip", scratch).args(arguments));
+    ip(&["link", "set", "lo", "up"])?;
+    ip(&["link", "add", bridge, "type", "bridge"])?;
+    ip(&["address", "add", &address, "dev", bridge])?;
+    ip(&["link", "set", bridge, "up"])
+}
+
+/// A command whose environment names the farm in `scratch`.
+fn command(program: impl AsRef<OsStr>, scratch: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env(layout::ENVIRONMENT, scratch).stdin(Stdio::null());
+    command
 }
 
 /// Runs a program to its end; its failure is an error with its standard error.
 fn run(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_owned();
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot run {}", program.display()))?;
+    let output = command.output();
+    let output = output.with_context(|| format!("cannot run {}", program.display()))?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         bail!("{}: {}: {}", program.display(), output.status, stderr.trim_end());
@@ -116,10 +123,9 @@ fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-fn spawn_init(own: &Path) -> Result<Child> {
-    let mut child = Command::new(own)
+fn spawn_init(own: &Path, scratch: &Path) -> Result<Child> {
+    let mut child = command(own, scratch)
         .arg("init")
-        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start the farm's init")?;

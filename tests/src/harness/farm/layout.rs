@@ -3,6 +3,9 @@
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
+/// The environment variable that holds the path of a farm's scratch folder in each of its processes
+/// but the holder.
+pub(super) const ENVIRONMENT: &str = "BBOT_FARM";
 /// The farm's bridge: the only interface besides `lo`.
 pub const BRIDGE: &str = "br1";
 /// The host's address on the bridge.

@@ -9,10 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result};
 use nix::sched::{CloneFlags, setns, unshare};
 
+use super::layout;
 use super::process::{ChildHandle, Process};
-
-/// The environment variable that holds the path of a farm's scratch folder in each of its processes.
-const ENVIRONMENT: &str = "BBOT_FARM";
 
 /// A farm's namespaces, and the processes that were started in them.
 #[derive(Debug, Clone)]
@@ -45,7 +43,7 @@ impl Namespaces {
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
-        command.env(ENVIRONMENT, &self.scratch).process_group(0).stdin(Stdio::null());
+        command.env(layout::ENVIRONMENT, &self.scratch).process_group(0).stdin(Stdio::null());
         command
     }
 

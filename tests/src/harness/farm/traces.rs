@@ -80,9 +80,11 @@ impl Traces {
         if names_it(&read("mountinfo")) {
             found.push(format!("mount of {}", process.display()));
         }
-        // The kernel reuses the number of a namespace that has ended: it may be a later farm's.
+        // The kernel reuses the number of a namespace that has ended: processes of other farms may
+        // be in it, which are known by their environment, and their holders by their arguments.
         let prefix = PREFIX.as_bytes();
-        if environment.windows(prefix.len()).any(|window| window == prefix) {
+        let is_holder = line.split(|byte| *byte == 0).nth(1) == Some(b"hold");
+        if is_holder || environment.windows(prefix.len()).any(|window| window == prefix) {
             return;
         }
         for kind in NAMESPACES {
