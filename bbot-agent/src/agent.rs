@@ -7,15 +7,14 @@ use std::time::Instant;
 use crate::config::Config;
 use crate::controller::auth::Signer;
 use crate::controller::client::Client;
-use crate::event::{Event, Events};
+use crate::event_loop::{Event, Events};
 use crate::machines::enumerate::Wanted;
 use crate::machines::layout::Layout;
-use crate::outbox::EntryId;
-use crate::poster::Posting;
+use crate::observe::status::Status;
+use crate::observe::systemd::Watchdog;
 use crate::reports::Reports;
-use crate::schedule::rest::Rests;
-use crate::status::Status;
-use crate::systemd::Watchdog;
+use crate::reports::delivery::Posted;
+use crate::schedule::backoff::Backoff;
 
 /// One instance of the agent.
 #[derive(Debug)]
@@ -37,9 +36,9 @@ pub(crate) struct Agent {
     /// When the service manager must be told that we live (W5).
     pub(crate) watchdog: Watchdog,
     /// The machines that failed lately (W10).
-    pub(crate) machine_rests: Rests<String>,
+    pub(crate) machine_rests: Backoff<String>,
     /// The controllers that failed lately (W21, W22).
-    pub(crate) url_rests: Rests<String>,
+    pub(crate) url_rests: Backoff<String>,
     /// The hosts that controllers want their results at, where these are not their own (W23).
     pub(crate) result_hosts: HashMap<String, String>,
 }
@@ -84,7 +83,7 @@ impl Agent {
             return Wait::Chore;
         }
         match self.events.next(chore.map_or(deadline, |chore| chore.min(deadline))) {
-            Some(Event::Posted { entry, signed, posting }) => self.posted(&entry, signed, posting),
+            Some(Event::Posted(posted)) => self.posted(posted),
             Some(event) => return Wait::Event(event),
             None if Instant::now() >= deadline => return Wait::Over,
             None => {}
@@ -110,11 +109,11 @@ impl Agent {
     }
 
     /// Notes what came of posting a result.
-    fn posted(&mut self, entry: &EntryId, signed: bool, posting: Posting) {
+    fn posted(&mut self, posted: Posted) {
         let Some(reports) = &mut self.reports else { return };
-        if reports.posted(entry, signed, posting) {
+        if reports.posted(posted) {
             // Who refused us for want of a key has no reason to any more.
-            self.url_rests = Rests::new();
+            self.url_rests = Backoff::new();
         }
     }
 

@@ -362,7 +362,7 @@ const HEADINGS: [(&str, &[&str]); 7] = [
 ];
 
 /// Returns the definition of the command line.
-pub(crate) fn definition() -> clap::Command {
+pub fn definition() -> clap::Command {
     let heading = |id: &str| {
         let mut headings = HEADINGS.iter();
         headings.find_map(|(heading, ids)| ids.contains(&id).then_some(*heading))

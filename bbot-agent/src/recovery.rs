@@ -14,10 +14,10 @@ use nix::unistd::Pid;
 
 use crate::agent::Agent;
 use crate::diag;
+use crate::fs::runtime_dir::PRIVATE;
+use crate::guest::session::network_config;
+use crate::guest::tftp_folder;
 use crate::machines::layout::{Layout, MachineDir};
-use crate::runtime_dir::PRIVATE;
-use crate::task::guest::network_config;
-use crate::tftp_folder;
 
 /// Sweeps. Sweeping twice is harmless.
 ///

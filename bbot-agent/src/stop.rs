@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 
 use crate::diag;
-use crate::event::Events;
+use crate::event_loop::Events;
 
 /// How long after SIGTERM the process may still be there. What is late by then (a file system that
 /// hangs, a hypervisor that does not come up) is put right by the next start, as after a crash.

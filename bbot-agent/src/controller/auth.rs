@@ -9,10 +9,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
 use super::public_key;
-use crate::spawn::{self, Output, SpawnError};
+use crate::fs::digest::sha256_hex;
+use crate::subprocess::{self, Output, SpawnError};
 
 /// The longest that openssl may take. Hardware keys are slow, but not that slow.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -127,13 +126,13 @@ impl Signer {
         arguments: &[&Path],
         input: &[u8],
     ) -> Result<Vec<u8>, AuthError> {
-        let mut process = spawn::command(&self.openssl);
+        let mut process = subprocess::command(&self.openssl);
         process.arg(command);
         if command != "version" {
             process.args(&self.options);
         }
         process.args(arguments);
-        let Output { status, stdout, stderr } = spawn::run(process, input, LIMIT, OUTPUT_MAX)
+        let Output { status, stdout, stderr } = subprocess::run(process, input, LIMIT, OUTPUT_MAX)
             .map_err(|source| AuthError::Run { command, source })?;
         if status.success() {
             return Ok(stdout);
@@ -148,17 +147,6 @@ fn first_line(stderr: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(stderr);
     let line = text.lines().find(|line| !line.trim().is_empty())?;
     Some(line.chars().take(200).collect())
-}
-
-/// Returns the SHA-256 as hexadecimal digits.
-pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// Returns the bytes as hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Chooses the command that signs by what `openssl version` says: `pkeyutl` since OpenSSL 3.0.0,
@@ -182,9 +170,9 @@ pub(crate) mod tests {
     const CHALLENGE: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
     pub(crate) fn openssl(arguments: &[&str], input: &[u8]) -> Vec<u8> {
-        let mut command = spawn::command(Path::new("openssl"));
+        let mut command = subprocess::command(Path::new("openssl"));
         command.args(arguments);
-        let output = spawn::run(command, input, LIMIT, OUTPUT_MAX).unwrap();
+        let output = subprocess::run(command, input, LIMIT, OUTPUT_MAX).unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         output.stdout
     }

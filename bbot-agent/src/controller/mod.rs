@@ -5,6 +5,7 @@ pub(crate) mod client;
 mod proxy;
 mod public_key;
 mod redirect;
+pub(crate) mod result_request;
 mod retry_after;
 pub(crate) mod upload;
 pub(crate) mod verdict;

@@ -1,8 +1,8 @@
 //! The machines of the host: where they are, which serve, how they are bootstrapped.
 
-pub(crate) mod bootstrap;
 pub(crate) mod complaints;
 pub(crate) mod enumerate;
 pub(crate) mod fake;
 pub(crate) mod freshness;
 pub(crate) mod layout;
+pub(crate) mod snapshot;

@@ -12,8 +12,8 @@ use super::artifacts::{self, UPLOAD};
 use super::perform::{Assignment, identity, report, write_task};
 use super::result_file;
 use crate::agent::Agent;
-use crate::event::{Event, NEVER};
-use crate::tftp_folder::{self, TftpFolder};
+use crate::event_loop::{Event, NEVER};
+use crate::guest::tftp_folder::{self, TftpFolder};
 
 const RESULT: &str = "result.manifest.lz4";
 

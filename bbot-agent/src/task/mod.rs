@@ -2,12 +2,8 @@
 
 mod artifacts;
 mod claim;
-mod failure;
 mod fake;
-pub(crate) mod guest;
-pub(crate) mod hold;
+mod interrupt;
 pub(crate) mod outcome;
 pub(crate) mod perform;
 pub(crate) mod result_file;
-mod room;
-pub(crate) mod run;

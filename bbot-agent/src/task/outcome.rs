@@ -2,7 +2,7 @@
 
 use bbot_manifest::{PackageName, PackageVersion, ResultManifest, ResultStatus};
 
-use super::run::End;
+use crate::guest::run::End;
 
 /// The answer to a task, and whether it gives cause for a look at the machine.
 #[derive(Debug)]

@@ -6,24 +6,26 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use bbot_btrfs::Snapshot;
 use bbot_lock::{HostLock, MachineLock};
 use bbot_manifest::{BootstrappedMachine, ResultManifest, ResultStatus, TaskEdit};
 
 use super::artifacts::{self, UPLOAD};
 use super::claim::claim;
-use super::guest::{NO_SPACE, Setup, Sitting};
-use super::hold::Hold;
 use super::outcome::{Outcome, outcome};
 use super::result_file;
-use super::run::{End, Job, Limits};
 use crate::agent::Agent;
 use crate::controller::AcceptedTask;
+use crate::controller::result_request;
 use crate::diag;
-use crate::machines::bootstrap::Snapshot;
+use crate::guest::hold::Hold;
+use crate::guest::run::{End, Job, Limits};
+use crate::guest::session::{NO_SPACE, Setup, Sitting};
+use crate::guest::tftp_folder::{self, TftpFolder};
 use crate::machines::layout::MachineDir;
-use crate::outbox::{self, Entry};
+use crate::machines::snapshot;
+use crate::outbox::Entry;
 use crate::schedule::priority::Priority;
-use crate::tftp_folder::{self, TftpFolder};
 
 /// A task that this instance is going to perform, and the machine for it.
 #[derive(Debug)]
@@ -91,7 +93,7 @@ fn build(
 ) -> anyhow::Result<ResultManifest> {
     match try_build(agent, assignment, lock) {
         Ok(result) => {
-            agent.machine_rests.succeeded(&assignment.dir.name.to_string());
+            agent.machine_rests.record_success(&assignment.dir.name.to_string());
             Ok(result)
         }
         Err(error) => give_back(agent, assignment, &error),
@@ -106,7 +108,7 @@ fn give_back(
 ) -> anyhow::Result<ResultManifest> {
     diag::error(format_args!("cannot build on {}: {error:#}", assignment.dir.name));
     let key = assignment.dir.name.to_string();
-    agent.machine_rests.failed(key, Instant::now(), fastrand::f64());
+    agent.machine_rests.record_failure(key, Instant::now(), fastrand::f64());
     report(agent, assignment, interrupted(assignment), None)
 }
 
@@ -125,7 +127,7 @@ fn try_build(
         }
         let start = Instant::now();
         let path = agent.layout.snapshot(&assignment.dir);
-        let snapshot = Snapshot::take(&agent.layout.bootstrapped(&assignment.dir), path)?;
+        let snapshot = snapshot::take(&agent.layout.bootstrapped(&assignment.dir), &path)?;
         diag::phase("snapshot", start.elapsed(), &keys(assignment));
         let done = sit(agent, &folder, &snapshot, assignment, boots, lock)?;
         let start = Instant::now();
@@ -239,7 +241,7 @@ fn read_result(path: &Path) -> Option<ResultManifest> {
 /// W32: what no controller would take is as good as unreadable.
 fn fits(agent: &Agent, assignment: &Assignment, result: &ResultManifest) -> bool {
     let entry = Entry { challenge: None, ..entry(agent, assignment, result.clone()) };
-    outbox::result_request(&entry, None)
+    result_request::result_request(&entry, None)
         .map_err(|error| diag::error(format_args!("{:#}", anyhow::Error::new(error))))
         .is_ok()
 }
@@ -305,7 +307,7 @@ pub(super) fn write_task(
 fn edit<'a>(trust: &'a [String], agent_checksum: Option<&str>) -> TaskEdit<'a> {
     TaskEdit {
         trust: (!trust.is_empty()).then_some(trust),
-        drop_worker_checksum: agent_checksum != Some(outbox::AGENT_CHECKSUM),
+        drop_worker_checksum: agent_checksum != Some(result_request::AGENT_CHECKSUM),
     }
 }
 
@@ -350,7 +352,7 @@ mod tests {
     #[test]
     fn only_the_agents_own_is_changed() {
         let edited = |trust: &[String], checksum| edit(trust, checksum).apply(TASK).unwrap();
-        let ours = Some(outbox::AGENT_CHECKSUM);
+        let ours = Some(result_request::AGENT_CHECKSUM);
         let untouched = edited(&[], ours);
         assert_eq!(untouched, TASK.replacen(':', ": 1", 1));
         for other in [None, Some("1"), Some("")] {

@@ -1,0 +1,8 @@
+//! One guest, from its start to its end: what bootstraps and builds share.
+
+mod console_log;
+mod disk_space;
+pub(crate) mod hold;
+pub(crate) mod run;
+pub(crate) mod session;
+pub(crate) mod tftp_folder;

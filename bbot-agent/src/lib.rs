@@ -1,0 +1,63 @@
+//! The build agent: one process is one instance.
+//!
+//! It recovers what a dead predecessor left, enumerates the machines of the host, asks controllers
+//! for a task, performs it in a throw-away snapshot of a machine, reports, and starts over.
+//!
+//! What it does is written down as rules (W1 ... W43) in `docs/rules.md`, with the decisions behind
+//! them (`docs/decisions.md`), the protocols that it follows (`docs/controller-protocol.md`,
+//! `docs/tftp-contract.md`, `docs/machine-storage.md`) and its options (`docs/command-line.md`).
+//!
+//! This library exists for the project's own programs, tests and tools. Nothing of its interface is
+//! stable.
+
+mod agent;
+mod ask;
+mod bootstrap;
+pub mod cli;
+mod config;
+mod controller;
+mod diag;
+mod event_loop;
+mod fs;
+mod guest;
+mod machines;
+mod observe;
+mod outbox;
+mod output;
+mod recovery;
+mod reports;
+mod schedule;
+mod start;
+mod stop;
+mod subprocess;
+mod task;
+mod work_loop;
+
+use std::process::ExitCode;
+
+/// Runs the agent by the command line of this process, and returns its exit code.
+pub fn run() -> ExitCode {
+    let ran = run_command_line();
+    // A child process that still runs would outlive this one.
+    subprocess::kill_all();
+    match ran {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            diag::error(format_args!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_command_line() -> anyhow::Result<()> {
+    let Some(cli) = cli::parse()? else { return Ok(()) };
+    diag::init(cli.verbose, cli.systemd_daemon);
+    if cli.dump_status {
+        return observe::look::dump(&cli);
+    }
+    let config = config::Config::from_cli(cli)?;
+    stop::run(|events| {
+        let mut start = start::start(config, events)?;
+        work_loop::work(&mut start.agent)
+    })
+}
