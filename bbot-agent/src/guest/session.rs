@@ -310,7 +310,7 @@ fn start_tftp(
         Namespace::new().read(&setup.read).write(&setup.write).upload_limit(config.upload_limit);
     // The answers come from the port that was asked: the redirection and a guest's firewall let
     // them through without a helper.
-    let server_config = ServerConfig { single_port: true, ..ServerConfig::default() };
+    let server_config = ServerConfig::default().with_single_port(true);
     let server = Server::bind(address, namespace, server_config)
         .with_context(|| format!("cannot serve TFTP at {address}"))?;
     let handle = server.spawn(move |event| {
