@@ -10,7 +10,8 @@ use std::process::Stdio;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use bbot_manifest::{BootstrappedMachine, Manifest, ResultRequest, ResultStatus, decode_base64};
+use bbot_manifest::text::decode_base64;
+use bbot_manifest::{BootstrappedMachine, Manifest, ResultRequest, ResultStatus};
 use bbot_tests::agent::{Agent, wait_for_file, wait_for_status};
 use bbot_tests::controller::{Exchange, Mischief, Outcome, Package, Verdict};
 use bbot_tests::farm::{MachineSpec, layout};

@@ -18,7 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bbot_manifest::{InteractiveMode, Manifest, ResultRequest, TaskRequest};
+use bbot_manifest::protocol::InteractiveMode;
+use bbot_manifest::{Manifest, ResultRequest, TaskRequest};
 
 pub use auth::{KnownKey, challenge, generate_key, hex_sha256};
 pub use http::{Handler, Request, Response, Server};
