@@ -12,10 +12,9 @@ use crate::machines::enumerate::Wanted;
 use crate::machines::layout::Layout;
 use crate::observe::status::Status;
 use crate::observe::systemd::Watchdog;
-use crate::outbox::EntryId;
 use crate::reports::Reports;
-use crate::reports::poster::Posting;
-use crate::schedule::backoff::Rests;
+use crate::reports::delivery::Posted;
+use crate::schedule::backoff::Backoff;
 
 /// One instance of the agent.
 #[derive(Debug)]
@@ -37,9 +36,9 @@ pub(crate) struct Agent {
     /// When the service manager must be told that we live (W5).
     pub(crate) watchdog: Watchdog,
     /// The machines that failed lately (W10).
-    pub(crate) machine_rests: Rests<String>,
+    pub(crate) machine_rests: Backoff<String>,
     /// The controllers that failed lately (W21, W22).
-    pub(crate) url_rests: Rests<String>,
+    pub(crate) url_rests: Backoff<String>,
     /// The hosts that controllers want their results at, where these are not their own (W23).
     pub(crate) result_hosts: HashMap<String, String>,
 }
@@ -84,7 +83,7 @@ impl Agent {
             return Wait::Chore;
         }
         match self.events.next(chore.map_or(deadline, |chore| chore.min(deadline))) {
-            Some(Event::Posted { entry, signed, posting }) => self.posted(&entry, signed, posting),
+            Some(Event::Posted(posted)) => self.posted(posted),
             Some(event) => return Wait::Event(event),
             None if Instant::now() >= deadline => return Wait::Over,
             None => {}
@@ -110,11 +109,11 @@ impl Agent {
     }
 
     /// Notes what came of posting a result.
-    fn posted(&mut self, entry: &EntryId, signed: bool, posting: Posting) {
+    fn posted(&mut self, posted: Posted) {
         let Some(reports) = &mut self.reports else { return };
-        if reports.posted(entry, signed, posting) {
+        if reports.posted(posted) {
             // Who refused us for want of a key has no reason to any more.
-            self.url_rests = Rests::new();
+            self.url_rests = Backoff::new();
         }
     }
 

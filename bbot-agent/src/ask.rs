@@ -23,7 +23,7 @@ use crate::controller::result_request::AGENT_CHECKSUM;
 use crate::controller::verdict::{AcceptedTask, Answer, Terms, Verdict, salvage, verdict};
 use crate::diag;
 use crate::event_loop::Event;
-use crate::observe::status::Said;
+use crate::observe::status::ContactOutcome;
 use crate::outbox::Entry;
 use crate::schedule::plan::Question;
 
@@ -83,19 +83,19 @@ pub(crate) fn ask(
         };
         match judge(agent, &url, response, &request) {
             Verdict::NoTask => {
-                agent.url_rests.succeeded(&url);
-                agent.status.heard(&url, Said::NoTask);
+                agent.url_rests.record_success(&url);
+                agent.status.record_contact(&url, ContactOutcome::NoTask);
             }
             Verdict::Accept(task) => {
-                agent.url_rests.succeeded(&url);
-                agent.status.heard(&url, Said::Task);
+                agent.url_rests.record_success(&url);
+                agent.status.record_contact(&url, ContactOutcome::Task);
                 warn_of_elsewhere(agent, &url, &task);
                 diag::phase("task", start.elapsed(), &[("session", &task.session)]);
                 return Ok(Asked::Task { controller, task });
             }
             Verdict::Refuse(refusal) => {
                 diag::error(format_args!("task from {url} refused: {}", refusal.reason));
-                agent.status.heard(&url, Said::TaskRefused(refusal.reason));
+                agent.status.record_contact(&url, ContactOutcome::TaskRefused(refusal.reason));
                 rest(agent, url);
                 if let Some(answer) = refusal.answer {
                     send_answer(agent, answer)?;
@@ -133,13 +133,13 @@ fn failed(
     };
     let error = anyhow::Error::new(error);
     diag::error(format_args!("unable to request task from {url}: {error:#}"));
-    agent.status.heard(&url, Said::Failed(format!("{error:#}")));
+    agent.status.record_contact(&url, ContactOutcome::Failed(format!("{error:#}")));
     rest(agent, url);
     answer.map_or(Ok(()), |answer| send_answer(agent, answer))
 }
 
 fn rest(agent: &mut Agent, url: String) {
-    agent.url_rests.failed(url, Instant::now(), fastrand::f64());
+    agent.url_rests.record_failure(url, Instant::now(), fastrand::f64());
 }
 
 fn request(agent: &Agent, machines: Vec<MachineHeader>) -> TaskRequest {

@@ -3,11 +3,12 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use bbot_lock::{HostLock, MachineLock};
+use bbot_btrfs::Snapshot;
+use bbot_lock::{Acquired, HostLock, MachineLock};
 use bbot_manifest::protocol::{BootstrapManifest, ToolchainManifest};
 use bbot_manifest::{BootstrappedMachine, Lines, MachineManifest, Manifest};
 
@@ -21,53 +22,8 @@ use crate::machines::enumerate::{read_bootstrapped, read_manifest, with_current}
 use crate::machines::fake;
 use crate::machines::freshness::{Age, Freshness, compare, freshness, own_versions};
 use crate::machines::layout::MachineDir;
+use crate::machines::snapshot;
 use crate::task::outcome::bootstrap_concern;
-
-/// A working snapshot; deleted when dropped, unless it was published (W16).
-#[derive(Debug)]
-pub(crate) struct Snapshot {
-    path: PathBuf,
-}
-
-impl Snapshot {
-    /// Takes a writable snapshot of `source`.
-    pub(crate) fn take(source: &Path, path: PathBuf) -> Result<Self, bbot_btrfs::Error> {
-        bbot_btrfs::snapshot(source, &path)?;
-        Ok(Self { path })
-    }
-
-    /// Returns where it is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Deletes it.
-    pub(crate) fn delete(self) -> Result<(), bbot_btrfs::Error> {
-        let result = bbot_btrfs::delete(&self.path);
-        std::mem::forget(self);
-        result
-    }
-
-    /// Gives it the name `name` for good; what bore the name before is deleted (W14).
-    fn publish(self, name: &Path) -> Result<(), bbot_btrfs::Error> {
-        let published = bbot_btrfs::publish(&self.path, name)?;
-        if published.displaced {
-            // The obsolete one bears the snapshot's name now: a crash here leaves it to recovery.
-            return self.delete();
-        }
-        std::mem::forget(self);
-        Ok(())
-    }
-}
-
-impl Drop for Snapshot {
-    fn drop(&mut self) {
-        if let Err(error) = bbot_btrfs::delete(&self.path) {
-            let error = anyhow::Error::new(error);
-            diag::warn(format_args!("{error:#}; it is swept at the next start"));
-        }
-    }
-}
 
 /// How an attempt to bootstrap ended without an error of the machine.
 #[derive(Debug, PartialEq, Eq)]
@@ -90,7 +46,9 @@ pub(crate) fn bootstrap(
     host: HostLock,
     machine: &MachineDir,
 ) -> anyhow::Result<Bootstrapped> {
-    let Ok(mut lock) = MachineLock::acquire(&host, &agent.layout.lock_file(machine))? else {
+    let Acquired::Lock(mut lock) =
+        MachineLock::try_acquire(&host, &agent.layout.lock_file(machine))?
+    else {
         return Ok(Bootstrapped::NotNeeded);
     };
     let Some((snapshot, manifest)) = snapshot_source(agent, machine)? else {
@@ -110,7 +68,7 @@ pub(crate) fn bootstrap(
     let mac = obsolete
         .and_then(|have| have.machine.mac)
         .or(manifest.mac)
-        .map_or_else(bbot_vm::random_mac, |mac| mac.to_string());
+        .map_or_else(|| bbot_vm::MacAddress::random().to_string(), |mac| mac.to_string());
     let done = install(agent, machine, snapshot, manifest, &mac)?;
     let Some((snapshot, bootstrapped)) = done else { return Ok(Bootstrapped::Stopped) };
 
@@ -131,7 +89,7 @@ fn snapshot_source(
 ) -> anyhow::Result<Option<(Snapshot, MachineManifest)>> {
     let start = Instant::now();
     let taken = with_current(machine, |source| {
-        let snapshot = Snapshot::take(source, agent.layout.snapshot(machine))?;
+        let snapshot = snapshot::take(source, &agent.layout.snapshot(machine))?;
         let manifest = read_manifest(&snapshot.path().join("manifest"))?;
         Ok((snapshot, manifest))
     })?;

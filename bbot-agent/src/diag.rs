@@ -21,9 +21,6 @@ use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 
-use crate::cli;
-use crate::config::Config;
-
 static SETTINGS: OnceLock<Settings> = OnceLock::new();
 
 #[derive(Debug, Clone, Copy)]
@@ -112,13 +109,6 @@ pub(crate) fn phase_at(name: &str, duration: Duration, end: Instant, keys: &[(&s
     }
 }
 
-/// Shows the configuration, as the original does when it runs under systemd.
-pub(crate) fn banner(config: &Config, fingerprint: Option<&str>) {
-    for line in banner_lines(config, fingerprint) {
-        info(line);
-    }
-}
-
 fn say(level: Level, verbose: u8, message: impl Display) {
     let settings = Settings::get();
     if settings.verbose >= verbose {
@@ -153,33 +143,6 @@ fn phase_line(name: &str, duration: Duration, at: u128, keys: &[(&str, &str)]) -
     };
     let pairs: String = keys.iter().map(pair).collect();
     format!("phase: {name} {whole}.{rest:03} ms at {at}{pairs}")
-}
-
-fn banner_lines(config: &Config, fingerprint: Option<&str>) -> Vec<String> {
-    let (bbot, ours) = (cli::BBOT_VERSION, env!("CARGO_PKG_VERSION"));
-    let toolchain = &config.toolchain;
-    let mut lines = vec![
-        format!("bbot agent {bbot} (bbot-rs {ours})"),
-        format!("cpu(s)         {}", config.cpu),
-        format!("ram(kB)        {}", config.ram_kib),
-        format!("bridge         {}", config.bridge),
-    ];
-    lines.extend(fingerprint.map(|fingerprint| format!("auth key fp    {fingerprint}")));
-    lines.extend([
-        format!("interactive    {}", config.interactive),
-        format!("toolchain name {}", toolchain.name),
-        format!("toolchain num  {}", toolchain.number),
-        format!("toolchain ver  {}", toolchain.version),
-        format!("toolchain id   {}", toolchain.id.as_deref().unwrap_or_default()),
-        format!("instance  num  {}", config.instance),
-    ]);
-    if config.instance_max != 0 {
-        lines.push(format!("instance  max  {}", config.instance_max));
-    }
-    let mut controllers: Vec<_> = config.controllers.iter().collect();
-    controllers.sort_by_key(|controller| controller.priority);
-    lines.extend(controllers.iter().map(|c| format!("controller url {}={}", c.priority, c.url)));
-    lines
 }
 
 /// Text whose control characters are escaped, so that it stays one line and cannot drive a
@@ -238,7 +201,6 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::config::tests::config;
 
     /// W5: the journal's priorities.
     #[test]
@@ -315,32 +277,5 @@ mod tests {
     fn libraries_are_heard_from_verbosity_4() {
         let levels: Vec<_> = (0..=6).map(|verbose| libraries_level(verbose).as_str()).collect();
         assert_eq!(levels, ["WARN", "WARN", "WARN", "WARN", "DEBUG", "DEBUG", "TRACE"]);
-    }
-
-    /// W5: the lines and their order are the original's.
-    #[test]
-    fn banner_is_the_originals_list() {
-        let args = ["--toolchain-name=public", "--toolchain-num=2", "--instance=3"];
-        let more = ["--instance-max=4", "--toolchain-id=abc", "0100=https://b/", "https://a/"];
-        let config = config(&[&args[..], &more].concat()).unwrap();
-        let ours = env!("CARGO_PKG_VERSION");
-        let expected = [
-            &format!("bbot agent 0.16.0 (bbot-rs {ours})"),
-            "cpu(s)         1",
-            "ram(kB)        1048576",
-            "bridge         br1",
-            "auth key fp    f00",
-            "interactive    false",
-            "toolchain name public",
-            "toolchain num  2",
-            "toolchain ver  0.16.0",
-            "toolchain id   abc",
-            "instance  num  3",
-            "instance  max  4",
-            "controller url 0000=https://a/",
-            "controller url 0100=https://b/",
-        ];
-        assert_eq!(banner_lines(&config, Some("f00")), expected);
-        assert_eq!(banner_lines(&config, None).len(), expected.len() - 1);
     }
 }

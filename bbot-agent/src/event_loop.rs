@@ -17,8 +17,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
 use crate::controller::client::ClientError;
-use crate::outbox::EntryId;
-use crate::reports::poster::Posting;
+use crate::reports::delivery::Posted;
 
 /// What happened. Closed on purpose: the loop handles all of it.
 #[derive(Debug)]
@@ -57,15 +56,8 @@ pub(crate) enum Event {
     LocksChanged,
     /// A file was put where a fake machine's result is awaited.
     FileAppeared,
-    /// An outbox entry was handed to its controller, or was not.
-    Posted {
-        /// The entry.
-        entry: EntryId,
-        /// Whether its challenge was signed for that.
-        signed: bool,
-        /// What became of it.
-        posting: Posting,
-    },
+    /// An attempt to deliver an outbox entry ended.
+    Posted(Posted),
 }
 
 /// The signals that have come. Set by the handlers, read by the loop; SIGUSR1 has no handler, the

@@ -7,22 +7,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use bbot_lock::InstanceLock;
+use bbot_lock::{Acquired, InstanceLock};
 
 use crate::agent::Agent;
 use crate::config::Config;
 use crate::controller::auth::Signer;
 use crate::controller::client::Client;
 use crate::diag;
-use crate::event_loop::Events;
+use crate::event_loop::{Event, Events};
 use crate::fs::runtime_dir;
 use crate::machines::layout::Layout;
 use crate::observe::status::{Identity, Status};
 use crate::observe::systemd::{ServiceManager, Watchdog};
 use crate::outbox::Outbox;
 use crate::reports::Reports;
-use crate::reports::poster::{Means, Poster};
-use crate::schedule::backoff::Rests;
+use crate::reports::delivery::PosterContext;
+use crate::reports::poster::Poster;
+use crate::schedule::backoff::Backoff;
 
 /// A started instance. The lock goes last: whoever gets it next finds nothing of ours in use.
 #[derive(Debug)]
@@ -42,7 +43,8 @@ pub(crate) fn start(config: Config, events: Events) -> anyhow::Result<Started> {
         None => None,
     };
     if config.systemd {
-        diag::banner(&config, signer.as_ref().map(|signer| signer.fingerprint()));
+        let fingerprint = signer.as_ref().map(|signer| signer.fingerprint());
+        config.banner(fingerprint).into_iter().for_each(diag::info);
     }
     let lock = if config.is_fake() { None } else { Some(lock_instance(&config)?) };
     let status = Status::new(status_place(&config)?, ServiceManager::from_env());
@@ -59,8 +61,8 @@ pub(crate) fn start(config: Config, events: Events) -> anyhow::Result<Started> {
         reports,
         status,
         watchdog: Watchdog::from_env(Instant::now()),
-        machine_rests: Rests::new(),
-        url_rests: Rests::new(),
+        machine_rests: Backoff::new(),
+        url_rests: Backoff::new(),
         result_hosts: HashMap::new(),
     };
     Ok(Started { agent, _lock: lock })
@@ -88,8 +90,8 @@ fn lock_instance(config: &Config) -> anyhow::Result<InstanceLock> {
             .with_context(|| format!("cannot create {}", parent.display()))?;
     }
     match InstanceLock::try_acquire(path)? {
-        Some(lock) => Ok(lock),
-        None => bail!(
+        Acquired::Lock(lock) => Ok(lock),
+        Acquired::Busy(_) => bail!(
             "instance {} of toolchain {} is already running: {} is locked",
             config.instance,
             config.toolchain.name,
@@ -108,15 +110,17 @@ fn open_reports(
         return Ok(None);
     }
     let outbox = Arc::new(Outbox::open(&config.state_dir)?);
-    let means = Means {
+    let context = PosterContext {
         outbox: Arc::clone(&outbox),
         // Its own: to abort the request for a task breaks no post.
         client: Arc::new(Client::new(&config.timeouts)),
         signer: signer.cloned(),
         limit: config.timeouts.request,
         lifetime: Duration::from_secs(u64::from(config.outbox_days) * 24 * 3600),
-        events: events.sender(),
     };
-    let poster = Poster::start(means).context("cannot start a thread")?;
+    let events = events.sender();
+    // The loop is gone when the process is about to end.
+    let report = move |posted| drop(events.send(Event::Posted(posted)));
+    let poster = Poster::start(context, report).context("cannot start a thread")?;
     Ok(Some(Reports::new(outbox, poster, config.outbox_limit)))
 }

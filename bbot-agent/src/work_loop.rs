@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use bbot_lock::HostLock;
+use bbot_lock::{Acquired, HostLock};
 use bbot_manifest::{Lines, MachineHeader, Manifest};
 
 use crate::agent::Agent;
@@ -113,14 +113,14 @@ fn lock_host(agent: &mut Agent) -> anyhow::Result<Option<HostLock>> {
         return Ok(Some(HostLock::disabled()));
     };
     // The usual case needs no thread.
-    if let Some(lock) = HostLock::try_lock(&path)? {
+    if let Acquired::Lock(lock) = HostLock::try_acquire(&path)? {
         return Ok(Some(lock));
     }
     let sender = agent.events.sender();
     let waiter = path.clone();
     thread::Builder::new().name("host-lock".into()).spawn(move || {
         // Nobody receives it when the process is about to end; the lock goes with the process.
-        drop(sender.send(Event::HostLocked(HostLock::lock(&waiter))));
+        drop(sender.send(Event::HostLocked(HostLock::acquire(&waiter))));
     })?;
     let mut reminder = Reminder::new(Instant::now(), LOCK_WARNING);
     loop {
@@ -179,7 +179,7 @@ fn first_due(agent: &Agent, enumeration: &Enumeration) -> Option<MachineDir> {
     let now = Instant::now();
     enumeration.machines.iter().find_map(|machine| {
         let State::Due(reason) = machine.state else { return None };
-        if agent.machine_rests.is_resting(&machine.dir.name.to_string(), now) {
+        if agent.machine_rests.is_active(&machine.dir.name.to_string(), now) {
             return None;
         }
         diag::trace(2, format_args!("{} is due: {reason}", machine.dir.name));
@@ -189,7 +189,7 @@ fn first_due(agent: &Agent, enumeration: &Enumeration) -> Option<MachineDir> {
 
 fn host_state(agent: &Agent, enumeration: &Enumeration) -> Host {
     let now = Instant::now();
-    let rests = |dir: &MachineDir| agent.machine_rests.is_resting(&dir.name.to_string(), now);
+    let rests = |dir: &MachineDir| agent.machine_rests.is_active(&dir.name.to_string(), now);
     let machines = enumeration.machines.iter();
     Host {
         machines: machines.map(|machine| machine.used(rests(&machine.dir))).collect(),
@@ -212,13 +212,14 @@ fn bootstrap_machine(agent: &mut Agent, host: HostLock, machine: &MachineDir) ->
     agent.status.enter(Phase::Bootstrapping, Some(&name), None);
     match bootstrap(agent, host, machine) {
         Ok(Bootstrapped::Done) => {
-            agent.machine_rests.succeeded(&name);
+            agent.machine_rests.record_success(&name);
             diag::info(format_args!("bootstrapped {name}"));
         }
         Ok(Bootstrapped::NotNeeded) => {}
         Ok(Bootstrapped::Stopped) => return Round::Stop,
         Err(error) => {
-            let pause = agent.machine_rests.failed(name.clone(), Instant::now(), fastrand::f64());
+            let pause =
+                agent.machine_rests.record_failure(name.clone(), Instant::now(), fastrand::f64());
             diag::error(format_args!("cannot bootstrap {name}: {error:#}; it rests {pause:.0?}"));
         }
     }
@@ -237,7 +238,7 @@ fn ask_and_perform(
     }
     agent.status.enter(Phase::Asking, None, None);
     let now = Instant::now();
-    let resting = |i: usize| agent.url_rests.is_resting(&agent.config.controllers[i].url, now);
+    let resting = |i: usize| agent.url_rests.is_active(&agent.config.controllers[i].url, now);
     let state = host_state(agent, enumeration);
     let questions = match plan(&state, &priorities(agent), resting, fastrand::shuffle) {
         Plan::Ask(questions) => questions,

@@ -1,4 +1,3 @@
-use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -6,27 +5,31 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-/// What could not be done, and why.
+use crate::As;
+
+/// An operation that failed, and the cause.
 ///
-/// `Display` tells the operation with its paths; the cause is the source.
-#[derive(Debug)]
+/// `Display` names the operation with its paths; the cause is the source.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation}")]
 #[non_exhaustive]
 #[expect(clippy::error_impl_error, reason = "the crate's one error, read as bbot_btrfs::Error")]
 pub struct Error {
-    /// What was being done.
+    /// The operation that failed.
     pub operation: Operation,
-    /// Why it could not be.
+    /// Why it failed.
+    #[source]
     pub cause: Cause,
 }
 
 impl Error {
-    /// Tells whether something that the operation needs does not exist: for a snapshot the source,
-    /// or the target's parent folder.
+    /// Returns whether something that the operation needs does not exist: for a snapshot, the
+    /// source or the parent folder of the target.
     pub fn is_not_found(&self) -> bool {
         self.cause.is(Errno::ENOENT)
     }
 
-    /// Returns the number of the system's error, if that is the cause.
+    /// Returns the system's error number (`errno`), if a system call failed.
     pub fn raw_os_error(&self) -> Option<i32> {
         match &self.cause {
             Cause::System(error) => error.raw_os_error(),
@@ -35,23 +38,10 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {}", self.operation)
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.cause {
-            Cause::System(error) => Some(error),
-            cause => Some(cause),
-        }
-    }
-}
-
-/// What was being done when an error occurred. `Display` continues a "cannot".
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The operation during which an error occurred, with its parameters.
+///
+/// `Display` continues the words "cannot ".
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the fields are the parameters of the function of that name")]
 pub enum Operation {
@@ -72,8 +62,8 @@ pub enum Operation {
 }
 
 impl Operation {
-    pub(crate) fn snapshot(source: &Path, target: &Path) -> Self {
-        Self::Snapshot { source: source.to_owned(), target: target.to_owned() }
+    pub(crate) fn snapshot(source: &Path, target: As<'_>) -> Self {
+        Self::Snapshot { source: source.to_owned(), target: target.0.to_owned() }
     }
 
     pub(crate) fn create(path: &Path) -> Self {
@@ -96,8 +86,8 @@ impl Operation {
         Self::SetReadOnly { path: path.to_owned(), read_only }
     }
 
-    pub(crate) fn publish(new: &Path, name: &Path) -> Self {
-        Self::Publish { new: new.to_owned(), name: name.to_owned() }
+    pub(crate) fn publish(new: &Path, name: As<'_>) -> Self {
+        Self::Publish { new: new.to_owned(), name: name.0.to_owned() }
     }
 }
 
@@ -125,91 +115,58 @@ impl fmt::Display for Operation {
 }
 
 /// Why an operation failed.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Cause {
-    /// The path leads to a file system that knows no subvolumes.
+    /// The path leads to a file system without subvolumes.
+    #[error("not on a btrfs file system")]
     NotBtrfs,
     /// The path leads to something else than the root of a subvolume.
+    #[error("not a btrfs subvolume")]
     NotSubvolume,
-    /// A path holds a NUL byte, so that no file can bear this name.
+    /// A path contains a NUL byte, so that no file can have this name.
+    #[error("a path holds a NUL byte")]
     InteriorNul,
     /// A system call failed.
+    #[error(transparent)]
     System(io::Error),
 }
 
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotBtrfs => f.write_str("not on a btrfs file system"),
-            Self::NotSubvolume => f.write_str("not a btrfs subvolume"),
-            Self::InteriorNul => f.write_str("a path holds a NUL byte"),
-            Self::System(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for Cause {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        // `Display` has told the system's error already.
-        match self {
-            Self::System(error) => error.source(),
-            Self::NotBtrfs | Self::NotSubvolume | Self::InteriorNul => None,
-        }
-    }
-}
-
 impl Cause {
-    /// Tells whether this is the system's error of that number.
+    /// Classifies the error of a system call.
+    fn of(error: io::Error) -> Self {
+        // Only btrfs implements the ioctls; other file systems answer ENOTTY.
+        if error.raw_os_error() == Some(Errno::ENOTTY as i32) {
+            return Self::NotBtrfs;
+        }
+        Self::System(error)
+    }
+
+    /// Returns whether this is the system's error with that number.
     pub(crate) fn is(&self, errno: Errno) -> bool {
         matches!(self, Self::System(error) if error.raw_os_error() == Some(errno as i32))
     }
 
-    /// Says more clearly what the system means when it is given what is not a subvolume.
+    /// Replaces the error numbers that the system returns for a path that is not a subvolume.
     pub(crate) fn of_subvolume(self, path: &Path) -> Self {
-        let unclear = self.is(Errno::EINVAL) || self.is(Errno::EXDEV);
-        if unclear && matches!(libbtrfsutil::is_subvolume(path), Ok(false)) {
+        let is_ambiguous = self.is(Errno::EINVAL) || self.is(Errno::EXDEV);
+        if is_ambiguous && matches!(libbtrfsutil::is_subvolume(path), Ok(false)) {
             return Self::NotSubvolume;
         }
         self
     }
 }
 
-impl From<libbtrfsutil::Error> for Cause {
-    fn from(error: libbtrfsutil::Error) -> Self {
-        // No other file system knows the calls.
-        if error.errno() == Errno::ENOTTY as i32 {
-            return Self::NotBtrfs;
-        }
-        Self::System(error.os_error())
-    }
-}
-
-impl From<Errno> for Cause {
-    fn from(errno: Errno) -> Self {
-        Self::System(errno.into())
-    }
-}
-
-impl From<io::Error> for Cause {
-    fn from(error: io::Error) -> Self {
-        Self::System(error)
-    }
-}
-
-/// Calls the system, unless a path holds a NUL byte: libbtrfsutil panics on one.
-pub(crate) fn call<T, E: Into<Cause>>(
+/// Makes a system call with these paths, unless one contains a NUL byte: libbtrfsutil panics on
+/// one.
+pub(crate) fn call<T>(
     paths: &[&Path],
-    system: impl FnOnce() -> Result<T, E>,
+    system_call: impl FnOnce() -> io::Result<T>,
 ) -> Result<T, Cause> {
-    if paths.iter().any(|path| holds_nul(path.as_os_str())) {
+    if paths.iter().any(|path| path.as_os_str().as_bytes().contains(&0)) {
         return Err(Cause::InteriorNul);
     }
-    system().map_err(Into::into)
-}
-
-fn holds_nul(text: &OsStr) -> bool {
-    text.as_bytes().contains(&0)
+    system_call().map_err(Cause::of)
 }
 
 #[cfg(test)]
@@ -217,6 +174,10 @@ mod tests {
     use std::error::Error as _;
 
     use super::*;
+
+    fn errno(errno: Errno) -> Cause {
+        Cause::of(errno.into())
+    }
 
     #[track_caller]
     fn check(operation: Operation, cause: Cause, text: &str, source: &str) {
@@ -230,8 +191,8 @@ mod tests {
     fn texts() {
         let (a, b) = (Path::new("/m/a"), Path::new("/m/b"));
         check(
-            Operation::snapshot(a, b),
-            Cause::from(Errno::ENOENT),
+            Operation::snapshot(a, As(b)),
+            errno(Errno::ENOENT),
             "cannot snapshot subvolume /m/a as /m/b",
             "No such file or directory (os error 2)",
         );
@@ -272,8 +233,8 @@ mod tests {
             "not a btrfs subvolume",
         );
         check(
-            Operation::publish(a, b),
-            Cause::from(Errno::EXDEV),
+            Operation::publish(a, As(b)),
+            errno(Errno::EXDEV),
             "cannot publish subvolume /m/a as /m/b",
             "Invalid cross-device link (os error 18)",
         );
@@ -282,10 +243,10 @@ mod tests {
     #[test]
     fn not_found_is_enoent() {
         let error = |cause| Error { operation: Operation::create(Path::new("/m/a")), cause };
-        assert!(error(Cause::from(Errno::ENOENT)).is_not_found());
-        assert!(!error(Cause::from(Errno::EACCES)).is_not_found());
+        assert!(error(errno(Errno::ENOENT)).is_not_found());
+        assert!(!error(errno(Errno::EACCES)).is_not_found());
         assert!(!error(Cause::NotSubvolume).is_not_found());
-        assert_eq!(error(Cause::from(Errno::EACCES)).raw_os_error(), Some(13));
+        assert_eq!(error(errno(Errno::EACCES)).raw_os_error(), Some(13));
         assert_eq!(error(Cause::NotBtrfs).raw_os_error(), None);
     }
 }

@@ -6,42 +6,47 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use crate::error::call;
-use crate::{Cause, Error, Operation};
+use crate::{As, Error, Operation};
 
-/// How often the name may appear or vanish between our two ways to take it.
+/// How often the name may appear or vanish between the two attempts to take it.
 const ATTEMPTS: u32 = 100;
 
-/// How a subvolume has come by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a subvolume got its new name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Published {
-    /// Another one bore the name. It bears now the name that the new one had.
+    /// Whether another file or folder had the name before. It now has the name that the new
+    /// subvolume had.
     pub displaced: bool,
 }
 
-/// Gives the subvolume `new` the name `name`, which another one may bear.
+/// Gives the subvolume `new` the name `name`, even if another one has that name.
 ///
-/// Whoever opens `name` meanwhile gets the old one or the new one, never nothing. When this returns
-/// the change is on disk. Both paths lie on one file system.
+/// A process that opens `name` meanwhile gets the old one or the new one, and never finds the name
+/// missing (`RENAME_EXCHANGE`, `renameat2(2)`). When this returns, the change is on disk: the
+/// parent folders have been synced (`fsync(2)`). Both paths must be on one file system.
 ///
-/// What is *in* the new subvolume is on disk if the caller has seen to it (`fsync(2)`).
+/// The *content* of the new subvolume is on disk only if the caller has synced it before.
 ///
 /// # Errors
 ///
-/// There is no `new` ([`Error::is_not_found`]), or whatever else the system says. If it is the last
-/// step that failed, to bring the change to the disk, then the change has taken place nevertheless.
-pub fn publish(new: &Path, name: &Path) -> Result<Published, Error> {
-    call(&[new, name], || {
-        let displaced = take_name(new, name)?;
-        sync_parent(name)?;
-        if new.parent() != name.parent() {
+/// `new` does not exist ([`Error::is_not_found`]), or another error of the system. If the sync of a
+/// parent folder fails, the change has taken place nevertheless, but may not survive a power
+/// failure.
+pub fn publish(new: &Path, name: As<'_>) -> Result<Published, Error> {
+    call(&[new, name.0], || {
+        let displaced = take_name(new, name.0)?;
+        sync_parent(name.0)?;
+        if new.parent() != name.0.parent() {
             sync_parent(new)?;
         }
-        Ok::<_, Cause>(Published { displaced })
+        Ok(Published { displaced })
     })
     .map_err(|cause| Error { operation: Operation::publish(new, name), cause })
 }
 
-/// Renames by exchange, or, if nothing bears the name, without replacing anything.
+/// Renames by exchange or, if nothing has the name, without replacing anything. Returns whether it
+/// exchanged.
 fn take_name(new: &Path, name: &Path) -> Result<bool, Errno> {
     let rename = |flags| renameat2(AT_FDCWD, new, AT_FDCWD, name, flags);
     for _ in 0..ATTEMPTS {

@@ -7,72 +7,84 @@ use nix::errno::Errno;
 use crate::error::call;
 use crate::{Error, Operation};
 
+/// The path that a subvolume is to have: the second path of [`snapshot`] and
+/// [`publish`](crate::publish), as a type of its own so that the two cannot be swapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct As<'a>(pub &'a Path);
+
 /// Makes `target` a writable snapshot of the subvolume `source`, which may be read-only.
 ///
-/// Both lie on one file system. `target` must not exist. In the place of subvolumes below the
-/// source the snapshot has empty folders.
+/// Both must be on one file system. `target` must not exist. Where the source has subvolumes below
+/// it, the snapshot has empty folders.
+///
+/// [`Snapshot::take`](crate::Snapshot::take) returns a value that deletes the snapshot in the end.
 ///
 /// # Errors
 ///
-/// There is no such source, or no folder for the target ([`Error::is_not_found`]); the source is
-/// not a subvolume; the target exists; or whatever else the system says.
-pub fn snapshot(source: &Path, target: &Path) -> Result<(), Error> {
-    call(&[source, target], || CreateSnapshotOptions::new().create(source, target))
-        .map_err(|cause| cause.of_subvolume(source))
-        .map_err(|cause| Error { operation: Operation::snapshot(source, target), cause })
+/// The source, or the parent folder of the target, does not exist ([`Error::is_not_found`]); the
+/// source is not a subvolume; the target exists; or another error of the system.
+pub fn snapshot(source: &Path, target: As<'_>) -> Result<(), Error> {
+    call(&[source, target.0], || {
+        CreateSnapshotOptions::new().create(source, target.0).map_err(|e| e.os_error())
+    })
+    .map_err(|cause| cause.of_subvolume(source))
+    .map_err(|cause| Error { operation: Operation::snapshot(source, target), cause })
 }
 
-/// Makes an empty subvolume.
+/// Creates an empty subvolume.
 ///
 /// # Errors
 ///
-/// The path is not on btrfs; it exists; its parent does not ([`Error::is_not_found`]); or whatever
-/// else the system says.
+/// The path is not on btrfs; it exists; its parent does not ([`Error::is_not_found`]); or another
+/// error of the system.
 pub fn create(path: &Path) -> Result<(), Error> {
-    call(&[path], || create_subvolume(path))
+    call(&[path], || create_subvolume(path).map_err(|e| e.os_error()))
         .map_err(|cause| Error { operation: Operation::create(path), cause })
 }
 
-/// Deletes a subvolume, also one that is read-only.
+/// Deletes a subvolume, also a read-only one.
 ///
-/// Its name is free at once; the space becomes free in the background. A user without
-/// `CAP_SYS_ADMIN` may do it on a volume that is mounted with `user_subvol_rm_allowed`.
+/// Its name is free at once; its space becomes free in the background. A user without
+/// `CAP_SYS_ADMIN` may delete subvolumes on a volume that is mounted with `user_subvol_rm_allowed`.
 ///
 /// # Errors
 ///
-/// The path does not exist ([`Error::is_not_found`]); it is not a subvolume, and stays; there are
-/// subvolumes below it; or whatever else the system says.
+/// The path does not exist ([`Error::is_not_found`]); it is not a subvolume, and is left as it is;
+/// there are subvolumes below it; or another error of the system.
 pub fn delete(path: &Path) -> Result<(), Error> {
-    call(&[path], || delete_subvolume(path))
+    let destroy = || delete_subvolume(path).map_err(|e| e.os_error());
+    call(&[path], destroy)
         .or_else(|cause| {
             if !cause.is(Errno::EROFS) {
                 return Err(cause.of_subvolume(path));
             }
-            // What root may delete at once, its owner must make writable first.
-            set_subvolume_read_only(path, false)?;
-            Ok(delete_subvolume(path)?)
+            // Root may delete a read-only subvolume; its owner must make it writable first.
+            call(&[path], || {
+                set_subvolume_read_only(path, false).map_err(|e| e.os_error())?;
+                destroy()
+            })
         })
         .map_err(|cause| Error { operation: Operation::delete(path), cause })
 }
 
-/// Tells whether the path is the root of a subvolume. A symlink is followed.
+/// Returns whether the path is the root of a subvolume. A symbolic link is followed.
 ///
 /// # Errors
 ///
-/// The path does not exist ([`Error::is_not_found`]), or whatever else the system says.
+/// The path does not exist ([`Error::is_not_found`]), or another error of the system.
 pub fn is_subvolume(path: &Path) -> Result<bool, Error> {
-    call(&[path], || libbtrfsutil::is_subvolume(path))
+    call(&[path], || libbtrfsutil::is_subvolume(path).map_err(|e| e.os_error()))
         .map_err(|cause| Error { operation: Operation::examine(path), cause })
 }
 
-/// Tells whether a subvolume is read-only.
+/// Returns whether a subvolume is read-only.
 ///
 /// # Errors
 ///
-/// The path does not exist ([`Error::is_not_found`]); it is not a subvolume; or whatever else the
-/// system says.
+/// The path does not exist ([`Error::is_not_found`]); it is not a subvolume; or another error of
+/// the system.
 pub fn is_read_only(path: &Path) -> Result<bool, Error> {
-    call(&[path], || subvolume_read_only(path))
+    call(&[path], || subvolume_read_only(path).map_err(|e| e.os_error()))
         .map_err(|cause| cause.of_subvolume(path))
         .map_err(|cause| Error { operation: Operation::get_read_only(path), cause })
 }
@@ -81,10 +93,10 @@ pub fn is_read_only(path: &Path) -> Result<bool, Error> {
 ///
 /// # Errors
 ///
-/// The path does not exist ([`Error::is_not_found`]); it is not a subvolume, or one that is being
-/// sent; or whatever else the system says.
+/// The path does not exist ([`Error::is_not_found`]); it is not a subvolume, or one that
+/// `btrfs send` is reading; or another error of the system.
 pub fn set_read_only(path: &Path, read_only: bool) -> Result<(), Error> {
-    call(&[path], || set_subvolume_read_only(path, read_only))
+    call(&[path], || set_subvolume_read_only(path, read_only).map_err(|e| e.os_error()))
         .map_err(|cause| cause.of_subvolume(path))
         .map_err(|cause| Error { operation: Operation::set_read_only(path, read_only), cause })
 }

@@ -1,16 +1,16 @@
-//! `flock(2)` on an open file. The only file that knows fs2.
+//! `flock(2)` on an open file. No other file uses fs2.
 //!
-//! fs2 is called by full path: `File` has methods of its own by the same names, which would win.
+//! fs2 is called by full path: `File` has methods of the same names, which would take precedence.
 
 use std::fs::File;
 use std::io;
 
-/// Locks the file, however long that takes. A signal does not end the wait.
+/// Locks the file, and waits as long as necessary. A signal does not end the wait.
 pub(crate) fn lock(file: &File) -> io::Result<()> {
     uninterrupted(|| fs2::FileExt::lock_exclusive(file))
 }
 
-/// Locks the file unless another open file has the lock: then returns `false`, at once.
+/// Locks the file, or returns `false` at once if another open file has the lock.
 pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     match uninterrupted(|| fs2::FileExt::try_lock_exclusive(file)) {
         Ok(()) => Ok(true),
@@ -19,12 +19,12 @@ pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Frees the lock, also for children that still have a copy of the descriptor.
+/// Frees the lock, also for child processes that still have a copy of the descriptor.
 pub(crate) fn unlock(file: &File) -> io::Result<()> {
     fs2::FileExt::unlock(file)
 }
 
-/// Repeats the call for as long as signals interrupt it.
+/// Repeats the call while signals interrupt it.
 fn uninterrupted(mut call: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     loop {
         match call() {

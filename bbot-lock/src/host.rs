@@ -1,26 +1,26 @@
 use std::path::Path;
 
-use crate::Error;
 use crate::lock_file::KeptLock;
+use crate::{Acquired, Error};
 
 /// The lock of all agents of one toolchain on this host.
 ///
-/// Whoever enumerates machines, takes a machine's lock or writes to it holds this one; the
-/// functions that do so ask for a reference to it. It is free again when the value is dropped, and
-/// when the process ends, however that happens. The file stays.
+/// A process that enumerates machines, takes a machine lock or writes to it holds this lock; the
+/// functions that do so take a reference to it. It is freed when the value is dropped, and when the
+/// process ends, by whatever cause. The file stays.
 ///
 /// Programs that the process starts do not inherit the lock.
 ///
 /// ```
-/// use bbot_lock::HostLock;
+/// use bbot_lock::{Acquired, HostLock};
 ///
 /// let dir = tempfile::tempdir()?;
 /// let path = dir.path().join("bbot-agent-public.lock");
 ///
-/// let host = HostLock::lock(&path)?;
-/// assert!(HostLock::try_lock(&path)?.is_none());
+/// let host = HostLock::acquire(&path)?;
+/// assert!(matches!(HostLock::try_acquire(&path)?, Acquired::Busy(_)));
 /// drop(host);
-/// assert!(HostLock::try_lock(&path)?.is_some());
+/// assert!(matches!(HostLock::try_acquire(&path)?, Acquired::Lock(_)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -31,30 +31,31 @@ pub struct HostLock {
 }
 
 impl HostLock {
-    /// Returns a value that locks nothing, for an agent that has the host for itself.
+    /// Returns a value that locks nothing, for an agent that is the only one of its toolchain on the
+    /// host.
     pub fn disabled() -> Self {
         Self { _lock: None }
     }
 
-    /// Waits until nobody else has the lock, and takes it. Makes the file if there is none.
+    /// Waits until the lock is free, and takes it. Creates the file if there is none.
     ///
-    /// The wait has no limit and a signal handler does not end it: call this in a thread of its own
-    /// where something else must go on meanwhile.
+    /// The wait has no limit and a signal handler does not end it. A process that must do something
+    /// else meanwhile calls this in a thread of its own.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the file cannot be opened, made or locked; [`Error::Replaced`] if something
-    /// keeps removing it.
-    pub fn lock(path: &Path) -> Result<Self, Error> {
-        Ok(Self { _lock: Some(KeptLock::lock(path)?) })
+    /// [`Error::Io`] if the file cannot be opened, created or locked; [`Error::Replaced`] if another
+    /// process keeps removing it.
+    pub fn acquire(path: &Path) -> Result<Self, Error> {
+        Ok(Self { _lock: Some(KeptLock::acquire(path)?) })
     }
 
-    /// Takes the lock, or returns `None` at once if somebody else has it.
+    /// Takes the lock if it is free, without waiting. Creates the file if there is none.
     ///
     /// # Errors
     ///
-    /// As [`lock`](Self::lock).
-    pub fn try_lock(path: &Path) -> Result<Option<Self>, Error> {
-        Ok(KeptLock::try_lock(path)?.map(|lock| Self { _lock: Some(lock) }))
+    /// As [`acquire`](Self::acquire).
+    pub fn try_acquire(path: &Path) -> Result<Acquired<Self>, Error> {
+        Ok(KeptLock::try_acquire(path)?.map(|lock| Self { _lock: Some(lock) }))
     }
 }

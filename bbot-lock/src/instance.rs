@@ -1,22 +1,22 @@
 use std::path::Path;
 
-use crate::Error;
 use crate::lock_file::KeptLock;
+use crate::{Acquired, Error};
 
 /// The lock that makes a process the only one of its toolchain and instance number.
 ///
-/// It is free again when the value is dropped, and when the process ends, however that happens. The
-/// file stays.
+/// It is freed when the value is dropped, and when the process ends, by whatever cause. The file
+/// stays. Programs that the process starts do not inherit the lock.
 ///
 /// ```
-/// use bbot_lock::InstanceLock;
+/// use bbot_lock::{Acquired, InstanceLock};
 ///
 /// let dir = tempfile::tempdir()?;
-/// let path = dir.path().join("bbot-agent-public-1.lock");
+/// let path = dir.path().join("bbot-agent@public-1.lock");
 ///
-/// let ours = InstanceLock::try_acquire(&path)?;
-/// assert!(ours.is_some());
-/// assert!(InstanceLock::try_acquire(&path)?.is_none());
+/// let Acquired::Lock(lock) = InstanceLock::try_acquire(&path)? else { panic!("it was free") };
+/// assert!(matches!(InstanceLock::try_acquire(&path)?, Acquired::Busy(_)));
+/// # drop(lock);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -27,14 +27,13 @@ pub struct InstanceLock {
 }
 
 impl InstanceLock {
-    /// Takes the lock, or returns `None` at once if another process has it. Makes the file if there
-    /// is none.
+    /// Takes the lock if it is free, without waiting. Creates the file if there is none.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the file cannot be opened, made or locked; [`Error::Replaced`] if something
-    /// keeps removing it.
-    pub fn try_acquire(path: &Path) -> Result<Option<Self>, Error> {
-        Ok(KeptLock::try_lock(path)?.map(|lock| Self { _lock: lock }))
+    /// [`Error::Io`] if the file cannot be opened, created or locked; [`Error::Replaced`] if another
+    /// process keeps removing it.
+    pub fn try_acquire(path: &Path) -> Result<Acquired<Self>, Error> {
+        Ok(KeptLock::try_acquire(path)?.map(|lock| Self { _lock: lock }))
     }
 }

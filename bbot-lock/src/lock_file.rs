@@ -1,14 +1,14 @@
-//! What all lock files share: a lock counts only on the file that the path names.
+//! Common to all lock files: a lock counts only on the file that the path names.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::{Error, flock};
+use crate::{Acquired, Error, flock};
 
-/// How often a file may be replaced under us. Only the release of a machine lock replaces one,
-/// and a new lock is not taken without the host lock, so one repetition is usual.
+/// How many times a file may be replaced during one call. Only the release of a machine lock
+/// replaces one, and a new lock is not taken without the host lock, so one repetition is usual.
 const ATTEMPTS: u32 = 100;
 
 /// A locked file that stays on disk when it is unlocked.
@@ -17,7 +17,7 @@ pub(crate) struct KeptLock(File);
 
 impl KeptLock {
     /// Waits for the lock.
-    pub(crate) fn lock(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn acquire(path: &Path) -> Result<Self, Error> {
         attempts(path, || {
             let Some(file) = open_kept(path)? else { return Ok(None) };
             flock::lock(&file).map_err(Error::io("lock", path))?;
@@ -25,19 +25,22 @@ impl KeptLock {
         })
     }
 
-    /// Takes the lock if nobody has it.
-    pub(crate) fn try_lock(path: &Path) -> Result<Option<Self>, Error> {
+    /// Takes the lock if it is free.
+    pub(crate) fn try_acquire(path: &Path) -> Result<Acquired<Self>, Error> {
         attempts(path, || {
             let Some(file) = open_kept(path)? else { return Ok(None) };
-            let locked = flock::try_lock(&file).map_err(Error::io("lock", path))?;
-            Ok(is_current(&file, path)?.then(|| locked.then_some(Self(file))))
+            let is_locked = flock::try_lock(&file).map_err(Error::io("lock", path))?;
+            if !is_current(&file, path)? {
+                return Ok(None);
+            }
+            Ok(Some(if is_locked { Acquired::Lock(Self(file)) } else { Acquired::Busy(None) }))
         })
     }
 }
 
 impl Drop for KeptLock {
     fn drop(&mut self) {
-        // Nobody is left to tell; the descriptor is closed next, which frees the lock as well.
+        // A drop cannot return the error; the descriptor is closed next, which frees the lock too.
         drop(flock::unlock(&self.0));
     }
 }
@@ -55,9 +58,9 @@ pub(crate) fn attempts<T>(
     Err(Error::Replaced { path: path.to_owned(), attempts: ATTEMPTS })
 }
 
-/// Tells whether the path names this very file.
+/// Returns whether the path names the open file.
 ///
-/// An inode number alone does not: the path may have come to lie on another file system.
+/// The inode number alone does not tell: another file system may have been mounted over the path.
 pub(crate) fn is_current(file: &File, path: &Path) -> Result<bool, Error> {
     let opened = file.metadata().map_err(Error::io("examine", path))?;
     match fs::metadata(path) {
@@ -67,7 +70,7 @@ pub(crate) fn is_current(file: &File, path: &Path) -> Result<bool, Error> {
     }
 }
 
-/// Opens a file for reading. `None`: there is none.
+/// Opens a file for reading. `None`: it does not exist.
 pub(crate) fn open_existing(path: &Path) -> Result<Option<File>, Error> {
     match File::open(path) {
         Ok(file) => Ok(Some(file)),
@@ -76,7 +79,7 @@ pub(crate) fn open_existing(path: &Path) -> Result<Option<File>, Error> {
     }
 }
 
-/// Opens a file that stays, or makes it. `None`: it came into being just now.
+/// Opens a file that stays, or creates it. `None`: another process has created it meanwhile.
 ///
 /// An existing file is neither opened with `O_CREAT` nor for writing: in a folder like `/run/lock`,
 /// which is sticky and writable for all, the kernel refuses the first for files of other users
@@ -96,9 +99,9 @@ fn open_kept(path: &Path) -> Result<Option<File>, Error> {
 mod tests {
     use super::*;
 
-    /// A file that is gone, or replaced, or was never ours, is not the one that the path names.
+    /// A file that was removed or replaced is not the one that the path names.
     #[test]
-    fn current_is_the_file_that_bears_the_name() {
+    fn a_current_file_is_the_one_that_the_path_names() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.lock");
         let file = File::create(&path).unwrap();
@@ -114,7 +117,7 @@ mod tests {
     /// Equal inode numbers on two file systems are two files.
     #[test]
     fn current_compares_the_device_too() {
-        // The roots of procfs and sysfs both bear the number 1.
+        // The roots of procfs and sysfs both have the inode number 1.
         let proc = File::open("/proc").unwrap();
         assert_eq!(proc.metadata().unwrap().ino(), fs::metadata("/sys").unwrap().ino());
         assert!(!is_current(&proc, Path::new("/sys")).unwrap());

@@ -4,13 +4,13 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::lock_file::{attempts, is_current, open_existing};
-use crate::{Error, Holder, HostLock, flock};
+use crate::{Acquired, Error, Holder, HostLock, flock};
 
 /// The lock of one machine for one toolchain, held by this process.
 ///
-/// The lock file tells other agents who holds it, and the priority of its task. The lock is free
-/// again when the value is released or dropped, and when the process ends, however that happens.
-/// Programs that the process starts do not inherit it.
+/// The lock file tells other agents the holder, and the priority of its task. The lock is freed when
+/// the value is released or dropped, and when the process ends, by whatever cause. Programs that the
+/// process starts do not inherit it.
 #[derive(Debug)]
 #[must_use = "the lock is freed when this is dropped"]
 pub struct MachineLock {
@@ -20,61 +20,59 @@ pub struct MachineLock {
 }
 
 impl MachineLock {
-    /// Takes the lock, or says who has it. The file then names this process, without a priority.
+    /// Takes the lock if it is free, without waiting. The file then names this process, without a
+    /// priority.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the file cannot be opened, locked or written; [`Error::Replaced`] if
-    /// something keeps replacing it. The lock is not taken then.
-    pub fn acquire(
-        host: &HostLock,
-        lock_file: &Path,
-    ) -> Result<Result<Self, Option<Holder>>, Error> {
-        let taken = attempts(lock_file, || {
-            // Not truncated here: until it is locked, the content is another's.
+    /// [`Error::Io`] if the file cannot be opened, locked or written; [`Error::Replaced`] if another
+    /// process keeps replacing it. The lock is not taken then.
+    pub fn try_acquire(host: &HostLock, lock_file: &Path) -> Result<Acquired<Self>, Error> {
+        let acquired = attempts(lock_file, || {
+            // Not truncated here: until the file is locked, its content is another process's.
             let mut options = OpenOptions::new();
             let file = options.read(true).write(true).create(true).truncate(false);
             attempt(file.open(lock_file).map_err(Error::io("open", lock_file))?, lock_file)
         })?;
-        match taken {
-            Attempt::Busy(holder) => Ok(Err(holder)),
-            Attempt::Taken(file) => {
+        match acquired {
+            Acquired::Busy(holder) => Ok(Acquired::Busy(holder)),
+            Acquired::Lock(file) => {
                 let mut lock = Self { path: lock_file.to_owned(), file, held: true };
                 lock.write(host, None)?;
-                Ok(Ok(lock))
+                Ok(Acquired::Lock(lock))
             }
         }
     }
 
-    /// Writes who we are and the priority of our task; `None` for a bootstrap.
+    /// Writes the pid of this process and the priority of its task; `None` for a bootstrap.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`]; the content may be empty then, and the lock had better be released.
+    /// [`Error::Io`]. The content may then be empty; the caller should release the lock.
     pub fn write(&mut self, _host: &HostLock, priority: Option<u64>) -> Result<(), Error> {
-        // A crash may have left a longer content, whose end would be taken for ours.
+        // A holder that was killed may have left a longer content, whose end would be taken for ours.
         self.truncate(0)?;
-        let content = Holder::ourselves(priority).to_string();
+        let content = Holder::this_process(priority).to_string();
         self.file.write_all_at(content.as_bytes(), 0).map_err(Error::io("write", &self.path))
     }
 
     /// Takes the priority away: from now on the task cannot be interrupted.
     ///
-    /// This needs no host lock, since it is one `ftruncate(2)`: others see the content before it or
-    /// the one after it.
+    /// This needs no host lock: it is one `ftruncate(2)`, so that a reader sees the content before
+    /// it or the content after it.
     ///
     /// # Errors
     ///
     /// [`Error::Io`].
     pub fn suspend(&mut self) -> Result<(), Error> {
-        self.truncate(Holder::ourselves(None).to_string().len() as u64)
+        self.truncate(Holder::this_process(None).to_string().len() as u64)
     }
 
-    /// Removes the lock file and frees the lock. Dropping does the same, silently.
+    /// Removes the lock file and frees the lock. Dropping does the same, but cannot return an error.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the file could not be removed, or not be unlocked. The lock is free anyway.
+    /// [`Error::Io`] if the file could not be removed or unlocked. The lock is free anyway.
     pub fn release(mut self) -> Result<(), Error> {
         self.free()
     }
@@ -83,8 +81,8 @@ impl MachineLock {
         self.file.set_len(length).map_err(Error::io("truncate", &self.path))
     }
 
-    /// Removes first and unlocks then: in the other order the file removed could be one that
-    /// somebody else has already locked.
+    /// Removes the file, then unlocks it: in the other order, the file that is removed could be one
+    /// that another process has locked in between.
     fn free(&mut self) -> Result<(), Error> {
         self.held = false;
         let removed = self.remove();
@@ -92,8 +90,8 @@ impl MachineLock {
         removed
     }
 
-    /// Removes the file if it is still ours: should somebody have removed it, the next one of that
-    /// name belongs to the next holder.
+    /// Removes the file if the path still names it. If another process has removed it, a file of
+    /// that name belongs to the next holder.
     fn remove(&self) -> Result<(), Error> {
         if !is_current(&self.file, &self.path)? {
             return Ok(());
@@ -110,92 +108,65 @@ impl MachineLock {
 impl Drop for MachineLock {
     fn drop(&mut self) {
         if self.held {
-            // Nobody is left to tell; a file that stays is unlocked, hence free.
+            // A drop cannot return the error; a file that stays is unlocked, hence free.
             drop(self.free());
         }
     }
 }
 
-/// Whether somebody has a machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether a machine is locked.
+///
+/// There are two states and will be no others, so that a `match` may name both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MachineState {
-    /// Nobody.
+    /// No process has the lock.
     Free,
-    /// This holder, or one whose content cannot be read.
+    /// This holder has it; `None`: the content of the lock file names no holder.
     Busy(Option<Holder>),
 }
 
-/// Tells whether somebody has the machine. Neither makes a file nor changes one.
+/// Returns whether the machine is locked. Neither creates a file nor changes one.
 ///
-/// The answer stays true for as long as the host lock is held, save that the holder may release the
-/// machine, or [suspend](MachineLock::suspend) its task.
+/// While the host lock is held, the answer stays true, except that the holder may release the
+/// machine or [suspend](MachineLock::suspend) its task.
 ///
 /// # Errors
 ///
-/// [`Error::Io`] if the file is there but cannot be opened or locked; [`Error::Replaced`] if
-/// something keeps replacing it.
+/// [`Error::Io`] if the file exists but cannot be opened or locked; [`Error::Replaced`] if another
+/// process keeps replacing it.
 pub fn probe(_host: &HostLock, lock_file: &Path) -> Result<MachineState, Error> {
     attempts(lock_file, || {
         let Some(file) = open_existing(lock_file)? else { return Ok(Some(MachineState::Free)) };
         Ok(match attempt(file, lock_file)? {
-            Some(Attempt::Taken(file)) => {
+            Some(Acquired::Lock(file)) => {
                 // Not left to close(2): a child between fork and exec would keep the lock.
                 flock::unlock(&file).map_err(Error::io("unlock", lock_file))?;
                 Some(MachineState::Free)
             }
-            Some(Attempt::Busy(holder)) => Some(MachineState::Busy(holder)),
+            Some(Acquired::Busy(holder)) => Some(MachineState::Busy(holder)),
             None => None,
         })
     })
 }
 
-/// What a lock file says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// There is no such file.
-    Absent,
-    /// It names this holder: the one who has the lock, or had it and was killed.
-    Holder(Holder),
-    /// It says nothing that makes sense; it may just be being written.
-    Unreadable,
-}
-
-/// Reads a machine's lock file without taking any lock, to show it to people.
+/// Tries to lock the file. `None`: the path does not name it any more.
 ///
-/// # Errors
-///
-/// [`Error::Io`] if the file is there but cannot be opened.
-pub fn inspect(lock_file: &Path) -> Result<Content, Error> {
-    Ok(match open_existing(lock_file)? {
-        None => Content::Absent,
-        Some(file) => Holder::read(&file).map_or(Content::Unreadable, Content::Holder),
-    })
-}
-
-/// What came of an attempt to lock a file.
-enum Attempt {
-    Taken(File),
-    Busy(Option<Holder>),
-}
-
-/// Tries to lock the file. `None`: it is not the one any more that the path names.
-///
-/// That is so between the two steps of a release, or if such a release came between our open and
-/// our lock; either way this lock file is history.
-fn attempt(file: File, path: &Path) -> Result<Option<Attempt>, Error> {
-    let taken = flock::try_lock(&file).map_err(Error::io("lock", path))?;
+/// That is so between the two steps of a release, and if a release happened between the caller's
+/// open and this lock; in either case this file is no longer the machine's lock file.
+fn attempt(file: File, path: &Path) -> Result<Option<Acquired<File>>, Error> {
+    let is_locked = flock::try_lock(&file).map_err(Error::io("lock", path))?;
     if !is_current(&file, path)? {
         return Ok(None);
     }
-    Ok(Some(if taken { Attempt::Taken(file) } else { Attempt::Busy(Holder::read(&file)) }))
+    Ok(Some(if is_locked { Acquired::Lock(file) } else { Acquired::Busy(Holder::read(&file)) }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The race that the release of a lock makes possible: the file was opened before it was
-    /// removed, and is locked after that.
+    /// The race of a release with the next holder: the file was opened before it was removed, and is
+    /// locked after that.
     #[test]
     fn a_lock_on_a_removed_file_does_not_count() {
         let dir = tempfile::tempdir().unwrap();
@@ -205,7 +176,7 @@ mod tests {
         assert!(attempt(file, &path).unwrap().is_none());
     }
 
-    /// The same, and meanwhile somebody made a new file.
+    /// The same, if another process has created a new file meanwhile.
     #[test]
     fn a_lock_on_a_replaced_file_does_not_count() {
         let dir = tempfile::tempdir().unwrap();

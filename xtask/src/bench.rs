@@ -1,14 +1,15 @@
-//! `bench`: each part's own bench, in the release profile.
+//! `bench`: the benches of the crates, in the release profile.
 
 use std::process::ExitCode;
 
-use crate::failure::Outcome;
-use crate::{command, house, say, setup};
+use anyhow::Result;
+
+use crate::{command, message, setup, workspace};
 
 /// Runs the programs that measure `name`, one after the other.
-pub(crate) fn run(name: &str, options: &[&str]) -> Outcome<ExitCode> {
+pub(crate) fn run(name: &str, options: &[&str]) -> Result<ExitCode> {
     let Some(programs) = programs(name) else {
-        say(format_args!("Usage: cargo xtask bench agent|manifest|tftp [ARGUMENTS]"));
+        message::print(format_args!("Usage: cargo xtask bench agent|manifest|tftp [ARGUMENTS]"));
         return Ok(ExitCode::FAILURE);
     };
     setup::ensure()?;
@@ -17,23 +18,23 @@ pub(crate) fn run(name: &str, options: &[&str]) -> Outcome<ExitCode> {
     }
     for program in programs {
         if !program.starts.is_empty() {
-            let mut build = house::cargo(&["build", "--release", "--locked", "--quiet"]);
+            let mut build = workspace::cargo(&["build", "--release", "--locked", "--quiet"]);
             command::succeed(build.args(program.starts))?;
         }
-        let mut cargo = house::cargo(&["run", "--release", "--locked", "--quiet"]);
+        let mut cargo = workspace::cargo(&["run", "--release", "--locked", "--quiet"]);
         cargo.args(program.target).arg("--").args(suffixed(options, program.suffix));
         command::succeed(&mut cargo)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Installs the Rust server that bbot-tftp is measured beside into the target folder.
-fn install_peer() -> Outcome<()> {
-    let peers = house::target()?.join("peers");
+/// Installs the Rust server that bbot-tftp is compared with into the target folder.
+fn install_peer() -> Result<()> {
+    let peers = workspace::target()?.join("peers");
     if peers.join("bin/tftpd").is_file() {
         return Ok(());
     }
-    let mut install = house::cargo(&["install", "--quiet", "--locked", "tftpd", "--root"]);
+    let mut install = workspace::cargo(&["install", "--quiet", "--locked", "tftpd", "--root"]);
     command::succeed(install.arg(&peers).arg("--target-dir").arg(peers.join("build")))
 }
 

@@ -1,39 +1,45 @@
-//! `check`: what a change must pass beside its tests.
+//! `check`: what a change must pass in addition to the tests.
 
 use std::process::ExitCode;
 
-use crate::failure::{Failure, Outcome};
-use crate::{command, house, say, setup, tidy};
+use anyhow::{Result, anyhow};
 
-/// The packages that are never published, and so need not be fit for it.
+use crate::{command, message, setup, tidy, workspace};
+
+/// The packages that are not published.
 const PRIVATE: [&str; 2] = ["xtask", "bbot-tests"];
 
 /// Runs one check after the other, up to the first that fails.
-pub(crate) fn run() -> Outcome<ExitCode> {
+pub(crate) fn run() -> Result<ExitCode> {
     setup::ensure()?;
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
-    let mut doc = house::cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
+    let mut doc =
+        workspace::cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
     command::succeed(doc.arg("--locked").env("RUSTDOCFLAGS", "-D warnings"))?;
-    tidy()?;
+    message::print(format_args!("$ tidy"));
+    report(&tidy::findings(false)?)?;
     // Work that is not committed yet may be checked too.
-    let mut package = house::cargo(&["package", "--workspace", "--locked", "--allow-dirty"]);
+    let mut package = workspace::cargo(&["package", "--workspace", "--locked", "--allow-dirty"]);
     command::succeed(package.args(PRIVATE.iter().flat_map(|name| ["--exclude", name])))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn cargo(arguments: &[&str]) -> Outcome<()> {
-    command::succeed(&mut house::cargo(arguments))
+fn cargo(arguments: &[&str]) -> Result<()> {
+    command::succeed(&mut workspace::cargo(arguments))
 }
 
-fn tidy() -> Outcome<()> {
-    say(format_args!("$ tidy"));
-    let findings = tidy::findings()?;
-    for finding in &findings {
-        say(format_args!("{finding}"));
+/// The command `tidy`, the quickest of the checks.
+pub(crate) fn tidy() -> Result<ExitCode> {
+    report(&tidy::findings(true)?).map(|()| ExitCode::SUCCESS)
+}
+
+fn report(findings: &[tidy::Finding]) -> Result<()> {
+    for finding in findings {
+        message::print(format_args!("{finding}"));
     }
     match findings.len() {
         0 => Ok(()),
-        count => Err(Failure::new(format!("{count} untidy places"))),
+        count => Err(anyhow!("{count} findings")),
     }
 }

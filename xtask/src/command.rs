@@ -6,51 +6,52 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
-use crate::failure::{Context as _, Failure, Outcome};
-use crate::say;
+use anyhow::{Context as _, Result, anyhow};
 
-/// Shows the command line, runs it, and returns how it ended.
-pub(crate) fn status(command: &mut Command) -> Outcome<ExitStatus> {
+use crate::message;
+
+/// Prints the command line, runs it, and returns its exit status.
+pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
     announce(command);
-    command.status().context(name(command))
+    command.status().with_context(|| name(command))
 }
 
-/// As [`status`], but anything other than success is a failure.
-pub(crate) fn succeed(command: &mut Command) -> Outcome<()> {
+/// Does the same as [`status`], but anything other than success is an error.
+pub(crate) fn succeed(command: &mut Command) -> Result<()> {
     let status = status(command)?;
     if status.success() { Ok(()) } else { Err(ended(command, status)) }
 }
 
 /// Runs a command silently and returns its standard output; its standard error becomes part of
-/// the failure.
-pub(crate) fn output(command: &mut Command) -> Outcome<Vec<u8>> {
-    let output = command.stdin(Stdio::null()).output().context(name(command))?;
+/// the error.
+pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| name(command))?;
     if output.status.success() {
         return Ok(output.stdout);
     }
     let why = String::from_utf8_lossy(&output.stderr);
-    Err(Failure::new(format!("{}\n{}", ended(command, output.status), why.trim_end())))
+    Err(anyhow!("{}\n{}", ended(command, output.status), why.trim_end()))
 }
 
-/// Shows the command line and runs it; what it prints goes on to standard error and, line by
-/// line, to `see`.
-pub(crate) fn watch(mut command: Command, mut see: impl FnMut(&str)) -> Outcome<ExitStatus> {
+/// Prints the command line and runs it. Its output is copied to standard error and passed, line
+/// by line, to `inspect`.
+pub(crate) fn watch(mut command: Command, mut inspect: impl FnMut(&str)) -> Result<ExitStatus> {
     announce(&command);
     let (reader, writer) = io::pipe().context("cannot make a pipe")?;
     let both = writer.try_clone().context("cannot make a pipe")?;
-    let mut child = command.stdout(writer).stderr(both).spawn().context(name(&command))?;
-    // The command keeps the writing ends, and with them the reader waiting.
+    let mut child = command.stdout(writer).stderr(both).spawn().with_context(|| name(&command))?;
+    // The command holds the writing ends: as long as it exists, the reader waits.
     drop(command);
     for text in BufReader::new(reader).split(b'\n') {
         let text = text.context("cannot read what a command prints")?;
         let text = String::from_utf8_lossy(&text);
-        say(format_args!("{text}"));
-        see(&text);
+        message::print(format_args!("{text}"));
+        inspect(&text);
     }
     child.wait().context("cannot wait for a command")
 }
 
-/// A command by name that may lie where Debian keeps programs out of a user's path.
+/// Returns the command of a program that may be in `/usr/sbin`, outside of the PATH of users.
 pub(crate) fn tool(name: &str) -> Command {
     let path = env::var("PATH").unwrap_or_default();
     let mut command = Command::new(name);
@@ -58,7 +59,7 @@ pub(crate) fn tool(name: &str) -> Command {
     command
 }
 
-/// The exit code that tells our caller how a program ended.
+/// Returns the exit code that stands for the exit status of a program.
 pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
     // As a shell does: 128 and the signal's number.
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
@@ -71,15 +72,15 @@ fn announce(command: &Command) {
     words.extend(set.map(|(name, value)| format!("{}={}", name.display(), value.display())));
     words.push(name(command));
     words.extend(command.get_args().map(|argument| argument.display().to_string()));
-    say(format_args!("{}", words.join(" ")));
+    message::print(format_args!("{}", words.join(" ")));
 }
 
-/// The program's name: whole paths would hide the command line.
+/// Returns the program's name without its folder.
 fn name(command: &Command) -> String {
     let program = Path::new(command.get_program());
     program.file_name().unwrap_or(program.as_os_str()).display().to_string()
 }
 
-fn ended(command: &Command, status: ExitStatus) -> Failure {
-    Failure::new(format!("{}: {status}", name(command)))
+fn ended(command: &Command, status: ExitStatus) -> anyhow::Error {
+    anyhow!("{}: {status}", name(command))
 }

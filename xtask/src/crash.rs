@@ -3,14 +3,16 @@
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
-use crate::failure::{Context as _, Outcome};
-use crate::{house, setup};
+use anyhow::{Context as _, Result};
 
-/// Prepares everything and lets the campaign begin.
-pub(crate) fn run(options: &[&str]) -> Outcome<ExitCode> {
+use crate::{setup, workspace};
+
+/// Builds what the campaign needs and runs it.
+pub(crate) fn run(options: &[&str]) -> Result<ExitCode> {
     setup::ensure()?;
-    house::build()?;
-    let program = house::programs()?.join("bbot-crash");
-    // The campaign takes our place, and its exit code is the user's.
-    Err(Command::new(&program).arg("campaign").args(options).exec()).context(program.display())
+    workspace::build()?;
+    let program = workspace::programs()?.join("bbot-crash");
+    // The campaign replaces this process: its exit code is the command's.
+    Err(Command::new(&program).arg("campaign").args(options).exec())
+        .with_context(|| program.display().to_string())
 }

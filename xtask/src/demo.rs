@@ -1,12 +1,13 @@
-//! `demo`: the whole system does its job once, on real parts.
+//! `demo`: the whole system bootstraps a machine and builds packages once, on real parts.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
-use crate::failure::{Context as _, Outcome};
-use crate::{house, image, say, setup};
+use anyhow::{Context as _, Result};
 
-/// What the demo needs root for, in the words that a user without it gets to read.
+use crate::{image, message, setup, workspace};
+
+/// What the demo needs root for; shown to a user without it.
 const WHY_ROOT: &str = "\
 cargo xtask demo needs root, and this is what it does with it:
 
@@ -16,30 +17,30 @@ cargo xtask demo needs root, and this is what it does with it:
   - starts QEMU, as an unprivileged user, with that tap;
   - installs missing Debian packages (`cargo xtask setup` lists them and why).
 
-Everything lies under one scratch folder and is gone when the demo ends.
+Everything is in one scratch folder and is gone when the demo ends.
 In a throw-away machine or container with all capabilities, for example:
 
   sudo --preserve-env=PATH,HOME cargo xtask demo
 ";
 
-/// Prepares everything and lets the farm of the tests do the job.
-pub(crate) fn run(options: &[&str]) -> Outcome<ExitCode> {
+/// Builds what the demo needs and runs it by the program `bbot-farm`.
+pub(crate) fn run(options: &[&str]) -> Result<ExitCode> {
     if options.iter().any(|option| *option != "--keep") {
-        say(format_args!("Usage: cargo xtask demo [--keep]"));
+        message::print(format_args!("Usage: cargo xtask demo [--keep]"));
         return Ok(ExitCode::FAILURE);
     }
     if !setup::is_root()? {
-        say(format_args!("{WHY_ROOT}"));
+        message::print(format_args!("{WHY_ROOT}"));
         return Ok(ExitCode::FAILURE);
     }
     setup::ensure()?;
-    house::build()?;
+    workspace::build()?;
     let folder = image::ensure()?;
-    let report = house::target()?.join("demo/report.json");
-    let program = house::programs()?.join("bbot-farm");
+    let report = workspace::target()?.join("demo/report.json");
+    let program = workspace::programs()?.join("bbot-farm");
     let mut farm = Command::new(&program);
     farm.arg("demo").arg("--image").arg(folder).arg("--report").arg(report).args(options);
-    // The farm takes our place (as we took cargo's): its exit code is the user's, and so is
-    // Ctrl-C, after which the shell waits until the farm has cleaned up.
-    Err(farm.exec()).context(program.display())
+    // The farm replaces this process (as it replaced cargo's): its exit code is the command's, and
+    // after Ctrl-C the shell waits until the farm has cleaned up.
+    Err(farm.exec()).with_context(|| program.display().to_string())
 }

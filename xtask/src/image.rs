@@ -1,7 +1,7 @@
 //! `image`: the machine that tests and demo boot, made from Debian packages and `tests/guest`.
 //!
-//! What comes out is kept below the target folder under a name that is a hash of everything that
-//! went in, so it is made anew exactly when it would differ.
+//! The image is kept below the target folder under a name that is a hash of everything that it
+//! depends on, so it is made again exactly when it would differ.
 
 mod debian;
 mod disk;
@@ -16,15 +16,16 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 
-use crate::failure::{Context as _, Outcome};
-use crate::{house, say, setup};
+use anyhow::{Context as _, Result};
+
+use crate::{message, setup, workspace};
 use debian::{Archive, Debian};
 
 /// The machine's name, as controllers know it.
 const MACHINE: &str = "linux_debian_12-tcc_0.9";
 
 /// The command `image`.
-pub(crate) fn run(options: &[&str]) -> Outcome<ExitCode> {
+pub(crate) fn run(options: &[&str]) -> Result<ExitCode> {
     let folder = match options {
         [] => ensure()?,
         ["--out", folder] => {
@@ -33,7 +34,7 @@ pub(crate) fn run(options: &[&str]) -> Outcome<ExitCode> {
             folder
         }
         _ => {
-            say(format_args!("Usage: cargo xtask image [--out DIR]"));
+            message::print(format_args!("Usage: cargo xtask image [--out DIR]"));
             return Ok(ExitCode::FAILURE);
         }
     };
@@ -41,16 +42,16 @@ pub(crate) fn run(options: &[&str]) -> Outcome<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes the image unless it is there, and returns its folder.
-pub(crate) fn ensure() -> Outcome<PathBuf> {
+/// Makes the image unless it exists, and returns its folder.
+pub(crate) fn ensure() -> Result<PathBuf> {
     setup::ensure()?;
-    let farm = house::target()?.join("farm");
+    let farm = workspace::target()?.join("farm");
     let archive = Archive::new(farm.join("archive"))?;
     let mut debian = Debian::find(&archive)?;
     if folder(&farm, &debian)?.is_dir() {
         return folder(&farm, &debian);
     }
-    say(format_args!("Making the test machine {MACHINE}"));
+    message::print(format_args!("Making the test machine {MACHINE}"));
     if archive.fetch_all(&debian).is_err() {
         // Old package lists name what the mirror no longer has.
         setup::refresh_package_lists()?;
@@ -62,29 +63,29 @@ pub(crate) fn ensure() -> Outcome<PathBuf> {
     let work = farm.join(format!("new-{}", process::id()));
     tree::make(&work)?;
     let made = make(&archive, &debian, &work).and_then(|made| publish(&made, &folder));
-    fs::remove_dir_all(&work).context(work.display())?;
+    fs::remove_dir_all(&work).with_context(|| work.display().to_string())?;
     made.map(|()| folder)
 }
 
 /// The folder of the image that is made from these parts of Debian.
-fn folder(farm: &Path, debian: &Debian) -> Outcome<PathBuf> {
+fn folder(farm: &Path, debian: &Debian) -> Result<PathBuf> {
     Ok(farm.join(&hash::of(inputs(debian)?.as_bytes())[..16]))
 }
 
-/// Removes what builders left behind that were stopped.
-fn sweep(farm: &Path) -> Outcome<()> {
-    for entry in fs::read_dir(farm).context(farm.display())? {
-        let entry = entry.context(farm.display())?;
+/// Removes the work folders of processes that have ended.
+fn sweep(farm: &Path) -> Result<()> {
+    for entry in fs::read_dir(farm).with_context(|| farm.display().to_string())? {
+        let entry = entry.with_context(|| farm.display().to_string())?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let Some(builder) = name.strip_prefix("new-") else { continue };
         if !Path::new("/proc").join(builder).is_dir() {
-            fs::remove_dir_all(entry.path()).context(entry.path().display())?;
+            fs::remove_dir_all(entry.path()).with_context(|| entry.path().display().to_string())?;
         }
     }
     Ok(())
 }
 
-/// Our own part of what the result depends on.
+/// The files of this repository that the image depends on.
 const SOURCES: &[&str] = &[
     "tests/guest/boot",
     "tests/guest/root",
@@ -93,22 +94,22 @@ const SOURCES: &[&str] = &[
     "xtask/src/image.rs",
 ];
 
-/// Everything that the result depends on, a line each.
-fn inputs(debian: &Debian) -> Outcome<String> {
+/// Returns one line for each thing that the image depends on.
+fn inputs(debian: &Debian) -> Result<String> {
     let mut lines = debian.lines();
     for source in SOURCES {
-        lines.extend(hash::tree(&house::root().join(source), house::root())?);
+        lines.extend(hash::tree(&workspace::root().join(source), workspace::root())?);
     }
     Ok(lines.concat())
 }
 
-/// The folder with the parts of the machine that are ours.
+/// Returns the folder of the machine's files in this repository.
 fn guest() -> PathBuf {
-    house::root().join("tests/guest")
+    workspace::root().join("tests/guest")
 }
 
 /// Makes everything, and returns the folder that it is in.
-fn make(archive: &Archive, debian: &Debian, work: &Path) -> Outcome<PathBuf> {
+fn make(archive: &Archive, debian: &Debian, work: &Path) -> Result<PathBuf> {
     let packages = archive.unpack(debian, &work.join("packages"))?;
     let made = work.join("made");
     repository::make(&archive.fetch(&debian.source)?, work, &made.join("repository"))?;
@@ -127,10 +128,10 @@ fn make(archive: &Archive, debian: &Debian, work: &Path) -> Outcome<PathBuf> {
 }
 
 /// Gives the finished folder its name. Of two that make the same one at a time, the first wins.
-fn publish(made: &Path, folder: &Path) -> Outcome<()> {
+fn publish(made: &Path, folder: &Path) -> Result<()> {
     match fs::rename(made, folder) {
         Err(_) if folder.is_dir() => Ok(()),
-        result => result.context(folder.display()),
+        result => result.with_context(|| folder.display().to_string()),
     }
 }
 
@@ -140,7 +141,7 @@ mod tests {
 
     use super::*;
 
-    /// What a program of the worker makes of a text.
+    /// Returns the output of a program of the worker for a text.
     fn awk(program: &str, text: &str) -> String {
         let mut awk = Command::new("busybox");
         awk.args(["awk", "-f"]).arg(guest().join("root/usr/lib/worker").join(program));
@@ -160,7 +161,7 @@ mod tests {
         assert_eq!(value, "\\\na\n\n\\\\\nb\\\\\nc \\\\\\\n : 1\n\\\n");
         let read = pairs(&format!(": 1\nlog:\n{value}next: x\n"));
         assert_eq!(read, "1\tlog\ta  \\ b\\ c \\\\  : 1\n1\tnext\tx\n");
-        // What has no newline at its end, and what is empty, are whole values too.
+        // A text without a final newline and an empty text are complete values too.
         assert_eq!(awk("value.awk", "a"), "\\\na\n\\\n");
         assert_eq!(awk("value.awk", ""), "\\\n\\\n");
     }

@@ -1,8 +1,7 @@
 //! The project's own commands, run as `cargo xtask NAME`.
 //!
 //! Everything that these commands need beyond the Rust toolchain is installed by the first of
-//! them, `setup`; so this program is built from the standard library and a hash, and needs no
-//! system library itself.
+//! them, `setup`; so this program has few dependencies, and needs no system library itself.
 #![forbid(unsafe_code)]
 
 mod bench;
@@ -11,21 +10,20 @@ mod command;
 mod crash;
 mod demo;
 mod dist;
-mod failure;
-mod house;
 mod image;
+mod message;
 mod release;
 mod setup;
 mod smoke;
 mod test;
 mod tidy;
 mod vectors;
+mod workspace;
 
 use std::env;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use failure::Outcome;
+use anyhow::Result;
 
 const HELP: &str = "\
 Usage: cargo xtask COMMAND [ARGUMENTS]
@@ -33,13 +31,14 @@ Usage: cargo xtask COMMAND [ARGUMENTS]
   setup           install the Debian packages that building and testing need
   image           build the test machine's image, its toolchain and its packages; print their folder
                     [--out DIR]   put them there instead of the cache below target/
-  demo            the main job once, for real: bootstrap a machine, build, report to a controller
-                    [--keep]      leave the scratch farm for a look
+  demo            bootstrap a machine, build packages in it and report to a controller, once
+                    [--keep]      keep the scratch farm for an inspection
   test            set up, build, and run every test; ARGUMENTS select tests
-  smoke           what only a real guest can show, one line for each; ARGUMENTS select by name
-  crash           kill the agent again and again, and compare what it promised with what it kept
-                    [--runs N] [--seed S] [--jobs J]   each run has the seed after the last one's
-  check           formatting, lints, documentation, tidiness, packages
+  smoke           the tests that need a real guest, one line for each; ARGUMENTS select by name
+  crash           kill the agent at random instants and check that no result is lost
+                    [--runs N] [--seed S] [--jobs J]   each run adds 1 to the seed
+  check           formatting, lints, documentation, tidy, packages
+  tidy            the rules of this workspace alone: citations, imports, system calls and others
   bench NAME      measure; NAME is agent, manifest or tftp
   dist            pack what an operator installs: program, manual page, completions, unit
   release         check, set the version of all crates, package and tag; publishes nothing
@@ -54,13 +53,13 @@ fn main() -> ExitCode {
     match run(&arguments) {
         Ok(code) => code,
         Err(failure) => {
-            say(format_args!("xtask: {failure}"));
+            message::print(format_args!("xtask: {failure:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(arguments: &[&str]) -> Outcome<ExitCode> {
+fn run(arguments: &[&str]) -> Result<ExitCode> {
     match arguments {
         ["setup"] => setup::run(),
         ["image", options @ ..] => image::run(options),
@@ -69,16 +68,17 @@ fn run(arguments: &[&str]) -> Outcome<ExitCode> {
         ["smoke", names @ ..] => smoke::run(names),
         ["crash", options @ ..] => crash::run(options),
         ["check"] => check::run(),
+        ["tidy"] => check::tidy(),
         ["bench", name, options @ ..] => bench::run(name, options),
         ["dist"] => dist::run(),
         ["release", options @ ..] => release::run(options),
         ["vectors", folder] => vectors::run(folder),
         [] | ["help" | "--help" | "-h"] => {
-            say(format_args!("{}", HELP.trim_end()));
+            message::print(format_args!("{}", HELP.trim_end()));
             Ok(ExitCode::SUCCESS)
         }
         _ => {
-            say(format_args!(
+            message::print(format_args!(
                 "xtask: no such command: {}\n\n{}",
                 arguments.join(" "),
                 HELP.trim_end()
@@ -86,10 +86,4 @@ fn run(arguments: &[&str]) -> Outcome<ExitCode> {
             Ok(ExitCode::FAILURE)
         }
     }
-}
-
-/// Tells the user one thing, on standard error; standard output is for what a command makes.
-fn say(line: std::fmt::Arguments<'_>) {
-    // With standard error closed there is nobody left to tell.
-    writeln!(io::stderr(), "{line}").ok();
 }

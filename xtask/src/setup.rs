@@ -5,8 +5,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::process::{Command, ExitCode, Stdio};
 
-use crate::failure::{Context as _, Failure, Outcome};
-use crate::{command, say};
+use anyhow::{Context as _, Result, anyhow, bail};
+
+use crate::{command, message};
 
 /// The oldest Rust release that builds the workspace (`rust-version` of its packages).
 const RUST: (u32, u32) = (1, 89);
@@ -17,8 +18,8 @@ struct Package {
     why: &'static str,
 }
 
-/// What is needed, sorted by name. A C compiler for linking is not among it: without one, this
-/// program would not run.
+/// The packages that are needed, sorted by name. They do not include a C compiler for linking:
+/// without one, this program could not have been built.
 const PACKAGES: &[Package] = &[
     Package { name: "atftp", why: "TFTP clients that our server is tested with" },
     Package { name: "btrfs-progs", why: "mkfs.btrfs for test volumes; the bench's opponent" },
@@ -49,12 +50,12 @@ const PACKAGES: &[Package] = &[
 ];
 
 /// The command `setup`.
-pub(crate) fn run() -> Outcome<ExitCode> {
+pub(crate) fn run() -> Result<ExitCode> {
     ensure().map(|()| ExitCode::SUCCESS)
 }
 
-/// Makes sure that everything needed is there; silent if it is.
-pub(crate) fn ensure() -> Outcome<()> {
+/// Installs the packages that are missing; silent if there are none.
+pub(crate) fn ensure() -> Result<()> {
     check_rust()?;
     let missing = missing(&installed()?);
     if missing.is_empty() {
@@ -62,29 +63,29 @@ pub(crate) fn ensure() -> Outcome<()> {
     }
     let system = System::read();
     if !system.is_debian_12() || !is_root()? {
-        return Err(Failure::new(what_to_do(&missing, &system)));
+        bail!(what_to_do(&missing, &system));
     }
-    say(format_args!("Installing with apt-get:\n{}", list(&missing)));
+    message::print(format_args!("Installing with apt-get:\n{}", list(&missing)));
     let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
     install(&names)
 }
 
-/// Whether we may change the system.
-pub(crate) fn is_root() -> Outcome<bool> {
+/// Returns whether the process has the rights of root.
+pub(crate) fn is_root() -> Result<bool> {
     // The owner of this folder is the process's effective user.
     Ok(fs::metadata("/proc/self").context("/proc/self")?.uid() == 0)
 }
 
 /// Runs `apt-get update`.
-pub(crate) fn refresh_package_lists() -> Outcome<()> {
+pub(crate) fn refresh_package_lists() -> Result<()> {
     command::succeed(apt_get().args(["update", "-qq"]))
 }
 
-fn install(names: &[&str]) -> Outcome<()> {
+fn install(names: &[&str]) -> Result<()> {
     let mut install = apt_get();
     install.args(["install", "-qq", "--no-install-recommends"]).args(names);
-    // A fresh system has no package lists, and old lists name packages that are gone. To fetch
-    // them takes seconds, so it is done only then.
+    // A fresh system has no package lists, and old lists name packages that no longer exist. To
+    // fetch them takes seconds, so it is done in these cases only.
     if has_package_lists() && command::status(&mut install)?.success() {
         return Ok(());
     }
@@ -92,7 +93,7 @@ fn install(names: &[&str]) -> Outcome<()> {
     command::succeed(&mut install)
 }
 
-/// Whether apt knows any packages; containers come without.
+/// Returns whether apt has package lists; in fresh containers it has none.
 fn has_package_lists() -> bool {
     let Ok(lists) = fs::read_dir("/var/lib/apt/lists") else { return false };
     lists.flatten().any(|list| list.file_name().to_string_lossy().contains("_Packages"))
@@ -105,7 +106,7 @@ fn apt_get() -> Command {
 }
 
 /// The names of those of our packages that dpkg says are installed; none on a system without it.
-fn installed() -> Outcome<BTreeSet<String>> {
+fn installed() -> Result<BTreeSet<String>> {
     let mut query = Command::new("dpkg-query");
     query.args(["-W", "-f", "${Package} ${db:Status-Status}\n"]);
     query.args(PACKAGES.iter().map(|package| package.name));
@@ -156,7 +157,7 @@ fn what_to_do(missing: &[&Package], system: &System) -> String {
     format!("these Debian packages are missing:\n{}\n{how}", list(missing))
 }
 
-/// The system that we run on, as far as `/etc/os-release` tells.
+/// The operating system, from `/etc/os-release`.
 struct System {
     id: String,
     version: String,
@@ -187,7 +188,7 @@ impl System {
     }
 }
 
-fn check_rust() -> Outcome<()> {
+fn check_rust() -> Result<()> {
     let version = command::output(Command::new("rustc").arg("--version"))?;
     let version = String::from_utf8_lossy(&version);
     if parse_rust(&version).is_some_and(|found| found >= RUST) {
@@ -195,10 +196,10 @@ fn check_rust() -> Outcome<()> {
     }
     let (major, minor) = RUST;
     let found = version.trim();
-    Err(Failure::new(format!(
+    Err(anyhow!(
         "Rust {major}.{minor} or newer is needed, and is the one thing that setup does not \
          install; this is {found}\n(rustup installs it: `rustup update stable`)"
-    )))
+    ))
 }
 
 /// The release of a compiler that says `rustc 1.95.0 (... 2026-04-14)`.

@@ -3,17 +3,18 @@
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
-use crate::failure::{Context as _, Outcome};
-use crate::{house, image, setup};
+use anyhow::{Context as _, Result};
 
-/// Prepares everything and lets the farm of the tests run the smoke tests, or those of `names`.
-pub(crate) fn run(names: &[&str]) -> Outcome<ExitCode> {
+use crate::{image, setup, workspace};
+
+/// Builds what the smoke tests need and runs all of them, or those of `names`.
+pub(crate) fn run(names: &[&str]) -> Result<ExitCode> {
     setup::ensure()?;
-    house::build()?;
+    workspace::build()?;
     let folder = image::ensure()?;
-    let program = house::programs()?.join("bbot-farm");
+    let program = workspace::programs()?.join("bbot-farm");
     let mut farm = Command::new(&program);
     farm.arg("smoke").arg("--image").arg(folder).args(names);
-    // The farm takes our place: its exit code is the user's, and so is Ctrl-C.
-    Err(farm.exec()).context(program.display())
+    // The farm replaces this process: its exit code is the command's.
+    Err(farm.exec()).with_context(|| program.display().to_string())
 }

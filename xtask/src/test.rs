@@ -4,34 +4,35 @@
 use std::fmt;
 use std::process::{Command, ExitCode, Stdio};
 
-use crate::failure::Outcome;
-use crate::{command, house, image, say, setup};
+use anyhow::Result;
 
-/// Where the system tests find the machine.
+use crate::{command, image, message, setup, workspace};
+
+/// The environment variable that names the image to the system tests.
 const IMAGE: &str = "BBOT_FARM_IMAGE";
 
 /// Runs the tests; `selection` goes to the test runner.
-pub(crate) fn run(selection: &[&str]) -> Outcome<ExitCode> {
+pub(crate) fn run(selection: &[&str]) -> Result<ExitCode> {
     setup::ensure()?;
-    house::build()?;
+    workspace::build()?;
     let image = image::ensure()?;
     let mut tally = Tally::default();
     let mut succeeded = true;
     for arguments in runners() {
-        let mut runner = house::cargo(arguments);
+        let mut runner = workspace::cargo(arguments);
         runner.args(selection).env(IMAGE, &image);
         succeeded &= command::watch(runner, |line| tally.add(line))?.success();
     }
-    say(format_args!("\n{tally}"));
-    // With a selection, the rest is left out on purpose. A runner that failed without a failed
-    // test could not build one, or lost it.
+    message::print(format_args!("\n{tally}"));
+    // With a selection, the other tests are skipped on purpose. A runner that fails without a failed
+    // test could not build a test or could not run it.
     let skipped = tally.skipped > 0 && selection.is_empty();
     let good = succeeded && tally.failed == 0 && tally.passed > 0 && !skipped;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The cargo commands that run all tests: nextest if it is there, which leaves the examples in
-/// the documentation to cargo's own runner.
+/// Returns the cargo commands that run all tests: nextest, if it is installed, with `cargo test`
+/// for the examples in the documentation, which nextest does not run.
 fn runners() -> &'static [&'static [&'static str]] {
     let mut nextest = Command::new("cargo-nextest");
     nextest.args(["nextest", "--version"]).stdout(Stdio::null()).stderr(Stdio::null());
@@ -45,7 +46,7 @@ fn runners() -> &'static [&'static [&'static str]] {
     }
 }
 
-/// How many tests ended in which way.
+/// The number of tests by outcome.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Tally {
     passed: u64,
@@ -54,9 +55,9 @@ struct Tally {
 }
 
 impl Tally {
-    /// Counts what a runner's summary says; other lines say nothing.
+    /// Adds the numbers of a runner's summary; other lines are ignored.
     fn add(&mut self, line: &str) {
-        // nextest shows what a failed test printed, a summary of that one test too, indented.
+        // nextest prints the output of a failed test indented, and a summary can be part of it.
         let summary = line.strip_prefix("test result: ");
         let summary = summary.or_else(|| line.trim_start().strip_prefix("Summary ["));
         for count in summary.unwrap_or_default().split(['.', ',', ';', ':', '(', ')']) {
@@ -64,7 +65,7 @@ impl Tally {
             let number = words.next().and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
             match words.next() {
                 Some("passed") => self.passed += number,
-                // nextest has two kinds beside: "timed out" and "exec failed".
+                // nextest has two further kinds of failure: "timed out" and "exec failed".
                 Some("failed" | "timed" | "exec") => self.failed += number,
                 Some("skipped" | "ignored") => self.skipped += number,
                 _ => {}

@@ -1,5 +1,6 @@
 //! The configuration of one instance: the command line, validated.
 
+mod banner;
 mod controllers;
 mod host;
 

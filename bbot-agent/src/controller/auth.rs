@@ -9,9 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
 use super::public_key;
+use crate::fs::digest::sha256_hex;
 use crate::subprocess::{self, Output, SpawnError};
 
 /// The longest that openssl may take. Hardware keys are slow, but not that slow.
@@ -148,17 +147,6 @@ fn first_line(stderr: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(stderr);
     let line = text.lines().find(|line| !line.trim().is_empty())?;
     Some(line.chars().take(200).collect())
-}
-
-/// Returns the SHA-256 as hexadecimal digits.
-pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// Returns the bytes as hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Chooses the command that signs by what `openssl version` says: `pkeyutl` since OpenSSL 3.0.0,

@@ -43,9 +43,9 @@ enum Content<'a> {
 
 /// What became of a posted result or artifact (W33, W38).
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Delivery {
+pub(crate) enum PostOutcome {
     /// The controller has it.
-    Taken,
+    Accepted,
     /// It may be taken later, at the earliest after `retry_after`.
     Transient { reason: String, retry_after: Option<Duration> },
     /// The controller never will take it; the reason does not repeat the status.
@@ -147,13 +147,13 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Only that nothing could be tried; what went wrong in trying is a [`Delivery`].
+    /// Only that nothing could be tried; what went wrong in trying is a [`PostOutcome`].
     pub(crate) fn post_result(
         &self,
         url: &str,
         body: &[u8],
         deadline: Instant,
-    ) -> Result<Delivery, ClientError> {
+    ) -> Result<PostOutcome, ClientError> {
         self.deliver(url, Content::Manifest(body), deadline)
     }
 
@@ -167,7 +167,7 @@ impl Client {
         url: &str,
         upload: &Upload<'_>,
         deadline: Instant,
-    ) -> Result<Delivery, ClientError> {
+    ) -> Result<PostOutcome, ClientError> {
         self.deliver(url, Content::Upload(upload), deadline)
     }
 
@@ -176,14 +176,14 @@ impl Client {
         url: &str,
         content: Content<'_>,
         deadline: Instant,
-    ) -> Result<Delivery, ClientError> {
+    ) -> Result<PostOutcome, ClientError> {
         match self.post(url, content, deadline) {
             Ok(mut response) => Ok(delivery(&mut response)),
             Err(error @ (ClientError::NoAnswer { .. } | ClientError::Late)) => {
-                Ok(Delivery::Transient { reason: error.to_string(), retry_after: None })
+                Ok(PostOutcome::Transient { reason: error.to_string(), retry_after: None })
             }
             Err(ClientError::Redirect { status, reason }) => {
-                Ok(Delivery::Refused { status, reason })
+                Ok(PostOutcome::Refused { status, reason })
             }
             Err(error) => Err(error),
         }
@@ -280,10 +280,10 @@ fn agent() -> Agent {
 }
 
 /// Classifies the answer to a result (W38).
-fn delivery(response: &mut Response<Body>) -> Delivery {
+fn delivery(response: &mut Response<Body>) -> PostOutcome {
     let status = response.status().as_u16();
     if response.status().is_success() {
-        return Delivery::Taken;
+        return PostOutcome::Accepted;
     }
     let retry_after = response.headers().get(header::RETRY_AFTER);
     let retry_after =
@@ -291,11 +291,11 @@ fn delivery(response: &mut Response<Body>) -> Delivery {
     let message = page_line(response);
     if matches!(status, 408 | 429 | 500..) {
         let reason = ClientError::Status { status, message }.to_string();
-        return Delivery::Transient { reason, retry_after };
+        return PostOutcome::Transient { reason, retry_after };
     }
     let name = || response.status().canonical_reason().unwrap_or("no reason given").to_owned();
     let reason = Some(message).filter(|message| !message.is_empty()).unwrap_or_else(name);
-    Delivery::Refused { status, reason }
+    PostOutcome::Refused { status, reason }
 }
 
 /// The first line of an error page, or the message of a manifest, as far as it can be had: what

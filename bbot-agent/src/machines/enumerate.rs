@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow};
-use bbot_lock::{Holder, HostLock, MachineLock, MachineState};
+use bbot_lock::{Acquired, Holder, HostLock, MachineLock, MachineState};
 use bbot_manifest::{BootstrappedMachine, MachineManifest, Manifest, StandardVersion};
 
 use super::freshness::{Freshness, freshness};
@@ -292,7 +292,7 @@ fn remove_bootstrapped(layout: &Layout, host: &HostLock, dir: &MachineDir) -> an
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         result => result.with_context(|| format!("cannot look at {}", path.display()))?,
     };
-    if let Ok(lock) = MachineLock::acquire(host, &layout.lock_file(dir))? {
+    if let Acquired::Lock(lock) = MachineLock::try_acquire(host, &layout.lock_file(dir))? {
         bbot_btrfs::delete(&path)?;
         lock.release()?;
     }
@@ -359,7 +359,8 @@ mod tests {
         fn lock(&self, name: &str, priority: Option<u64>) -> MachineLock {
             let free = HostLock::disabled();
             let path = self.root.path().join(format!("v/{name}/{name}-public.lock"));
-            let mut lock = MachineLock::acquire(&free, &path).unwrap().unwrap();
+            let lock = MachineLock::try_acquire(&free, &path).unwrap();
+            let mut lock = lock.into_lock().unwrap();
             lock.write(&free, priority).unwrap();
             lock
         }
@@ -374,7 +375,7 @@ mod tests {
                     State::Ready(_) => format!("{} ready", m.dir.name),
                     State::Due(reason) => format!("{} due: {reason}", m.dir.name),
                     State::Newer => format!("{} newer", m.dir.name),
-                    State::Busy(Busy { holder: Some(Holder { pid, priority }), .. }) => {
+                    State::Busy(Busy { holder: Some(Holder { pid, priority, .. }), .. }) => {
                         format!("{} busy: {pid} {priority:?}", m.dir.name)
                     }
                     State::Busy(_) => format!("{} busy", m.dir.name),

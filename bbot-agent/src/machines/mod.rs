@@ -5,3 +5,4 @@ pub(crate) mod enumerate;
 pub(crate) mod fake;
 pub(crate) mod freshness;
 pub(crate) mod layout;
+pub(crate) mod snapshot;

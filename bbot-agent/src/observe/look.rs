@@ -5,20 +5,19 @@
 //! file modes allow: what could not be read is listed, and the rest is shown.
 
 mod instances;
-mod locks;
 mod machines;
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bbot_lock::holders::LockTable;
 use serde::Serialize;
 
 use crate::cli::Cli;
 use crate::output;
 
 use instances::Instance;
-use locks::Locks;
 use machines::Machine;
 
 /// Where instances without `--runtime-dir` show what they do.
@@ -91,7 +90,7 @@ pub(crate) fn dump(cli: &Cli) -> anyhow::Result<()> {
 
 fn look(places: &Places) -> Document {
     let mut problems = Problems::default();
-    let locks = Locks::read(&mut problems);
+    let locks = read_locks(&mut problems);
     let instances = instances::look(&places.runtime, &places.state, &locks, &mut problems);
     let machines = machines::look(&places.machines, &locks, &instances, &mut problems);
     Document {
@@ -102,6 +101,17 @@ fn look(places: &Places) -> Document {
         instances,
         problems: problems.0,
     }
+}
+
+/// Reads the kernel's table of locks. Without it, it is unknown what is locked.
+fn read_locks(problems: &mut Problems) -> LockTable {
+    LockTable::read().unwrap_or_else(|error| {
+        match error {
+            bbot_lock::Error::KernelTable { path, source } => problems.add(&path, source),
+            error => problems.0.push(format!("{:#}", anyhow::Error::new(error))),
+        }
+        LockTable::default()
+    })
 }
 
 #[cfg(test)]

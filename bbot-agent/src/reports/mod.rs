@@ -1,31 +1,34 @@
-//! The outbox at work: what waits in it, what is on its way, when the next one is due.
+//! Delivery of the outbox to controllers: which entries are being posted, and when the next one is
+//! due.
 
-pub(crate) mod patience;
+mod artifact_wait;
+pub(crate) mod delivery;
 pub(crate) mod poster;
-pub(crate) mod schedule;
+mod schedule;
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use self::delivery::{DeliveryOutcome, Posted};
+use self::poster::Poster;
+use self::schedule::{Failure, Schedule};
 use crate::diag;
 use crate::outbox::{EntryId, Outbox, OutboxError};
-use crate::reports::poster::{Poster, Posting};
-use crate::reports::schedule::{Failure, Schedule};
 
-/// The outbox, its poster and its schedule.
+/// The outbox, its posting threads and their schedule.
 #[derive(Debug)]
 pub(crate) struct Reports {
     /// Results on disk.
     pub(crate) outbox: Arc<Outbox>,
     poster: Poster,
     schedule: Schedule<EntryId>,
-    /// The bytes from which on no task is asked for.
+    /// From this size of the outbox on, in bytes, no task is requested.
     limit: u64,
     is_full: bool,
 }
 
 impl Reports {
-    /// Posts what is in `outbox` by `poster`; `limit` bytes in it are enough.
+    /// Delivers the entries of `outbox` by `poster`; [`Reports::is_full`] from `limit` bytes on.
     pub(crate) fn new(outbox: Arc<Outbox>, poster: Poster, limit: u64) -> Self {
         Self { outbox, poster, schedule: Schedule::new(), limit, is_full: false }
     }
@@ -40,37 +43,35 @@ impl Reports {
             }
             Err(error) => {
                 self.schedule.put_off(now);
-                cannot_look(error);
+                log_unreadable(error);
             }
         }
     }
 
-    /// Notes what came of posting an entry. Returns whether signing works again by that.
-    pub(crate) fn posted(&mut self, entry: &EntryId, signed: bool, posting: Posting) -> bool {
+    /// Records the outcome of an attempt to deliver an entry. Returns whether signing, which failed
+    /// before, works again.
+    pub(crate) fn posted(&mut self, posted: Posted) -> bool {
+        let Posted { entry, signed, outcome } = posted;
         let now = Instant::now();
         let could_not_sign = self.schedule.cannot_sign();
         if signed {
             self.schedule.signed(now);
         }
-        match posting {
-            Posting::Taken => self.schedule.done(entry),
-            Posting::Kept { reason, failure } => self.kept(entry, &reason, failure, now),
-            Posting::Dead(reason) => {
-                self.schedule.done(entry);
+        match outcome {
+            DeliveryOutcome::Delivered => self.schedule.done(&entry),
+            DeliveryOutcome::Kept { reason, failure } => self.kept(&entry, &reason, failure, now),
+            DeliveryOutcome::DeadLettered(reason) => {
+                self.schedule.done(&entry);
                 diag::error(format_args!("a result was moved to the dead letters: {reason}"));
             }
         }
-        match (could_not_sign, self.schedule.cannot_sign()) {
-            (true, false) => {
-                diag::info("signing works again, as far as is known");
-                true
-            }
-            (false, true) => {
-                diag::error("no authenticated work is asked for until signing works again");
-                false
-            }
-            _ => false,
+        let cannot_sign = self.schedule.cannot_sign();
+        if cannot_sign && !could_not_sign {
+            diag::error("no authenticated work is asked for until signing works again");
+        } else if could_not_sign && !cannot_sign {
+            diag::info("signing works again, as far as is known");
         }
+        could_not_sign && !cannot_sign
     }
 
     fn kept(&mut self, entry: &EntryId, reason: &str, failure: Failure, now: Instant) {
@@ -86,23 +87,23 @@ impl Reports {
         self.schedule.next_due()
     }
 
-    /// Returns whether a result is on its way to its controller.
+    /// Returns whether an attempt to deliver an entry is under way.
     pub(crate) fn is_posting(&self) -> bool {
         self.schedule.is_posting()
     }
 
-    /// Returns whether a challenge could not be signed lately (W37).
+    /// Returns whether the last attempt to sign a challenge failed (W37).
     pub(crate) fn cannot_sign(&self) -> bool {
         self.schedule.cannot_sign()
     }
 
-    /// Returns whether so much waits for controllers that no task is to be asked for (W38); says so
-    /// when that changes.
+    /// Returns whether the outbox has reached its limit, so that no task is to be requested (W38);
+    /// logs each change.
     pub(crate) fn is_full(&mut self) -> bool {
         let size = match self.outbox.size() {
             Ok(size) => size,
             Err(error) => {
-                cannot_look(error);
+                log_unreadable(error);
                 return true;
             }
         };
@@ -120,7 +121,7 @@ impl Reports {
     }
 }
 
-fn cannot_look(error: OutboxError) {
+fn log_unreadable(error: OutboxError) {
     let error = anyhow::Error::new(error);
     diag::error(format_args!("cannot look into the outbox: {error:#}"));
 }

@@ -9,48 +9,48 @@ use crate::schedule::backoff;
 /// The pause after the first failure.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// The longest pause, whatever the controller wishes for.
+/// The longest pause, whatever `Retry-After` requests.
 const LONGEST: Duration = Duration::from_secs(15 * 60);
 
-/// How long an outbox is left alone that cannot be read.
+/// The pause before an outbox that cannot be read is read again.
 const UNREADABLE: Duration = Duration::from_secs(60);
 
-/// The part of a pause by which it is drawn out at most.
+/// The largest part of a pause by which jitter extends it.
 const JITTER: f64 = 0.1;
 
 /// Why an entry stays in the outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// Its controller did not take it, and may wish for a pause (`Retry-After`).
-    NotTaken { retry_after: Option<Duration> },
-    /// One of its artifacts was not taken; after `patience` it goes without them (W33).
-    ArtifactNotTaken { retry_after: Option<Duration>, patience: Duration },
+    /// Its controller did not accept it, and may have requested a pause (`Retry-After`).
+    NotAccepted { retry_after: Option<Duration> },
+    /// One of its artifacts was not accepted; after `remaining` it is posted without them (W33).
+    ArtifactNotAccepted { retry_after: Option<Duration>, remaining: Duration },
     /// Its challenge could not be signed (W37).
     Unsigned,
 }
 
-/// How long to wait after this failure, the `count`th in a row.
+/// Returns the pause after this failure, the `count`th in a row.
 ///
-/// W38: a controller is left alone for 1 s at first, doubled up to 15 minutes, and for as long as
-/// it wishes within these. `jitter` in [0, 1) then draws the pause out by up to a tenth, so that
-/// many agents do not come back at once, and none before it may. W33: no pause keeps a result from
-/// going without its artifacts when it is to. W37: a key that does not sign
-/// rests as everything else that is broken on the host.
+/// W38: 1 s after the first failure, doubled up to 15 minutes, and at least what the controller
+/// requested within these limits. `jitter` in [0, 1) then extends the pause by up to 10 %, so that
+/// many agents do not come back at once, and none earlier than requested. W33: no pause is longer
+/// than the result's remaining wait for its artifacts. W37: after a failure to sign, the backoff of
+/// everything else that fails on the host applies.
 fn pause(failure: Failure, count: u32, jitter: f64) -> Duration {
     match failure {
-        Failure::NotTaken { retry_after } => {
+        Failure::NotAccepted { retry_after } => {
             let doubled = FIRST.saturating_mul(1 << count.saturating_sub(1).min(16));
-            let wished = doubled.max(retry_after.unwrap_or_default());
-            wished.min(LONGEST).mul_f64(1.0 + JITTER * jitter)
+            let pause = doubled.max(retry_after.unwrap_or_default());
+            pause.min(LONGEST).mul_f64(1.0 + JITTER * jitter)
         }
-        Failure::ArtifactNotTaken { retry_after, patience } => {
-            pause(Failure::NotTaken { retry_after }, count, jitter).min(patience)
+        Failure::ArtifactNotAccepted { retry_after, remaining } => {
+            pause(Failure::NotAccepted { retry_after }, count, jitter).min(remaining)
         }
-        Failure::Unsigned => backoff::length(count, jitter),
+        Failure::Unsigned => backoff::delay(count, jitter),
     }
 }
 
-/// What is known of the entries: who is being posted, and who waits for how long.
+/// The state of each entry: being posted, or due at a time.
 ///
 /// Kept in memory only: a restart is a fair reason to try again.
 #[derive(Debug)]
@@ -71,12 +71,12 @@ impl<K: Clone + Eq + Hash> Schedule<K> {
         Self { entries: HashMap::new() }
     }
 
-    /// Returns those of `waiting`, all that there are, that are to be posted now, and notes that
-    /// they are. An entry that is not known is due at once; one that is not there any more, since
-    /// somebody has removed it, is forgotten.
+    /// Returns the entries that are to be posted now, and records that they are being posted.
+    /// `waiting` are all entries of the outbox. A new entry is due at once; one that is not there
+    /// any more, since an operator has removed it, is forgotten.
     pub(crate) fn hand_out(&mut self, waiting: Vec<K>, now: Instant) -> Vec<K> {
-        let there: HashSet<&K> = waiting.iter().collect();
-        self.entries.retain(|key, entry| entry.due.is_none() || there.contains(key));
+        let present: HashSet<&K> = waiting.iter().collect();
+        self.entries.retain(|key, entry| entry.due.is_none() || present.contains(key));
         let mut due = waiting;
         due.retain(|key| {
             let new = Entry { due: Some(now), failures: 0, unsigned: false };
@@ -90,14 +90,14 @@ impl<K: Clone + Eq + Hash> Schedule<K> {
         due
     }
 
-    /// Notes that nobody can tell now which entries there are.
+    /// Records that the outbox could not be read: nothing is due before a pause is over.
     pub(crate) fn put_off(&mut self, now: Instant) {
         for due in self.entries.values_mut().filter_map(|entry| entry.due.as_mut()) {
             *due = (*due).max(now + UNREADABLE);
         }
     }
 
-    /// Notes that an entry could not be handed over, and returns for how long it waits.
+    /// Records that an attempt to deliver an entry failed, and returns the pause before the next.
     pub(crate) fn failed(
         &mut self,
         key: &K,
@@ -134,7 +134,7 @@ impl<K: Clone + Eq + Hash> Schedule<K> {
         self.entries.values().any(|entry| entry.unsigned)
     }
 
-    /// Notes that a challenge was signed: what waited for that need not wait any longer.
+    /// Records that a challenge was signed: entries that waited for that are due now.
     pub(crate) fn signed(&mut self, now: Instant) {
         for entry in self.entries.values_mut().filter(|entry| entry.unsigned) {
             entry.unsigned = false;
@@ -149,29 +149,29 @@ mod tests {
 
     use super::*;
 
-    const NOT_TAKEN: Failure = Failure::NotTaken { retry_after: None };
+    const NOT_ACCEPTED: Failure = Failure::NotAccepted { retry_after: None };
 
-    fn asks_for(seconds: u64) -> Failure {
-        Failure::NotTaken { retry_after: Some(Duration::from_secs(seconds)) }
+    fn retry_after(seconds: u64) -> Failure {
+        Failure::NotAccepted { retry_after: Some(Duration::from_secs(seconds)) }
     }
 
     /// W38: 1 s to 15 min, doubled in between; `Retry-After` within these.
     #[test]
     fn pauses_are_doubled_and_capped() {
         let table = [
-            (NOT_TAKEN, 1, 1),
-            (NOT_TAKEN, 2, 2),
-            (NOT_TAKEN, 3, 4),
-            (NOT_TAKEN, 10, 512),
-            (NOT_TAKEN, 11, 900),
-            (NOT_TAKEN, 12, 900),
-            (NOT_TAKEN, u32::MAX, 900),
-            (asks_for(0), 1, 1),
-            (asks_for(30), 1, 30),
-            (asks_for(30), 6, 32),
-            (asks_for(900), 1, 900),
-            (asks_for(86_400), 1, 900),
-            (asks_for(u64::MAX), u32::MAX, 900),
+            (NOT_ACCEPTED, 1, 1),
+            (NOT_ACCEPTED, 2, 2),
+            (NOT_ACCEPTED, 3, 4),
+            (NOT_ACCEPTED, 10, 512),
+            (NOT_ACCEPTED, 11, 900),
+            (NOT_ACCEPTED, 12, 900),
+            (NOT_ACCEPTED, u32::MAX, 900),
+            (retry_after(0), 1, 1),
+            (retry_after(30), 1, 30),
+            (retry_after(30), 6, 32),
+            (retry_after(900), 1, 900),
+            (retry_after(86_400), 1, 900),
+            (retry_after(u64::MAX), u32::MAX, 900),
         ];
         for (failure, count, seconds) in table {
             let expected = Duration::from_secs(seconds);
@@ -179,22 +179,22 @@ mod tests {
         }
     }
 
-    /// W38: the jitter comes after the cap, and never before a pause that was asked for is over.
+    /// W38: the jitter comes after the cap, and never before a pause that was requested is over.
     #[test]
-    fn jitter_draws_a_pause_out() {
-        let drawn_out = |failure, count| pause(failure, count, 1.0).as_millis();
-        assert_eq!(drawn_out(NOT_TAKEN, 1), 1_100);
-        assert_eq!(drawn_out(NOT_TAKEN, 40), 990_000);
-        assert_eq!(drawn_out(asks_for(100), 1), 110_000);
+    fn jitter_extends_a_pause() {
+        let extended = |failure, count| pause(failure, count, 1.0).as_millis();
+        assert_eq!(extended(NOT_ACCEPTED, 1), 1_100);
+        assert_eq!(extended(NOT_ACCEPTED, 40), 990_000);
+        assert_eq!(extended(retry_after(100), 1), 110_000);
     }
 
-    /// W33: the same pauses, up to the moment when the result goes without its artifacts.
+    /// W33: the same pauses, up to the time when the result is posted without its artifacts.
     #[test]
-    fn a_pause_ends_with_the_patience() {
-        let length = |count, retry_after, patience| {
-            let patience = Duration::from_secs(patience);
+    fn a_pause_ends_with_the_wait_for_artifacts() {
+        let length = |count, retry_after, remaining| {
+            let remaining = Duration::from_secs(remaining);
             let retry_after = Some(Duration::from_secs(retry_after));
-            pause(Failure::ArtifactNotTaken { retry_after, patience }, count, 0.0).as_secs()
+            pause(Failure::ArtifactNotAccepted { retry_after, remaining }, count, 0.0).as_secs()
         };
         assert_eq!(length(3, 0, 3600), 4);
         assert_eq!(length(3, 600, 3600), 600);
@@ -202,14 +202,14 @@ mod tests {
         assert_eq!(length(1, 600, 30), 30);
     }
 
-    /// W37: an entry that cannot be signed rests.
+    /// W37: the pauses after a failure to sign are those of the backoff.
     #[test]
-    fn what_cannot_be_signed_rests() {
+    fn a_failure_to_sign_backs_off() {
         let seconds = |count| pause(Failure::Unsigned, count, 0.5).as_secs();
         assert_eq!([1, 2, 3, 7, 8].map(seconds), [60, 120, 240, 3600, 3600]);
     }
 
-    /// W4: what is due goes out once; what failed when its pause is over.
+    /// W4: an entry that is due is handed out once; one that failed, when its pause is over.
     #[test]
     fn hands_out_what_is_due_once() {
         let start = Instant::now();
@@ -218,36 +218,36 @@ mod tests {
         assert_eq!(schedule.next_due(), None);
         assert_eq!(schedule.hand_out(vec!["a", "b"], start), ["a", "b"]);
         assert!(schedule.is_posting());
-        assert_eq!(schedule.next_due(), None, "both are on their way");
+        assert_eq!(schedule.next_due(), None, "both are being posted");
         assert_eq!(schedule.hand_out(vec!["a", "b", "c"], start), ["c"]);
         schedule.done(&"b");
         schedule.done(&"c");
-        assert_eq!(schedule.failed(&"a", NOT_TAKEN, start, 0.0), Duration::from_secs(1));
+        assert_eq!(schedule.failed(&"a", NOT_ACCEPTED, start, 0.0), Duration::from_secs(1));
         assert!(!schedule.is_posting());
         assert_eq!(schedule.next_due(), Some(at(1000)));
         assert_eq!(schedule.hand_out(vec!["a"], at(999)), [""; 0]);
         assert_eq!(schedule.hand_out(vec!["a"], at(1000)), ["a"]);
-        assert_eq!(schedule.failed(&"a", NOT_TAKEN, at(1000), 0.0), Duration::from_secs(2));
+        assert_eq!(schedule.failed(&"a", NOT_ACCEPTED, at(1000), 0.0), Duration::from_secs(2));
         schedule.done(&"a");
         assert_eq!(schedule.next_due(), None);
     }
 
-    /// Whoever waits for what is due does not wait for what is gone, nor for what cannot be read.
+    /// `next_due` is never the time of an entry that is gone or cannot be read.
     #[test]
     fn nothing_stays_due_that_cannot_be_posted() {
         let start = Instant::now();
         let later = start + Duration::from_secs(1);
         let mut schedule = Schedule::new();
         schedule.hand_out(vec!["a", "b"], start);
-        schedule.failed(&"a", NOT_TAKEN, start, 0.0);
-        schedule.failed(&"b", NOT_TAKEN, start, 0.0);
+        schedule.failed(&"a", NOT_ACCEPTED, start, 0.0);
+        schedule.failed(&"b", NOT_ACCEPTED, start, 0.0);
         schedule.put_off(later);
         assert_eq!(schedule.next_due(), Some(later + UNREADABLE));
         schedule.hand_out(Vec::new(), later);
         assert_eq!(schedule.next_due(), None);
     }
 
-    /// W37: one signature that was made, for whatever entry, shows that signing works.
+    /// W37: a signature made for any entry shows that signing works.
     #[test]
     fn one_signature_shows_that_signing_works() {
         let start = Instant::now();
@@ -257,7 +257,7 @@ mod tests {
         assert!(schedule.cannot_sign());
         schedule.signed(start);
         assert!(!schedule.cannot_sign());
-        assert_eq!(schedule.next_due(), Some(start), "what waited for it is due");
+        assert_eq!(schedule.next_due(), Some(start), "entries that waited for it are due");
         // The one that cannot be signed leaves the outbox: nothing is known of the key then.
         schedule.failed(&"b", Failure::Unsigned, start, 0.5);
         schedule.done(&"b");
@@ -288,9 +288,9 @@ mod tests {
     }
 
     proptest! {
-        /// W4, W38, whatever happens: nothing is posted twice at a time; nothing that failed is
-        /// posted before a second has passed, and everything within the longest pause; whoever
-        /// waits until `next_due` finds something due then, and nothing before.
+        /// W4, W38, for any sequence of events: no entry is posted twice at a time; none that failed is
+        /// posted before a second has passed, and each within the longest pause; at `next_due`
+        /// an entry is due, and none before.
         #[test]
         fn nothing_goes_out_twice_or_early(steps in steps()) {
             let mut now = Instant::now();
@@ -325,8 +325,8 @@ mod tests {
                     }
                     Step::Fail(key, _) | Step::Unsigned(key) if posting.contains(&key) => {
                         let failure = match step {
-                            Step::Fail(_, Some(seconds)) => asks_for(seconds),
-                            Step::Fail(_, None) => NOT_TAKEN,
+                            Step::Fail(_, Some(seconds)) => retry_after(seconds),
+                            Step::Fail(_, None) => NOT_ACCEPTED,
                             _ => Failure::Unsigned,
                         };
                         schedule.failed(&key, failure, now, 0.5);

@@ -1,4 +1,4 @@
-//! Rests: who failed is left alone for a while, longer each time.
+//! Exponential backoff: after a failure something is not tried again for a while, longer each time.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -7,51 +7,51 @@ use std::time::{Duration, Instant};
 const FIRST: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// Who rests, and until when: 60 s at first, doubled up to an hour by each further failure, give
-/// or take a tenth.
+/// The keys (machines, URLs) that failed recently, and until when each is not to be tried: 60 s
+/// after the first failure, doubled by each further one up to an hour, plus or minus 10 %.
 ///
 /// Kept in memory only: a restart is a fair reason to try again.
 #[derive(Debug)]
-pub(crate) struct Rests<K> {
-    resting: HashMap<K, Rest>,
+pub(crate) struct Backoff<K> {
+    failed: HashMap<K, Failed>,
 }
 
 #[derive(Debug)]
-struct Rest {
+struct Failed {
     until: Instant,
     failures: u32,
 }
 
-impl<K: Eq + Hash> Rests<K> {
+impl<K: Eq + Hash> Backoff<K> {
     pub(crate) fn new() -> Self {
-        Self { resting: HashMap::new() }
+        Self { failed: HashMap::new() }
     }
 
-    /// Returns whether `key` still rests.
-    pub(crate) fn is_resting(&self, key: &K, now: Instant) -> bool {
-        self.resting.get(key).is_some_and(|rest| now < rest.until)
+    /// Returns whether `key` is not to be tried yet.
+    pub(crate) fn is_active(&self, key: &K, now: Instant) -> bool {
+        self.failed.get(key).is_some_and(|failed| now < failed.until)
     }
 
-    /// Sends `key` to rest after a failure and returns for how long.
+    /// Records a failure of `key` and returns for how long it is not to be tried.
     ///
-    /// `jitter` in [0, 1) spreads the end over a tenth more or less, so that many agents do not
-    /// come back at once.
-    pub(crate) fn failed(&mut self, key: K, now: Instant, jitter: f64) -> Duration {
-        let rest = self.resting.entry(key).or_insert(Rest { until: now, failures: 0 });
-        rest.failures = rest.failures.saturating_add(1);
-        let length = length(rest.failures, jitter);
-        rest.until = now + length;
-        length
+    /// `jitter` in [0, 1) moves the end by up to 10 % in either direction, so that many agents do
+    /// not come back at once.
+    pub(crate) fn record_failure(&mut self, key: K, now: Instant, jitter: f64) -> Duration {
+        let failed = self.failed.entry(key).or_insert(Failed { until: now, failures: 0 });
+        failed.failures = failed.failures.saturating_add(1);
+        let delay = delay(failed.failures, jitter);
+        failed.until = now + delay;
+        delay
     }
 
-    /// Forgets the failures of `key`: it has worked.
-    pub(crate) fn succeeded(&mut self, key: &K) {
-        self.resting.remove(key);
+    /// Records a success of `key`: its failures are forgotten.
+    pub(crate) fn record_success(&mut self, key: &K) {
+        self.failed.remove(key);
     }
 }
 
-/// Returns how long to rest after the `count`th failure in a row.
-pub(crate) fn length(count: u32, jitter: f64) -> Duration {
+/// Returns the delay after the `count`th failure in a row.
+pub(crate) fn delay(count: u32, jitter: f64) -> Duration {
     let doubled = FIRST.saturating_mul(1 << count.saturating_sub(1).min(16));
     doubled.min(LONGEST).mul_f64(0.9 + 0.2 * jitter)
 }
@@ -60,17 +60,19 @@ pub(crate) fn length(count: u32, jitter: f64) -> Duration {
 mod tests {
     use super::*;
 
+    /// W10, W21: 60 s, doubled up to an hour; a success resets it.
     #[test]
     fn doubles_up_to_an_hour_and_success_resets() {
         let start = Instant::now();
-        let mut rests = Rests::new();
-        let lengths: Vec<u64> = (0..8).map(|_| rests.failed("m", start, 0.5).as_secs()).collect();
-        assert_eq!(lengths, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
-        assert!(rests.is_resting(&"m", start + Duration::from_secs(3599)));
-        assert!(!rests.is_resting(&"m", start + Duration::from_secs(3601)));
-        assert!(!rests.is_resting(&"other", start));
-        rests.succeeded(&"m");
-        assert!(!rests.is_resting(&"m", start));
-        assert_eq!(rests.failed("m", start, 0.0).as_secs(), 54);
+        let mut backoff = Backoff::new();
+        let mut fail = |jitter| backoff.record_failure("m", start, jitter).as_secs();
+        let delays = [0; 8].map(|_| fail(0.5));
+        assert_eq!(delays, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
+        assert!(backoff.is_active(&"m", start + Duration::from_secs(3599)));
+        assert!(!backoff.is_active(&"m", start + Duration::from_secs(3601)));
+        assert!(!backoff.is_active(&"other", start));
+        backoff.record_success(&"m");
+        assert!(!backoff.is_active(&"m", start));
+        assert_eq!(backoff.record_failure("m", start, 0.0).as_secs(), 54);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use bbot_lock::{HostLock, MachineLock};
+use bbot_lock::{Acquired, HostLock, MachineLock, interrupt};
 
 use super::perform::{Assignment, keys};
 use crate::agent::Agent;
@@ -13,7 +13,7 @@ use crate::machines::layout::MachineDir;
 use crate::observe::status::Phase;
 use crate::schedule::host::{Host, Use};
 use crate::schedule::victims::victims;
-use crate::task::interrupt::{Interrupted, Victim, interrupt};
+use crate::task::interrupt::{Interrupted, Victim, interrupt as interrupt_victims};
 
 /// What came of it.
 enum Claim {
@@ -48,12 +48,16 @@ pub(super) fn claim(
         Ok(Claim::Withheld(reason)) => {
             diag::warn(format_args!("cannot have {machine}: {reason}"));
             // Else the same task would come again at once, with the same wait.
-            agent.url_rests.failed(assignment.url.clone(), Instant::now(), fastrand::f64());
+            agent.url_rests.record_failure(assignment.url.clone(), Instant::now(), fastrand::f64());
         }
         Ok(Claim::Terminated) => {}
         Err(error) => {
             diag::error(format_args!("cannot have {machine}: {error:#}"));
-            agent.machine_rests.failed(machine.to_string(), Instant::now(), fastrand::f64());
+            agent.machine_rests.record_failure(
+                machine.to_string(),
+                Instant::now(),
+                fastrand::f64(),
+            );
         }
     }
     Err(NotOurs)
@@ -74,7 +78,7 @@ fn try_claim(agent: &mut Agent, host: &HostLock, assignment: &Assignment) -> any
         Interrupted::Terminated => return Ok(Claim::Terminated),
     }
     let file = agent.layout.lock_file(&assignment.dir);
-    let Ok(mut lock) = MachineLock::acquire(host, &file)? else {
+    let Acquired::Lock(mut lock) = MachineLock::try_acquire(host, &file)? else {
         return Ok(Claim::Lost("it was taken meanwhile"));
     };
     lock.write(host, Some(assignment.priority.value().into()))?;
@@ -109,7 +113,10 @@ fn choose_victims(
         let (dir, busy) = &machines[index];
         let lock_file = agent.layout.lock_file(dir);
         let holder = busy.as_ref().and_then(|busy| busy.holder);
-        holder.map(|holder| Victim { machine: dir.name.to_string(), lock_file, pid: holder.pid })
+        holder.map(|holder| Victim {
+            machine: dir.name.to_string(),
+            lock: interrupt::Victim::new(lock_file, holder.pid),
+        })
     };
     let chosen = victims(&state, assignment.priority, 0);
     Ok(chosen.map(|chosen| chosen.into_iter().filter_map(victim).collect()))
@@ -129,7 +136,7 @@ fn interrupt_all(
     let machine = assignment.dir.name.as_str();
     agent.status.enter(Phase::Interrupting, Some(machine), Some(&package));
     let start = Instant::now();
-    let interrupted = interrupt(agent, host, victims)?;
+    let interrupted = interrupt_victims(agent, host, victims)?;
     diag::phase("interrupt", start.elapsed(), &keys(assignment));
     agent.status.enter(Phase::Building, Some(machine), Some(&package));
     Ok(interrupted)

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use bbot_btrfs::Snapshot;
 use bbot_lock::{HostLock, MachineLock};
 use bbot_manifest::protocol::TaskEdit;
 use bbot_manifest::{BootstrappedMachine, ResultManifest, ResultStatus};
@@ -15,7 +16,6 @@ use super::claim::claim;
 use super::outcome::{Outcome, outcome};
 use super::result_file;
 use crate::agent::Agent;
-use crate::bootstrap::Snapshot;
 use crate::controller::AcceptedTask;
 use crate::controller::result_request;
 use crate::diag;
@@ -24,6 +24,7 @@ use crate::guest::run::{End, Job, Limits};
 use crate::guest::session::{NO_SPACE, Setup, Sitting};
 use crate::guest::tftp_folder::{self, TftpFolder};
 use crate::machines::layout::MachineDir;
+use crate::machines::snapshot;
 use crate::outbox::Entry;
 use crate::schedule::priority::Priority;
 
@@ -93,7 +94,7 @@ fn build(
 ) -> anyhow::Result<ResultManifest> {
     match try_build(agent, assignment, lock) {
         Ok(result) => {
-            agent.machine_rests.succeeded(&assignment.dir.name.to_string());
+            agent.machine_rests.record_success(&assignment.dir.name.to_string());
             Ok(result)
         }
         Err(error) => give_back(agent, assignment, &error),
@@ -108,7 +109,7 @@ fn give_back(
 ) -> anyhow::Result<ResultManifest> {
     diag::error(format_args!("cannot build on {}: {error:#}", assignment.dir.name));
     let key = assignment.dir.name.to_string();
-    agent.machine_rests.failed(key, Instant::now(), fastrand::f64());
+    agent.machine_rests.record_failure(key, Instant::now(), fastrand::f64());
     report(agent, assignment, interrupted(assignment), None)
 }
 
@@ -127,7 +128,7 @@ fn try_build(
         }
         let start = Instant::now();
         let path = agent.layout.snapshot(&assignment.dir);
-        let snapshot = Snapshot::take(&agent.layout.bootstrapped(&assignment.dir), path)?;
+        let snapshot = snapshot::take(&agent.layout.bootstrapped(&assignment.dir), &path)?;
         diag::phase("snapshot", start.elapsed(), &keys(assignment));
         let done = sit(agent, &folder, &snapshot, assignment, boots, lock)?;
         let start = Instant::now();

@@ -1,7 +1,7 @@
 //! Measures snapshot and delete through the crate, beside the bare ioctls and the program `btrfs`.
 //!
-//! The three take turns within one run, on a fresh volume in an image file, so that what disturbs
-//! one disturbs all. Needs root, `btrfs-progs` and a loop device.
+//! The three take turns within one run, on a fresh volume in an image file, so that other load on
+//! the host affects all of them alike. Needs root, `btrfs-progs` and a loop device.
 
 mod sys;
 #[path = "../../tests/volume/mod.rs"]
@@ -13,11 +13,13 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 use std::{env, fmt, fs};
 
+use bbot_btrfs::As;
+
 const ROUNDS: usize = 200;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// A way to make snapshots and to delete them.
+/// A way to take snapshots and to delete them.
 struct Way {
     name: &'static str,
     snapshot: fn(&Path, &Path) -> Outcome<()>,
@@ -27,7 +29,7 @@ struct Way {
 const WAYS: [Way; 3] = [
     Way {
         name: "crate",
-        snapshot: |source, target| Ok(bbot_btrfs::snapshot(source, target)?),
+        snapshot: |source, target| Ok(bbot_btrfs::snapshot(source, As(target))?),
         delete: |path| Ok(bbot_btrfs::delete(path)?),
     },
     Way {
@@ -62,7 +64,7 @@ fn main() -> ExitCode {
 }
 
 fn complain(message: &str) -> ExitCode {
-    // If even that fails, the exit code still tells.
+    // If standard error is closed, the exit code still reports the failure.
     drop(writeln!(io::stderr(), "bench: {message}"));
     ExitCode::FAILURE
 }
@@ -71,7 +73,8 @@ fn program(command: &str, paths: &[&Path]) {
     volume::run("btrfs-progs", Command::new("btrfs").args(["subvolume", command]).args(paths));
 }
 
-/// Takes the times of all ways. Each begins a third of the rounds, and follows each other as often.
+/// Measures all ways. Each comes first in a third of the rounds, and after each other one equally
+/// often.
 fn measure(folder: &Path) -> Outcome<Report> {
     let source = folder.join("machine");
     let target = folder.join("machine-1-4242-0");
@@ -108,7 +111,7 @@ struct Report {
     delete: Times,
 }
 
-/// The times of one operation, way by way.
+/// The times of one operation, in the order of [`WAYS`].
 #[derive(Default)]
 struct Times([Vec<Duration>; WAYS.len()]);
 

@@ -1,4 +1,4 @@
-//! The bare ioctls: what the kernel asks for, and no more.
+//! The bare ioctls, without a library.
 
 use std::fs::File;
 use std::io;
@@ -53,7 +53,8 @@ pub(crate) fn snapshot(source: &Path, target: &Path) -> io::Result<()> {
 pub(crate) fn delete(path: &Path) -> io::Result<()> {
     let parent = parent(path)?;
     let arguments = DeleteArguments { fd: 0, name: name(path)? };
-    // SAFETY: as above.
+    // SAFETY: the descriptor is open; the kernel reads the 4096 bytes of the arguments, among them
+    // a name that ends with a NUL.
     unsafe { ioctl::snap_destroy(parent.as_raw_fd(), &raw const arguments) }?;
     Ok(())
 }
@@ -62,7 +63,7 @@ fn parent(path: &Path) -> io::Result<File> {
     File::open(path.parent().ok_or(io::ErrorKind::InvalidInput)?)
 }
 
-/// Returns the last component, filled up with NUL bytes, of which there is at least one.
+/// Returns the last component of the path, padded with at least one NUL byte.
 fn name<const N: usize>(path: &Path) -> io::Result<[u8; N]> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.as_bytes();
     let mut field = [0; N];

@@ -1,6 +1,7 @@
 //! The crate on a real, loop-mounted btrfs volume.
 #![allow(clippy::unwrap_used, reason = "all of this is test code, also outside of #[test]")]
 
+mod owned;
 #[path = "../volume/mod.rs"]
 mod volume;
 
@@ -17,14 +18,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use bbot_btrfs::{
-    Cause, Error, Operation, Published, create, delete, is_read_only, is_subvolume, publish,
+    As, Cause, Error, Operation, create, delete, is_read_only, is_subvolume, publish,
     set_read_only, snapshot,
 };
 use nix::errno::Errno;
 
 use volume::run;
 
-/// Makes a subvolume with a file that says so.
+/// Creates a subvolume with a file `manifest` of that content.
 fn create_with(path: &Path, content: &str) {
     create(path).unwrap();
     fs::write(path.join("manifest"), content).unwrap();
@@ -39,13 +40,14 @@ fn texts(error: &Error) -> (String, String) {
     (error.to_string(), error.source().unwrap().to_string())
 }
 
-/// `W26`: a snapshot has what the source has; what is written to it stays in it.
+/// `W26`: a snapshot has the content of its source; a change of the snapshot does not change the
+/// source.
 #[test]
 fn a_snapshot_is_independent() {
     volume::with(|volume| {
         let (source, target) = (volume.root().join("source"), volume.root().join("target"));
         create_with(&source, "old");
-        snapshot(&source, &target).unwrap();
+        snapshot(&source, As(&target)).unwrap();
         assert_eq!(content(&target), "old");
         fs::write(target.join("manifest"), "new").unwrap();
         assert_eq!(content(&source), "old");
@@ -53,25 +55,25 @@ fn a_snapshot_is_independent() {
     });
 }
 
-/// A machine as it is received from elsewhere is read-only; its snapshot must not be.
+/// A machine that was transferred with `btrfs send` is read-only; its snapshot must not be.
 #[test]
 fn a_snapshot_of_a_read_only_subvolume_is_writable() {
     volume::with(|volume| {
         let (source, target) = (volume.root().join("source"), volume.root().join("target"));
         create_with(&source, "old");
         set_read_only(&source, true).unwrap();
-        snapshot(&source, &target).unwrap();
+        snapshot(&source, As(&target)).unwrap();
         assert!(!is_read_only(&target).unwrap());
         fs::write(target.join("manifest"), "new").unwrap();
     });
 }
 
-/// `W9`: the caller can tell that the source is gone, and tries again from the link.
+/// `W9`: the caller can tell that the source does not exist, and reads the link again.
 #[test]
-fn a_snapshot_of_a_vanished_source_is_not_found() {
+fn a_snapshot_of_a_missing_source_is_not_found() {
     volume::with(|volume| {
         let (source, target) = (volume.root().join("source"), volume.root().join("target"));
-        let error = snapshot(&source, &target).unwrap_err();
+        let error = snapshot(&source, As(&target)).unwrap_err();
         assert!(error.is_not_found());
         assert_eq!(error.raw_os_error(), Some(Errno::ENOENT as i32));
         assert_eq!(error.operation, Operation::Snapshot { source, target: target.clone() });
@@ -79,15 +81,15 @@ fn a_snapshot_of_a_vanished_source_is_not_found() {
     });
 }
 
-/// A folder of the target's name is not taken for the folder to put the snapshot in, as the program
-/// `btrfs` does.
+/// If the target is an existing folder, the snapshot is not created in it, as the program `btrfs`
+/// would.
 #[test]
 fn a_snapshot_does_not_go_into_a_folder() {
     volume::with(|volume| {
         let (source, target) = (volume.root().join("source"), volume.root().join("target"));
         create(&source).unwrap();
         fs::create_dir(&target).unwrap();
-        let error = snapshot(&source, &target).unwrap_err();
+        let error = snapshot(&source, As(&target)).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(Errno::EEXIST as i32));
         assert!(!error.is_not_found());
         assert_eq!(fs::read_dir(&target).unwrap().count(), 0);
@@ -99,9 +101,9 @@ fn only_subvolumes_have_snapshots() {
     volume::with(|volume| {
         let (source, target) = (volume.root().join("source"), volume.root().join("target"));
         fs::create_dir(&source).unwrap();
-        let error = snapshot(&source, &target).unwrap_err();
+        let error = snapshot(&source, As(&target)).unwrap_err();
         assert!(matches!(error.cause, Cause::NotSubvolume), "{error:?}");
-        let error = snapshot(Path::new("/proc"), &target).unwrap_err();
+        let error = snapshot(Path::new("/proc"), As(&target)).unwrap_err();
         assert!(matches!(error.cause, Cause::NotSubvolume), "{error:?}");
         let error = create(&volume.image().with_extension("elsewhere")).unwrap_err();
         assert!(matches!(error.cause, Cause::NotBtrfs), "{error:?}");
@@ -120,7 +122,7 @@ fn delete_deletes() {
 }
 
 #[test]
-fn delete_deletes_what_is_read_only() {
+fn delete_deletes_a_read_only_subvolume() {
     volume::with(|volume| {
         let path = volume.root().join("machine");
         create_with(&path, "any");
@@ -130,10 +132,10 @@ fn delete_deletes_what_is_read_only() {
     });
 }
 
-/// As above, by a user whom the kernel lets delete only what is writable: this program again, with
-/// the rights of nobody.
+/// As above, by a user that may delete only writable subvolumes: this program runs again as user
+/// `nobody`.
 #[test]
-fn delete_deletes_what_is_read_only_for_its_owner() {
+fn an_owner_deletes_a_read_only_subvolume() {
     const PATH: &str = "BBOT_BTRFS_TEST_PATH";
     const NOBODY: u32 = 65534;
     if let Some(path) = env::var_os(PATH) {
@@ -146,15 +148,15 @@ fn delete_deletes_what_is_read_only_for_its_owner() {
             chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
         }
         set_read_only(&path, true).unwrap();
-        // By the link, since nobody may not enter the folders of all who run tests.
+        // The link: user `nobody` may have no access to the folder of the test program.
         let mut nobody = Command::new("/proc/self/exe");
-        nobody.args(["--exact", "delete_deletes_what_is_read_only_for_its_owner", "--nocapture"]);
+        nobody.args(["--exact", "an_owner_deletes_a_read_only_subvolume", "--nocapture"]);
         run("this test", nobody.env(PATH, &path).current_dir("/").uid(NOBODY).gid(NOBODY));
         assert!(!path.try_exists().unwrap());
     });
 }
 
-/// What is not a subvolume is refused by name, and stays.
+/// A path that is not a subvolume is refused with that cause, and left as it is.
 #[test]
 fn delete_leaves_folders_alone() {
     volume::with(|volume| {
@@ -173,7 +175,7 @@ fn delete_leaves_folders_alone() {
     });
 }
 
-/// A link to a machine is not the machine.
+/// A symbolic link to a machine is not the machine.
 #[test]
 fn delete_does_not_follow_links() {
     volume::with(|volume| {
@@ -187,7 +189,7 @@ fn delete_does_not_follow_links() {
 }
 
 #[test]
-fn subvolumes_are_told_from_the_rest() {
+fn only_subvolumes_are_subvolumes() {
     volume::with(|volume| {
         let root = volume.root();
         create(&root.join("machine")).unwrap();
@@ -202,7 +204,7 @@ fn subvolumes_are_told_from_the_rest() {
 }
 
 #[test]
-fn read_only_is_read_only() {
+fn the_read_only_flag_is_set_and_read() {
     volume::with(|volume| {
         let path = volume.root().join("machine");
         create_with(&path, "old");
@@ -224,26 +226,26 @@ fn read_only_is_read_only() {
     });
 }
 
-/// `W14`: the first one of a name just takes it.
+/// `W14`: a name that no file has is taken.
 #[test]
 fn publish_takes_a_free_name() {
     volume::with(|volume| {
         let (new, name) = (volume.root().join("new"), volume.root().join("name"));
         create_with(&new, "new");
-        assert_eq!(publish(&new, &name).unwrap(), Published { displaced: false });
+        assert!(!publish(&new, As(&name)).unwrap().displaced);
         assert_eq!(content(&name), "new");
         assert!(!new.try_exists().unwrap());
     });
 }
 
-/// `W14`: the obsolete one keeps existing, by the name that the new one had.
+/// `W14`: the obsolete subvolume continues to exist, under the name that the new one had.
 #[test]
 fn publish_displaces() {
     volume::with(|volume| {
         let (new, name) = (volume.root().join("new"), volume.root().join("name"));
         create_with(&new, "new");
         create_with(&name, "old");
-        assert_eq!(publish(&new, &name).unwrap(), Published { displaced: true });
+        assert!(publish(&new, As(&name)).unwrap().displaced);
         assert_eq!(content(&name), "new");
         assert_eq!(content(&new), "old");
         delete(&new).unwrap();
@@ -251,7 +253,7 @@ fn publish_displaces() {
     });
 }
 
-/// `W14`: whoever looks while a name changes hands finds the old one or the new one.
+/// `W14`: a reader finds the old one or the new one while the name passes from one to the other.
 #[test]
 fn publish_never_leaves_the_name_free() {
     volume::with(|volume| {
@@ -269,11 +271,11 @@ fn publish_never_leaves_the_name_free() {
                 seen
             });
             for _ in 0..50 {
-                // At least one look for each change, if the reader still can.
+                // At least one read for each change, unless the reader has failed.
                 while !looked.swap(false, Ordering::SeqCst) && !reader.is_finished() {
                     thread::yield_now();
                 }
-                assert!(publish(&new, &name).unwrap().displaced);
+                assert!(publish(&new, As(&name)).unwrap().displaced);
             }
             published.store(true, Ordering::SeqCst);
             let seen = reader.join().unwrap();
@@ -282,8 +284,8 @@ fn publish_never_leaves_the_name_free() {
     });
 }
 
-/// `W14`: a publication is on disk when it returns: what the disk held at that moment is mounted,
-/// as after a power failure.
+/// `W14`: a publication is on disk when it returns: the content of the disk at that moment is
+/// mounted, as after a power failure.
 #[test]
 fn publish_is_durable() {
     for displaced in [false, true] {
@@ -294,7 +296,7 @@ fn publish_is_durable() {
             }
             create_with(&new, "new");
             File::open(new.join("manifest")).unwrap().sync_all().unwrap();
-            assert_eq!(publish(&new, &name).unwrap(), Published { displaced });
+            assert_eq!(publish(&new, As(&name)).unwrap().displaced, displaced);
 
             let copy = volume.image().with_extension("copy");
             run(
@@ -310,18 +312,18 @@ fn publish_is_durable() {
 }
 
 #[test]
-fn publish_without_a_new_one_changes_nothing() {
+fn publish_of_a_missing_subvolume_changes_nothing() {
     volume::with(|volume| {
         let (new, name) = (volume.root().join("new"), volume.root().join("name"));
         create_with(&name, "old");
-        let error = publish(&new, &name).unwrap_err();
+        let error = publish(&new, As(&name)).unwrap_err();
         assert!(error.is_not_found());
         assert_eq!(error.operation, Operation::Publish { new, name: name.clone() });
         assert_eq!(content(&name), "old");
     });
 }
 
-/// Both parent folders are synced when they are two.
+/// A subvolume can be published in another folder.
 #[test]
 fn publish_moves_between_folders() {
     volume::with(|volume| {
@@ -330,25 +332,25 @@ fn publish_moves_between_folders() {
             fs::create_dir(folder).unwrap();
         }
         create_with(&a.join("new"), "new");
-        assert!(!publish(&a.join("new"), &b.join("name")).unwrap().displaced);
+        assert!(!publish(&a.join("new"), As(&b.join("name"))).unwrap().displaced);
         assert_eq!(content(&b.join("name")), "new");
     });
 }
 
-/// libbtrfsutil panics on such a path.
+/// libbtrfsutil would panic on such a path.
 #[test]
 fn a_path_with_a_nul_byte_is_refused() {
     let (bad, good) = (Path::new(OsStr::from_bytes(b"/a\0b")), Path::new("/a"));
     for error in [
-        snapshot(bad, good).unwrap_err(),
-        snapshot(good, bad).unwrap_err(),
+        snapshot(bad, As(good)).unwrap_err(),
+        snapshot(good, As(bad)).unwrap_err(),
         create(bad).unwrap_err(),
         delete(bad).unwrap_err(),
         is_subvolume(bad).unwrap_err(),
         is_read_only(bad).unwrap_err(),
         set_read_only(bad, true).unwrap_err(),
-        publish(bad, good).unwrap_err(),
-        publish(good, bad).unwrap_err(),
+        publish(bad, As(good)).unwrap_err(),
+        publish(good, As(bad)).unwrap_err(),
     ] {
         assert!(matches!(error.cause, Cause::InteriorNul), "{error:?}");
     }

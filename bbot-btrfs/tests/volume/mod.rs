@@ -1,5 +1,5 @@
-// A btrfs volume that lives as long as a closure. Shared by the tests, the crate's example and the
-// benchmark, and included into them as it is, hence no inner documentation.
+// A btrfs volume that exists while a closure runs. The tests, the doc tests and the benchmark
+// include this file, hence no inner documentation.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -17,7 +17,8 @@ use tempfile::TempDir;
 /// The image's size in bytes. It is sparse.
 const SIZE: u64 = 512 << 20;
 
-/// A fresh volume in an image file, mounted where only this thread, and what it starts, can see it.
+/// A fresh volume in an image file, mounted in a mount namespace of this thread and of the
+/// processes that it starts.
 pub(crate) struct Volume {
     folder: TempDir,
     root: PathBuf,
@@ -25,8 +26,9 @@ pub(crate) struct Volume {
 
 /// Runs the body with a volume, and returns what it returns.
 ///
-/// The body runs in a thread with a mount namespace of its own. It ends with the thread, so that
-/// nothing stays mounted, nor any loop device bound, however the body or the process ends.
+/// The body runs in a thread with a mount namespace of its own. The namespace ends with the thread,
+/// so that nothing stays mounted and no loop device stays bound, however the body or the process
+/// ends.
 pub(crate) fn with<T: Send>(body: impl FnOnce(&Volume) -> T + Send) -> T {
     assert!(geteuid().is_root(), "only root may mount a btrfs volume: run this as root");
     thread::scope(|scope| {
@@ -35,7 +37,7 @@ pub(crate) fn with<T: Send>(body: impl FnOnce(&Volume) -> T + Send) -> T {
             unshare(CloneFlags::CLONE_NEWNS).expect("root may make a mount namespace");
             let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
             mount(None::<&str>, "/", None::<&str>, private, None::<&str>)
-                .expect("root may keep its mounts to itself");
+                .expect("root may make mounts private");
             body(&Volume::new())
         });
         thread.expect("a thread can be started").join().unwrap_or_else(|panic| resume_unwind(panic))
@@ -50,21 +52,21 @@ impl Volume {
             .tempdir()
             .expect("a folder for temporary files");
         let root = folder.path().join("volume");
-        fs::create_dir(&root).expect("a new folder in ours");
+        fs::create_dir(&root).expect("a new folder in the temporary one");
         let volume = Self { folder, root };
-        let image = File::create(volume.image()).expect("a new file in our folder");
+        let image = File::create(volume.image()).expect("a new file in the temporary folder");
         image.set_len(SIZE).expect("a sparse file");
         run("btrfs-progs", Command::new("mkfs.btrfs").arg("--quiet").arg(volume.image()));
         volume.mount(&volume.image());
         volume
     }
 
-    /// The folder where the volume is mounted.
+    /// Returns the folder where the volume is mounted.
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The file that the volume lies in.
+    /// Returns the image file that contains the volume.
     pub(crate) fn image(&self) -> PathBuf {
         self.folder.path().join("image")
     }
@@ -84,12 +86,12 @@ impl Volume {
 
 impl Drop for Volume {
     fn drop(&mut self) {
-        // If this fails, the end of the namespace does the same.
+        // If this fails, the end of the namespace unmounts it.
         let _ = self.unmount();
     }
 }
 
-/// Runs a program to success.
+/// Runs a program, which must succeed; `package` is the Debian package that contains it.
 pub(crate) fn run(package: &str, command: &mut Command) {
     let program = command.get_program().to_string_lossy().into_owned();
     match command.output() {

@@ -13,8 +13,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bbot_lock::holders::{self, Content};
 use bbot_lock::{
-    Content, Error, Holder, HostLock, InstanceLock, MachineLock, MachineState, inspect, probe,
+    Acquired, Error, Holder, HostLock, InstanceLock, MachineLock, MachineState, probe,
 };
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -25,13 +26,13 @@ use tempfile::TempDir;
 
 use peer::Peer;
 
-/// Is not a test of its own: the other process starts here.
+/// Not a test of its own: the entry point of the other process.
 #[test]
 fn peer() {
     peer::run();
 }
 
-/// How long anything may take on the most laden machine.
+/// Longer than any test takes on a heavily loaded host.
 const LIMIT: Duration = Duration::from_secs(60);
 
 struct Fixture {
@@ -53,14 +54,14 @@ impl Fixture {
     }
 
     fn probe(&self) -> MachineState {
-        probe(&HostLock::lock(&self.toolchain).unwrap(), &self.machine).unwrap()
+        probe(&HostLock::acquire(&self.toolchain).unwrap(), &self.machine).unwrap()
     }
 
     fn content(&self) -> String {
         fs::read_to_string(&self.machine).unwrap()
     }
 
-    /// Has the job done by four processes at once; each adds 100 to a counter.
+    /// Runs the job in four processes at once; each adds 100 to a counter.
     #[track_caller]
     fn check_count(&self, job: &str) {
         let counter = self.directory.path().join("counter");
@@ -71,13 +72,21 @@ impl Fixture {
     }
 }
 
+fn is_busy<L>(acquired: &Acquired<L>) -> bool {
+    matches!(acquired, Acquired::Busy(_))
+}
+
+fn try_acquire(host: &HostLock, machine: &Path) -> Option<MachineLock> {
+    MachineLock::try_acquire(host, machine).unwrap().into_lock()
+}
+
 /// `W6`: only one process at a time has the host lock.
 #[test]
 fn host_lock_excludes() {
     Fixture::new().check_count("count under the host lock");
 }
 
-/// `W7`: only one process at a time has a machine, though each removes the lock file.
+/// `W7`: only one process at a time has a machine, although each removes the lock file.
 #[test]
 fn machine_lock_excludes() {
     let f = Fixture::new();
@@ -86,46 +95,50 @@ fn machine_lock_excludes() {
     assert!(f.toolchain.try_exists().unwrap());
 }
 
-/// The unlink race, as wild as it gets: with no host lock, the lock file is opened, locked and
-/// removed by all at once.
+/// The unlink race at its worst: without a host lock, the lock file is opened, locked and removed by
+/// all processes at once.
 #[test]
-fn machine_lock_excludes_whoever_opened_a_file_that_was_removed() {
+fn machine_lock_excludes_openers_of_a_removed_file() {
     let f = Fixture::new();
     f.check_count("count under a bare machine lock");
     assert!(!f.machine.try_exists().unwrap());
 }
 
-/// `W12`, `W25`, `W27`: what the others see of a machine, from the bootstrap to the release.
+/// `W12`, `W25`, `W27`: what other processes read of a machine, from the bootstrap to the release.
 #[test]
 fn the_lock_file_names_its_holder() {
     let f = Fixture::new();
-    assert_eq!(inspect(&f.machine).unwrap(), Content::Absent);
+    assert_eq!(holders::read(&f.machine).unwrap(), Content::Absent);
     let mut peer = f.start("obey");
     let pid = peer.pid();
     peer.tell("acquire");
     assert_eq!(f.content(), pid.to_string());
     peer.tell("build");
     assert_eq!(f.content(), format!("{pid} {}", u64::MAX));
-    let building = Holder { pid, priority: Some(u64::MAX) };
-    assert_eq!(inspect(&f.machine).unwrap(), Content::Holder(building));
+    let building = Holder::new(pid, Some(u64::MAX)).unwrap();
+    assert_eq!(holders::read(&f.machine).unwrap(), Content::Holder(building));
 
-    peer.tell("let the others look");
+    peer.tell("free the host lock");
     assert_eq!(f.probe(), MachineState::Busy(Some(building)));
-    let refused = MachineLock::acquire(&HostLock::lock(&f.toolchain).unwrap(), &f.machine);
-    assert_eq!(refused.unwrap().unwrap_err(), Some(building));
+    let host = HostLock::acquire(&f.toolchain).unwrap();
+    match MachineLock::try_acquire(&host, &f.machine).unwrap() {
+        Acquired::Busy(holder) => assert_eq!(holder, Some(building)),
+        Acquired::Lock(lock) => panic!("{lock:?}"),
+    }
+    drop(host);
 
     peer.tell("suspend");
     assert_eq!(f.content(), pid.to_string());
-    assert_eq!(f.probe(), MachineState::Busy(Some(Holder { pid, priority: None })));
+    assert_eq!(f.probe(), MachineState::Busy(Holder::new(pid, None)));
     peer.tell("suspend");
     assert_eq!(f.content(), pid.to_string());
 
     peer.tell("release");
     assert_eq!(f.probe(), MachineState::Free);
-    assert_eq!(inspect(&f.machine).unwrap(), Content::Absent);
+    assert_eq!(holders::read(&f.machine).unwrap(), Content::Absent);
 }
 
-/// Dropping a machine's lock releases it: file and all.
+/// Dropping a machine lock removes its file and frees it.
 #[test]
 fn drop_releases() {
     let f = Fixture::new();
@@ -135,7 +148,7 @@ fn drop_releases() {
     assert!(!f.machine.try_exists().unwrap());
 }
 
-/// `W41`: SIGKILL frees all locks of a process, though a program that it had started lives on.
+/// `W41`: SIGKILL frees all locks of a process, although a program that it started still runs.
 #[test]
 fn a_killed_process_holds_nothing() {
     let f = Fixture::new();
@@ -145,20 +158,21 @@ fn a_killed_process_holds_nothing() {
     for command in ["acquire", "build", "start a child"] {
         peer.tell(command);
     }
-    assert!(HostLock::try_lock(&f.toolchain).unwrap().is_none());
-    assert!(InstanceLock::try_acquire(&instance).unwrap().is_none());
+    assert!(is_busy(&HostLock::try_acquire(&f.toolchain).unwrap()));
+    assert!(is_busy(&InstanceLock::try_acquire(&instance).unwrap()));
     peer.kill();
 
-    let host = HostLock::try_lock(&f.toolchain).unwrap().expect("the host lock is free");
-    assert!(InstanceLock::try_acquire(&instance).unwrap().is_some());
-    // The lock file is still there and says what it said. It is not true any more.
-    let dead = Holder { pid, priority: Some(u64::MAX) };
-    assert_eq!(inspect(&f.machine).unwrap(), Content::Holder(dead));
+    let host = HostLock::try_acquire(&f.toolchain).unwrap();
+    let host = host.into_lock().expect("the host lock is free");
+    assert!(!is_busy(&InstanceLock::try_acquire(&instance).unwrap()));
+    // The lock file still exists, with its content; the dead process has no lock any more.
+    let dead = Holder::new(pid, Some(u64::MAX)).unwrap();
+    assert_eq!(holders::read(&f.machine).unwrap(), Content::Holder(dead));
     assert_eq!(probe(&host, &f.machine).unwrap(), MachineState::Free);
-    assert_eq!(inspect(&f.machine).unwrap(), Content::Holder(dead));
+    assert_eq!(holders::read(&f.machine).unwrap(), Content::Holder(dead));
 
-    // The next holder's content has nothing of the old, longer one.
-    let mut lock = MachineLock::acquire(&host, &f.machine).unwrap().expect("the machine is free");
+    // Nothing of the former, longer content is left in the next holder's.
+    let mut lock = try_acquire(&host, &f.machine).expect("the machine is free");
     assert_eq!(f.content(), std::process::id().to_string());
     lock.write(&host, Some(7)).unwrap();
     assert_eq!(f.content(), format!("{} 7", std::process::id()));
@@ -166,7 +180,7 @@ fn a_killed_process_holds_nothing() {
     assert_eq!(f.content(), std::process::id().to_string());
 }
 
-/// A reader like the C++ agent, which dies on a content that it cannot parse, never gets one.
+/// A reader like the C++ agent, which aborts on a content that it cannot parse, never reads one.
 #[test]
 fn a_cxx_reader_understands_what_we_write() {
     let f = Fixture::new();
@@ -175,7 +189,7 @@ fn a_cxx_reader_understands_what_we_write() {
     let deadline = Instant::now() + LIMIT;
     while seen.iter().any(|n| *n < 20) {
         assert!(peer.is_running() && Instant::now() < deadline, "{seen:?}");
-        let _host = HostLock::lock(&f.toolchain).unwrap();
+        let _host = HostLock::acquire(&f.toolchain).unwrap();
         if let Some((pid, priority)) = cxx_read(&f.machine) {
             assert_eq!(pid, i64::from(peer.pid()));
             seen[usize::from(priority.is_some())] += 1;
@@ -183,11 +197,11 @@ fn a_cxx_reader_understands_what_we_write() {
     }
 }
 
-/// Reads the holder as the C++ agent does when its try to lock fails; there each `expect` is an
-/// assertion. `None`: nobody has the lock.
+/// Reads the holder as the C++ agent does when its attempt to lock fails; each `expect` here is an
+/// assertion there. `None`: the lock is free.
 fn cxx_read(path: &Path) -> Option<(i64, Option<u64>)> {
-    // The C++ agent makes a file that is not there and removes it again. This reader does not: the
-    // writer's own attempt would find it locked.
+    // The C++ agent creates a missing file and removes it again. This reader does not: the writer's
+    // own attempt would find the file locked.
     let file = OpenOptions::new().read(true).write(true).open(path).ok()?;
     let mut file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Err((file, Errno::EWOULDBLOCK)) => file,
@@ -202,17 +216,17 @@ fn cxx_read(path: &Path) -> Option<(i64, Option<u64>)> {
     Some((pid.parse().expect("a pid"), priority.map(|p| p.parse().expect("a priority"))))
 }
 
-/// `W7`: what the C++ agent wrote, and what nobody should have written.
+/// `W7`: contents that the C++ agent writes, and contents that are malformed.
 #[test]
 fn contents_of_others() {
     let f = Fixture::new();
     for (content, holder) in [
-        ("4242", Some(Holder { pid: 4242, priority: None })),
-        ("4242 100", Some(Holder { pid: 4242, priority: Some(100) })),
+        ("4242", Holder::new(4242, None)),
+        ("4242 100", Holder::new(4242, Some(100))),
         ("", None),
         ("4242 100\n", None),
         ("-1 100", None),
-        ("who has this?", None),
+        ("neither pid nor priority", None),
         ("4242 10000000000000000000000000000000000000000000000000000000000000", None),
     ] {
         fs::write(&f.machine, content).unwrap();
@@ -236,10 +250,10 @@ fn a_signal_does_not_end_the_wait() {
     sys::handle_without_restart(Signal::SIGUSR1, count);
 
     let f = Fixture::new();
-    let host = HostLock::lock(&f.toolchain).unwrap();
+    let host = HostLock::acquire(&f.toolchain).unwrap();
     let inode = fs::metadata(&f.toolchain).unwrap().ino();
     let path = f.toolchain.clone();
-    let waiter = thread::spawn(move || HostLock::lock(&path).map(drop));
+    let waiter = thread::spawn(move || HostLock::acquire(&path).map(drop));
     for n in 1..=3 {
         until(|| waits_for_flock(inode));
         pthread_kill(waiter.as_pthread_t(), Signal::SIGUSR1).unwrap();
@@ -250,13 +264,13 @@ fn a_signal_does_not_end_the_wait() {
     waiter.join().unwrap().unwrap();
 }
 
-/// Tells whether some thread is blocked in a flock(2) on the file.
+/// Returns whether a thread is blocked in flock(2) on the file.
 fn waits_for_flock(inode: u64) -> bool {
     let locks = fs::read_to_string("/proc/locks").unwrap();
     locks.lines().any(|line| line.contains("-> FLOCK") && line.contains(&format!(":{inode} ")))
 }
 
-/// Lets the other threads run until the condition holds.
+/// Yields to other threads until the condition holds.
 #[track_caller]
 fn until(condition: impl Fn() -> bool) {
     let deadline = Instant::now() + LIMIT;
@@ -266,18 +280,19 @@ fn until(condition: impl Fn() -> bool) {
     }
 }
 
-/// The host lock's file may belong to an agent that runs as another user, and be read-only for us.
+/// The host lock's file may belong to an agent that runs as another user, and be read-only for this
+/// process.
 #[test]
-fn a_kept_lock_needs_no_right_to_write() {
+fn a_host_lock_needs_no_right_to_write() {
     let f = Fixture::new();
     fs::write(&f.toolchain, "").unwrap();
     let mut rights = fs::metadata(&f.toolchain).unwrap().permissions();
     rights.set_readonly(true);
     fs::set_permissions(&f.toolchain, rights).unwrap();
-    assert!(HostLock::try_lock(&f.toolchain).unwrap().is_some());
+    assert!(!is_busy(&HostLock::try_acquire(&f.toolchain).unwrap()));
 }
 
-/// Locking is disabled for an agent that has the host for itself; no file appears.
+/// Locking can be disabled; no file is created.
 #[test]
 fn disabled_host_lock_is_no_lock() {
     let f = Fixture::new();
@@ -287,39 +302,39 @@ fn disabled_host_lock_is_no_lock() {
     assert_eq!(fs::read_dir(&f.directory).unwrap().count(), 0);
 }
 
-/// A lock file that somebody else has removed, against the protocol: ours is still released, and
-/// the next holder's file is left alone.
+/// If another process removes a lock file, against the protocol, the lock is still released, and the
+/// next holder's file is left as it is.
 #[test]
-fn release_removes_no_file_of_others() {
+fn release_leaves_the_next_holders_file() {
     let f = Fixture::new();
     let host = HostLock::disabled();
-    let ours = MachineLock::acquire(&host, &f.machine).unwrap().unwrap();
+    let ours = try_acquire(&host, &f.machine).unwrap();
     fs::remove_file(&f.machine).unwrap();
-    let theirs = MachineLock::acquire(&host, &f.machine).unwrap().expect("its file is gone");
+    let theirs = try_acquire(&host, &f.machine).expect("its file was removed");
     ours.release().unwrap();
     assert!(matches!(probe(&host, &f.machine).unwrap(), MachineState::Busy(Some(_))));
     theirs.release().unwrap();
     assert!(!f.machine.try_exists().unwrap());
 }
 
-/// An error tells the operation and the file.
+/// An error names the operation and the file.
 #[test]
 fn errors_name_the_file() {
     let f = Fixture::new();
     let path = f.directory.path().join("no-such-folder/x.lock");
     for error in [
-        HostLock::lock(&path).map(drop).unwrap_err(),
-        HostLock::try_lock(&path).map(drop).unwrap_err(),
+        HostLock::acquire(&path).map(drop).unwrap_err(),
+        HostLock::try_acquire(&path).map(drop).unwrap_err(),
         InstanceLock::try_acquire(&path).map(drop).unwrap_err(),
     ] {
         let text = format!("cannot create lock file {}", path.display());
         assert_eq!(error.to_string(), text);
         assert!(matches!(error, Error::Io { operation: "create", .. }));
     }
-    let error = MachineLock::acquire(&HostLock::disabled(), &path).map(drop).unwrap_err();
+    let error = MachineLock::try_acquire(&HostLock::disabled(), &path).map(drop).unwrap_err();
     assert_eq!(error.to_string(), format!("cannot open lock file {}", path.display()));
 
     fs::create_dir(&f.machine).unwrap();
-    let error = MachineLock::acquire(&HostLock::disabled(), &f.machine).map(drop).unwrap_err();
+    let error = MachineLock::try_acquire(&HostLock::disabled(), &f.machine).map(drop).unwrap_err();
     assert_eq!(error.to_string(), format!("cannot open lock file {}", f.machine.display()));
 }

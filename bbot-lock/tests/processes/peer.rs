@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdin, Command, Stdio};
 use std::thread;
 
-use bbot_lock::{HostLock, InstanceLock, MachineLock};
+use bbot_lock::{Acquired, HostLock, InstanceLock, MachineLock};
 
 const JOB: &str = "BBOT_LOCK_TEST_JOB";
 const DIRECTORY: &str = "BBOT_LOCK_TEST_DIRECTORY";
@@ -40,7 +40,7 @@ impl Peer {
         self.child.id().try_into().unwrap()
     }
 
-    /// Has a command carried out by the job `obey`.
+    /// Has the job `obey` carry out a command.
     #[track_caller]
     pub(crate) fn tell(&mut self, command: &str) {
         writeln!(self.commands, "{command}").unwrap();
@@ -49,8 +49,7 @@ impl Peer {
         assert_eq!(reply, "done\n", "{command}");
     }
 
-    /// Kills the process, which has no chance to do anything about it. What it was connected to
-    /// stays open for those to whom it handed that on.
+    /// Kills the process (SIGKILL). Its standard streams stay open in the programs that it started.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -75,7 +74,7 @@ impl Drop for Peer {
     }
 }
 
-/// The body of the other process; nothing in this one.
+/// The body of the other process; in this one, does nothing.
 pub(crate) fn run() {
     let Ok(job) = env::var(JOB) else { return };
     let directory = env::var_os(DIRECTORY).unwrap();
@@ -85,7 +84,7 @@ pub(crate) fn run() {
     match job.as_str() {
         "count under the host lock" => count_under_host_lock(&toolchain, &counter),
         "count under a machine lock" => {
-            count_under_machine_lock(&machine, &counter, || HostLock::lock(&toolchain).unwrap());
+            count_under_machine_lock(&machine, &counter, || HostLock::acquire(&toolchain).unwrap());
         }
         "count under a bare machine lock" => {
             count_under_machine_lock(&machine, &counter, HostLock::disabled);
@@ -98,7 +97,7 @@ pub(crate) fn run() {
 
 fn count_under_host_lock(toolchain: &Path, counter: &Path) {
     for _ in 0..ROUNDS {
-        let _host = HostLock::lock(toolchain).unwrap();
+        let _host = HostLock::acquire(toolchain).unwrap();
         add_one(counter);
     }
 }
@@ -106,9 +105,9 @@ fn count_under_host_lock(toolchain: &Path, counter: &Path) {
 fn count_under_machine_lock(machine: &Path, counter: &Path, host: impl Fn() -> HostLock) {
     for _ in 0..ROUNDS {
         let lock = loop {
-            match MachineLock::acquire(&host(), machine).unwrap() {
-                Ok(lock) => break lock,
-                Err(_busy) => thread::yield_now(),
+            match MachineLock::try_acquire(&host(), machine).unwrap() {
+                Acquired::Lock(lock) => break lock,
+                Acquired::Busy(_) => thread::yield_now(),
             }
         };
         add_one(counter);
@@ -116,21 +115,22 @@ fn count_under_machine_lock(machine: &Path, counter: &Path, host: impl Fn() -> H
     }
 }
 
-/// Adds one in a way that loses counts, or reads nonsense, if two do it at the same time.
+/// Adds one in a way that loses counts, or fails, if two processes do it at the same time.
 fn add_one(counter: &Path) {
     let count: u32 = fs::read_to_string(counter).unwrap().parse().unwrap();
     thread::yield_now();
     fs::write(counter, (count + 1).to_string()).unwrap();
 }
 
-/// What a busy agent does to its lock file, over and over, until it is killed.
+/// Takes, writes and releases a machine lock, as agents do, until this process is killed.
 fn write(toolchain: &Path, machine: &Path) -> ! {
     loop {
-        let host = HostLock::lock(toolchain).unwrap();
-        let mut lock = MachineLock::acquire(&host, machine).unwrap().expect("nobody else locks it");
+        let host = HostLock::acquire(toolchain).unwrap();
+        let lock = MachineLock::try_acquire(&host, machine).unwrap();
+        let mut lock = lock.into_lock().expect("no other process locks it");
         drop(host);
         for priority in [Some(u64::MAX), Some(0), None, Some(100)] {
-            lock.write(&HostLock::lock(toolchain).unwrap(), priority).unwrap();
+            lock.write(&HostLock::acquire(toolchain).unwrap(), priority).unwrap();
             thread::yield_now();
         }
         lock.suspend().unwrap();
@@ -138,10 +138,11 @@ fn write(toolchain: &Path, machine: &Path) -> ! {
     }
 }
 
-/// Takes all three locks and does what it is told.
+/// Takes the host lock and the instance lock, and carries out commands.
 fn obey(directory: &Path, toolchain: &Path, machine: &Path) {
-    let mut host = Some(HostLock::lock(toolchain).unwrap());
-    let _instance = InstanceLock::try_acquire(&directory.join("instance.lock")).unwrap().unwrap();
+    let mut host = Some(HostLock::acquire(toolchain).unwrap());
+    let instance = InstanceLock::try_acquire(&directory.join("instance.lock")).unwrap();
+    let _instance = instance.into_lock().unwrap();
     let mut lock = None;
     let mut child = None;
     let mut replies = io::stderr();
@@ -149,7 +150,8 @@ fn obey(directory: &Path, toolchain: &Path, machine: &Path) {
         match command.as_str() {
             "acquire" => {
                 let host = host.as_ref().unwrap();
-                lock = Some(MachineLock::acquire(host, machine).unwrap().unwrap());
+                lock = MachineLock::try_acquire(host, machine).unwrap().into_lock();
+                assert!(lock.is_some());
             }
             "build" => {
                 lock.as_mut().unwrap().write(host.as_ref().unwrap(), Some(u64::MAX)).unwrap();
@@ -157,7 +159,7 @@ fn obey(directory: &Path, toolchain: &Path, machine: &Path) {
             "suspend" => lock.as_mut().unwrap().suspend().unwrap(),
             "release" => lock.take().unwrap().release().unwrap(),
             "drop" => drop(lock.take()),
-            "let the others look" => drop(host.take()),
+            "free the host lock" => drop(host.take()),
             "start a child" => child = Some(start_child()),
             command => panic!("no such command: {command}"),
         }
@@ -166,10 +168,11 @@ fn obey(directory: &Path, toolchain: &Path, machine: &Path) {
     drop(child);
 }
 
-/// Starts a program that lives until the test closes our own standard input, and so survives us.
+/// Starts a program that runs until the test closes the standard input of this process, and so
+/// survives this process.
 ///
-/// Returns when it runs: the kernel lets go of us before it has closed the program's copies of our
-/// files, among them the locked ones.
+/// Returns when the program runs: before its `exec`, it has copies of this process's descriptors,
+/// among them those of the locked files.
 fn start_child() -> Child {
     let mut command = Command::new("sh");
     command.args(["-c", "echo; exec cat >/dev/null"]).stdout(Stdio::piped());

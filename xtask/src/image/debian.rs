@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::failure::{Context as _, Failure, Outcome};
+use anyhow::{Context as _, Result, bail};
+
 use crate::image::tree;
 use crate::{command, setup};
 
@@ -27,15 +28,15 @@ pub(super) struct Item {
     sha256: String,
 }
 
-/// Which versions of everything Debian has at present.
+/// The current versions of the packages and the source in the archive.
 pub(super) struct Debian {
     packages: Vec<Item>,
     pub(super) source: Item,
 }
 
 impl Debian {
-    /// Asks apt what there is; package lists are fetched if they are missing.
-    pub(super) fn find(archive: &Archive) -> Outcome<Self> {
+    /// Asks apt for the current versions; package lists are fetched if they are missing.
+    pub(super) fn find(archive: &Archive) -> Result<Self> {
         archive.find().or_else(|_| {
             setup::refresh_package_lists()?;
             archive.find()
@@ -49,29 +50,29 @@ impl Debian {
     }
 }
 
-/// Debian's archive, and our copies of what we took from it.
+/// Debian's archive, with local copies of what was fetched.
 pub(super) struct Archive {
     copies: PathBuf,
 }
 
 impl Archive {
     /// The archive, with a folder for the copies.
-    pub(super) fn new(copies: PathBuf) -> Outcome<Self> {
+    pub(super) fn new(copies: PathBuf) -> Result<Self> {
         tree::make(&copies)?;
         Ok(Archive { copies })
     }
 
-    fn find(&self) -> Outcome<Debian> {
+    fn find(&self) -> Result<Debian> {
         let kernel = command::output(self.apt("apt-cache").args(["depends", KERNEL]))?;
         let kernel = parse_kernel(&String::from_utf8_lossy(&kernel))
-            .ok_or_else(|| Failure::new(format!("{KERNEL} depends on no kernel")))?;
+            .with_context(|| format!("{KERNEL} depends on no kernel"))?;
         let mut uris = self.apt("apt-get");
         uris.args(["--print-uris", "download", &kernel]).args(PACKAGES);
         let packages = parse_uris(&String::from_utf8_lossy(&command::output(&mut uris)?));
-        let source = source(&packages)
-            .ok_or_else(|| Failure::new("no package of Debian's main archive is known to apt"))?;
+        let source =
+            source(&packages).context("no package of Debian's main archive is known to apt")?;
         if packages.len() != PACKAGES.len() + 1 {
-            return Err(Failure::new("apt does not know all packages of the machine"));
+            bail!("apt does not know all packages of the machine");
         }
         Ok(Debian { packages, source })
     }
@@ -82,13 +83,13 @@ impl Archive {
         let mut apt = Command::new(program);
         let cache = self.copies.join("pkgcache.bin");
         apt.arg("-o").arg(format!("Dir::Cache::pkgcache={}", cache.display()));
-        // What it prints is read by us.
+        // Its output is parsed.
         apt.env("LC_ALL", "C");
         apt
     }
 
-    /// Fetches a file unless we have it, and returns where it is.
-    pub(super) fn fetch(&self, item: &Item) -> Outcome<PathBuf> {
+    /// Fetches a file unless there is a copy, and returns the path of the copy.
+    pub(super) fn fetch(&self, item: &Item) -> Result<PathBuf> {
         let copy = self.copies.join(&item.sha256);
         if copy.is_file() {
             return Ok(copy);
@@ -98,18 +99,18 @@ impl Archive {
         let mut fetch = Command::new("/usr/lib/apt/apt-helper");
         fetch.args(["-o", "APT::Sandbox::User=", "download-file"]).arg(&item.uri).arg(&part);
         command::output(fetch.arg(format!("SHA256:{}", item.sha256)))?;
-        fs::rename(&part, &copy).context(copy.display())?;
+        fs::rename(&part, &copy).with_context(|| copy.display().to_string())?;
         Ok(copy)
     }
 
-    /// Fetches everything that we do not have.
-    pub(super) fn fetch_all(&self, debian: &Debian) -> Outcome<()> {
+    /// Fetches everything of which there is no copy.
+    pub(super) fn fetch_all(&self, debian: &Debian) -> Result<()> {
         let items = debian.packages.iter().chain([&debian.source]);
-        items.map(|item| self.fetch(item)).collect::<Outcome<Vec<_>>>().map(drop)
+        items.map(|item| self.fetch(item)).collect::<Result<Vec<_>>>().map(drop)
     }
 
     /// Unpacks the packages, all into one tree, and returns it.
-    pub(super) fn unpack(&self, debian: &Debian, folder: &Path) -> Outcome<PathBuf> {
+    pub(super) fn unpack(&self, debian: &Debian, folder: &Path) -> Result<PathBuf> {
         for item in &debian.packages {
             let package = self.fetch(item)?;
             command::output(Command::new("dpkg-deb").arg("-x").arg(package).arg(folder))?;
@@ -136,7 +137,7 @@ fn parse_uris(listing: &str) -> Vec<Item> {
     listing.lines().filter_map(parse).collect()
 }
 
-/// The source, at the same mirror that has the packages: security updates lie elsewhere, but
+/// The source, at the same mirror that has the packages: security updates are elsewhere, but
 /// not all packages have one.
 fn source(packages: &[Item]) -> Option<Item> {
     let mut mirrors = packages.iter().filter_map(|item| item.uri.split_once("pool/main/"));

@@ -7,8 +7,9 @@ use std::os::unix::fs::{FileExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
 
+use anyhow::{Context as _, Result, bail};
+
 use crate::command;
-use crate::failure::{Context as _, Failure, Outcome};
 use crate::image::{guest, initramfs, tree};
 
 const SECTOR: u64 = 512;
@@ -33,28 +34,29 @@ const _: () = assert!(BOOT.start + BOOT.size <= ROOT.start, "partitions overlap"
 const FIRST_SECTOR: &str = "/usr/lib/syslinux/mbr/mbr.bin";
 
 /// Makes the disk.
-pub(super) fn make(packages: &Path, work: &Path, disk: &Path) -> Outcome<()> {
+pub(super) fn make(packages: &Path, work: &Path, disk: &Path) -> Result<()> {
     if let Some(folder) = disk.parent() {
         tree::make(folder)?;
     }
     let code = fs::read(FIRST_SECTOR).context(FIRST_SECTOR)?;
-    let file = File::create(disk).context(disk.display())?;
-    file.set_len(ROOT.start + ROOT.size).context(disk.display())?;
-    file.write_all_at(&first_sector(&code, &[BOOT, ROOT])?, 0).context(disk.display())?;
+    let file = File::create(disk).with_context(|| disk.display().to_string())?;
+    file.set_len(ROOT.start + ROOT.size).with_context(|| disk.display().to_string())?;
+    file.write_all_at(&first_sector(&code, &[BOOT, ROOT])?, 0)
+        .with_context(|| disk.display().to_string())?;
     make_boot(packages, work, disk)?;
     make_root(packages, work, disk)
 }
 
 /// The first sector: code, partition table, signature.
-fn first_sector(code: &[u8], partitions: &[Partition]) -> Outcome<[u8; 512]> {
+fn first_sector(code: &[u8], partitions: &[Partition]) -> Result<[u8; 512]> {
     let mut sector = [0; 512];
     if code.len() > 440 {
-        return Err(Failure::new("the boot loader's code does not fit"));
+        bail!("the boot loader's code does not fit");
     }
     sector[..code.len()].copy_from_slice(code);
     for (entry, partition) in sector[446..510].chunks_exact_mut(16).zip(partitions) {
         entry[0] = if partition.active { 0x80 } else { 0 };
-        // Cylinders are a thing of the past: "beyond what they can tell", as all tools write.
+        // The cylinder fields hold the value for "out of range", as all partitioning tools write it.
         entry[1..4].copy_from_slice(&[0xfe, 0xff, 0xff]);
         entry[4] = partition.kind;
         entry[5..8].copy_from_slice(&[0xfe, 0xff, 0xff]);
@@ -65,15 +67,15 @@ fn first_sector(code: &[u8], partitions: &[Partition]) -> Outcome<[u8; 512]> {
     Ok(sector)
 }
 
-fn sectors(bytes: u64) -> Outcome<u32> {
+fn sectors(bytes: u64) -> Result<u32> {
     u32::try_from(bytes / SECTOR).context("the disk is too large")
 }
 
-fn make_boot(packages: &Path, work: &Path, disk: &Path) -> Outcome<()> {
+fn make_boot(packages: &Path, work: &Path, disk: &Path) -> Result<()> {
     let kernel = tree::files(&packages.join("boot"))?.into_iter().find(|path| {
         path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz"))
     });
-    let kernel = kernel.ok_or_else(|| Failure::new("the kernel's package has no kernel"))?;
+    let kernel = kernel.context("the kernel's package has no kernel")?;
     let initrd = work.join("initrd");
     initramfs::make(packages, &initrd)?;
 
@@ -95,12 +97,12 @@ fn make_boot(packages: &Path, work: &Path, disk: &Path) -> Outcome<()> {
     command::output(&mut loader).map(drop)
 }
 
-fn make_root(packages: &Path, work: &Path, disk: &Path) -> Outcome<()> {
+fn make_root(packages: &Path, work: &Path, disk: &Path) -> Result<()> {
     let root = work.join("root");
     lay_out_root(packages, &root)?;
     let mut mkfs = command::tool("mkfs.ext4");
-    // A small journal, and nothing left for the machine to initialise: what it writes on each
-    // boot is a copy on the host's volume.
+    // A small journal, and nothing for the machine to initialise: what the guest writes is copied
+    // on the host's volume at each boot.
     mkfs.args(["-q", "-F", "-L", "root", "-m", "0", "-N", "8192", "-J", "size=4", "-E"]);
     mkfs.arg(format!("offset={},lazy_itable_init=0,lazy_journal_init=0", ROOT.start));
     mkfs.arg("-d").arg(root).arg(disk).arg(format!("{}k", ROOT.size / 1024));
@@ -108,8 +110,8 @@ fn make_root(packages: &Path, work: &Path, disk: &Path) -> Outcome<()> {
 }
 
 /// A root file system: the C library, lz4, busybox with a link for each of its programs, and
-/// what is ours.
-fn lay_out_root(packages: &Path, root: &Path) -> Outcome<()> {
+/// the files of this repository.
+fn lay_out_root(packages: &Path, root: &Path) -> Result<()> {
     for folder in ["dev", "proc", "sys", "tmp", "opt", "sbin", "usr/lib"] {
         tree::make(&root.join(folder))?;
     }
@@ -123,7 +125,7 @@ fn lay_out_root(packages: &Path, root: &Path) -> Outcome<()> {
     tree::copy_file(&packages.join("bin/busybox"), &busybox)?;
     let programs = command::output(Command::new(&busybox).arg("--list"))?;
     for program in String::from_utf8_lossy(&programs).lines().filter(|name| *name != "busybox") {
-        symlink("busybox", root.join("bin").join(program)).context(program)?;
+        symlink("busybox", root.join("bin").join(program)).with_context(|| program.to_owned())?;
     }
     symlink("../bin/busybox", root.join("sbin/init")).context("sbin/init")?;
     tree::copy(&guest().join("root"), root)

@@ -7,44 +7,42 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::failure::{Context as _, Outcome};
+use anyhow::{Context as _, Result};
+
 use crate::image::tree;
 
 /// The hash of some bytes, in lower-case hexadecimal digits.
 pub(crate) fn of(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
+    hex::encode(Sha256::digest(bytes))
 }
 
 /// The hash of a file's content.
-pub(crate) fn file(path: &Path) -> Outcome<String> {
-    let mut file = File::open(path).context(path.display())?;
+pub(crate) fn file(path: &Path) -> Result<String> {
+    let mut file = File::open(path).with_context(|| path.display().to_string())?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {
         match file.read(&mut buffer) {
-            Ok(0) => return Ok(hex(&hash.finalize())),
+            Ok(0) => return Ok(hex::encode(hash.finalize())),
             Ok(count) => hash.update(&buffer[..count]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error).context(path.display()),
+            Err(error) => return Err(error).with_context(|| path.display().to_string()),
         }
     }
 }
 
 /// A line for each file of a tree (or for a single file): hash, mode, and path below `base`.
-pub(super) fn tree(path: &Path, base: &Path) -> Outcome<Vec<String>> {
+pub(super) fn tree(path: &Path, base: &Path) -> Result<Vec<String>> {
     let mut lines = Vec::new();
     for path in tree::files(path)? {
-        let mode = fs::metadata(&path).context(path.display())?.permissions().mode();
+        let mode =
+            fs::metadata(&path).with_context(|| path.display().to_string())?.permissions().mode();
         let name = path.strip_prefix(base).unwrap_or(&path);
         // Only the owner's right to execute is the same in every checkout.
         let kind = if mode & 0o100 == 0 { "file" } else { "program" };
         lines.push(format!("{} {kind} {}\n", file(&path)?, name.display()));
     }
     Ok(lines)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 #[cfg(test)]

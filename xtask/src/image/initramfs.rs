@@ -5,14 +5,16 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::failure::{Context as _, Failure, Outcome};
+use anyhow::{Context as _, Result};
+
 use crate::image::{guest, tree};
 
-/// The modules that are wanted for their own sake: the disk, the network, the power button.
+/// The modules that the machine needs, without those that they depend on: disk, network, power
+/// button.
 const WANTED: &[&str] = &["virtio_pci", "virtio_scsi", "sd_mod", "virtio_net", "button", "evdev"];
 
 /// Makes the archive.
-pub(super) fn make(packages: &Path, out: &Path) -> Outcome<()> {
+pub(super) fn make(packages: &Path, out: &Path) -> Result<()> {
     let modules = Modules::read(&packages.join("lib/modules"))?;
     let mut cpio = Cpio::default();
     for folder in ["bin", "dev", "modules", "root"] {
@@ -26,11 +28,11 @@ pub(super) fn make(packages: &Path, out: &Path) -> Outcome<()> {
     }
     let names: Vec<String> = order.iter().map(|(name, _)| format!("{name}\n")).collect();
     cpio.file("modules/order", 0o644, names.concat().as_bytes());
-    fs::write(out, cpio.finish()).context(out.display())
+    fs::write(out, cpio.finish()).with_context(|| out.display().to_string())
 }
 
-fn read(path: &Path) -> Outcome<Vec<u8>> {
-    fs::read(path).context(path.display())
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| path.display().to_string())
 }
 
 /// The modules of a kernel: where each is, and which need no file since the kernel has them.
@@ -40,14 +42,14 @@ struct Modules {
 }
 
 impl Modules {
-    fn read(folder: &Path) -> Outcome<Self> {
+    fn read(folder: &Path) -> Result<Self> {
         let mut files = HashMap::new();
         let mut builtin = Vec::new();
         for path in tree::files(folder)? {
             if path.extension().is_some_and(|extension| extension == "ko") {
                 files.insert(name(&path), path);
             } else if path.ends_with("modules.builtin") {
-                let list = fs::read_to_string(&path).context(path.display())?;
+                let list = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
                 builtin.extend(list.lines().map(|line| name(Path::new(line))));
             }
         }
@@ -55,7 +57,7 @@ impl Modules {
     }
 
     /// The files of the wanted modules and of those that they depend on, which come first.
-    fn order(&self, wanted: &[&str]) -> Outcome<Vec<(String, Vec<u8>)>> {
+    fn order(&self, wanted: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
         let mut order = Vec::new();
         for module in wanted {
             self.add(module, &mut order)?;
@@ -63,14 +65,14 @@ impl Modules {
         Ok(order)
     }
 
-    fn add(&self, module: &str, order: &mut Vec<(String, Vec<u8>)>) -> Outcome<()> {
+    fn add(&self, module: &str, order: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
         let name = module.replace('-', "_");
         let file = format!("{name}.ko");
         if self.builtin.contains(&name) || order.iter().any(|(known, _)| *known == file) {
             return Ok(());
         }
         let path = self.files.get(&name);
-        let path = path.ok_or_else(|| Failure::new(format!("no kernel module {name}")))?;
+        let path = path.with_context(|| format!("no kernel module {name}"))?;
         let content = read(path)?;
         for dependency in dependencies(&content) {
             self.add(&dependency, order)?;
@@ -84,7 +86,7 @@ fn name(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().replace('-', "_")
 }
 
-/// What a module says that it depends on: `depends=a,b`, between two NUL bytes.
+/// Returns the dependencies that a module declares: `depends=a,b`, between two NUL bytes.
 fn dependencies(module: &[u8]) -> Vec<String> {
     let mut fields = module.split(|byte| *byte == 0);
     let field = fields.find_map(|field| field.strip_prefix(b"depends="));

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use anyhow::{Context as _, Result, bail};
+
 use crate::command;
-use crate::failure::{Context as _, Failure, Outcome};
 use crate::image::{hash, tree};
 
 const VERSION: &str = "1.2.13";
@@ -16,7 +17,7 @@ const BROKEN: &str = "zlib-broken";
 const LACKS: &str = "    unsigned n;\n";
 
 /// Repacks the sources and lists the packages as a pkg repository does.
-pub(super) fn make(source: &Path, work: &Path, out: &Path) -> Outcome<()> {
+pub(super) fn make(source: &Path, work: &Path, out: &Path) -> Result<()> {
     tree::make(out)?;
     let stage = work.join("sources");
     for name in [WHOLE, BROKEN] {
@@ -43,10 +44,10 @@ pub(super) fn make(source: &Path, work: &Path, out: &Path) -> Outcome<()> {
 }
 
 /// Takes a declaration out of a source.
-fn damage(path: &Path) -> Outcome<()> {
-    let text = fs::read_to_string(path).context(path.display())?;
+fn damage(path: &Path) -> Result<()> {
+    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
     if text.matches(LACKS).count() != 1 {
-        return Err(Failure::new(format!("{}: not the source that we know", path.display())));
+        bail!("{}: not the source that we know", path.display());
     }
-    fs::write(path, text.replace(LACKS, "")).context(path.display())
+    fs::write(path, text.replace(LACKS, "")).with_context(|| path.display().to_string())
 }

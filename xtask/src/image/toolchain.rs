@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use crate::failure::{Context as _, Outcome};
+use anyhow::{Context as _, Result};
+
 use crate::image::{guest, hash, tree};
 
 /// Makes the archive and its checksum list.
-pub(super) fn make(packages: &Path, work: &Path, out: &Path) -> Outcome<()> {
+pub(super) fn make(packages: &Path, work: &Path, out: &Path) -> Result<()> {
     let stage = work.join("toolchain");
     let usr = packages.join("usr");
     tree::copy(&guest().join("toolchain"), &stage.join("bin"))?;

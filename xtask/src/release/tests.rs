@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use anyhow::anyhow;
+
 use super::*;
 
 const MANIFEST: &str = "[workspace]\nmembers = [\"a\"]\n\n\
@@ -18,7 +20,7 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(name: &str) -> Scratch {
-        let root = house::target().unwrap();
+        let root = workspace::target().unwrap();
         let root = root.join(format!("test-release-{name}-{}", std::process::id()));
         let scratch = Scratch(root);
         fs::create_dir_all(&scratch.0).unwrap();
@@ -87,7 +89,7 @@ fn a_release_changes_versions_and_headings() {
     assert_eq!(scratch.git(&["status", "--porcelain"]), "");
 }
 
-/// All of it happens, but in a clone.
+/// All steps are done in a clone.
 #[test]
 fn a_dry_run_changes_nothing() {
     let scratch = Scratch::new("dry");
@@ -105,14 +107,14 @@ fn a_dry_run_changes_nothing() {
 fn a_package_that_does_not_build_leaves_the_tree_as_it_was() {
     let scratch = Scratch::new("bad");
     let before = scratch.state();
-    let error = release(&scratch.0, &version("0.2.0"), |_| Err(Failure::new("no"))).unwrap_err();
+    let error = release(&scratch.0, &version("0.2.0"), |_| Err(anyhow!("no"))).unwrap_err();
     assert_eq!(error.to_string(), "no");
     assert_eq!(scratch.state(), before);
     scratch.write("bbot-vm/CHANGELOG.md", "# Changelog\n");
     scratch.git(&["commit", "--quiet", "--all", "--message", "x"]);
     let before = scratch.state();
     let error = release(&scratch.0, &version("0.2.0"), |_| Ok(())).unwrap_err();
-    assert_eq!(error.to_string(), "bbot-vm/CHANGELOG.md: no heading [Unreleased]");
+    assert_eq!(format!("{error:#}"), "bbot-vm/CHANGELOG.md: no heading [Unreleased]");
     assert_eq!(scratch.state(), before);
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::failure::{Failure, Outcome};
+use anyhow::{Result, anyhow};
 
 /// A version that is released: three numbers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,9 +17,9 @@ impl Version {
 }
 
 impl FromStr for Version {
-    type Err = Failure;
+    type Err = anyhow::Error;
 
-    fn from_str(text: &str) -> Outcome<Version> {
+    fn from_str(text: &str) -> Result<Version> {
         let is_number = |part: &&str| {
             let is_plain = part.len() == 1 || !part.starts_with('0');
             is_plain && part.bytes().all(|byte| byte.is_ascii_digit())
@@ -28,7 +28,7 @@ impl FromStr for Version {
         let numbers: Vec<_> = parts.iter().filter_map(|part| part.parse().ok()).collect();
         match <[u64; 3]>::try_from(numbers) {
             Ok(numbers) if text.split('.').count() == 3 => Ok(Version(numbers)),
-            _ => Err(Failure::new(format!("{text:?} is no version such as 1.2.3"))),
+            _ => Err(anyhow!("{text:?} is no version such as 1.2.3")),
         }
     }
 }
@@ -41,17 +41,17 @@ impl fmt::Display for Version {
 }
 
 /// The version of all crates, from the workspace's manifest.
-pub(super) fn of_workspace(manifest: &str) -> Outcome<Version> {
+pub(super) fn of_workspace(manifest: &str) -> Result<Version> {
     let section = manifest.lines().skip_while(|line| *line != "[workspace.package]").skip(1);
     let mut lines = section.take_while(|line| !line.starts_with('['));
     let version = lines.find_map(|line| line.strip_prefix("version = \"")?.strip_suffix('"'));
-    let none = || Failure::new("Cargo.toml has no version in [workspace.package]");
+    let none = || anyhow!("Cargo.toml has no version in [workspace.package]");
     version.ok_or_else(none)?.parse()
 }
 
 /// The workspace's manifest with another version: its own, and those of its crates among the
 /// dependencies.
-pub(super) fn set_in_manifest(manifest: &str, version: &Version) -> Outcome<String> {
+pub(super) fn set_in_manifest(manifest: &str, version: &Version) -> Result<String> {
     let current = of_workspace(manifest)?;
     let own = format!("version = \"{current}\"");
     let new = format!("version = \"{version}\"");
@@ -60,7 +60,8 @@ pub(super) fn set_in_manifest(manifest: &str, version: &Version) -> Outcome<Stri
     Ok(manifest.split('\n').map(line).collect::<Vec<_>>().join("\n"))
 }
 
-/// The lock file with another version of those packages that come from nowhere: ours.
+/// Returns the lock file with another version of the packages without a source, which are those of
+/// this workspace.
 pub(super) fn set_in_lock(lock: &str, version: &Version) -> String {
     let package = |package: &str| {
         let is_ours = !package.contains("\nsource = ") && package.starts_with("[[package]]\n");

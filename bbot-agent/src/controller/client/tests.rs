@@ -144,7 +144,7 @@ fn an_artifact_is_a_form() {
         sha256: "0a",
     };
     let delivery = client().post_artifact(&server.url(), &upload, soon()).unwrap();
-    assert_eq!(delivery, Delivery::Taken);
+    assert_eq!(delivery, PostOutcome::Accepted);
     for server in [&server, &target] {
         let request = server.requests.recv().unwrap();
         let (head, body) = request.split_once("\r\n\r\n").unwrap();
@@ -263,7 +263,7 @@ fn kept_redirections_are_followed() {
     let to_target = redirection(308, &format!("http://127.0.0.1:{}/x?y", target.port));
     let server = Server::start([redirection(307, "/there?z"), to_target]);
     let taken = client().post_result(&server.url(), b"body", soon()).unwrap();
-    assert_eq!(taken, Delivery::Taken);
+    assert_eq!(taken, PostOutcome::Accepted);
     let requests = [&server, &server, &target].map(|server| server.requests.recv().unwrap());
     let starts = ["POST /?build-task HTTP", "POST /there?z HTTP", "POST /x?y HTTP"];
     for (request, start) in requests.iter().zip(starts) {
@@ -279,7 +279,7 @@ fn other_redirections_are_refused() {
         let refused = client().post_result(&server.url(), b"body", soon()).unwrap();
         let reason = "redirection to http://elsewhere/ would lose the request: \
                       if it is right, use that URL";
-        assert_eq!(refused, Delivery::Refused { status, reason: reason.to_owned() });
+        assert_eq!(refused, PostOutcome::Refused { status, reason: reason.to_owned() });
         assert_eq!(server.requests.iter().count(), 1);
     }
     let server = Server::start((0..7).map(|_| redirection(307, "/again")));
@@ -309,10 +309,10 @@ fn answers_to_a_result_are_classified() {
     ] {
         let server = Server::start([reply(status, "")]);
         let class = match client().post_result(&server.url(), b"", soon()).unwrap() {
-            Delivery::Taken => "taken",
-            Delivery::Transient { retry_after: None, .. } => "transient",
-            Delivery::Transient { .. } => "transient with a time",
-            Delivery::Refused { .. } => "refused",
+            PostOutcome::Accepted => "taken",
+            PostOutcome::Transient { retry_after: None, .. } => "transient",
+            PostOutcome::Transient { .. } => "transient with a time",
+            PostOutcome::Refused { .. } => "refused",
         };
         assert_eq!(class, expected, "{status}");
     }
@@ -323,7 +323,7 @@ fn a_refusal_has_a_reason() {
     for (page, expected) in [("no such session\n", "no such session"), ("", "Bad Request")] {
         let server = Server::start([reply("400 Bad", page)]);
         let refused = client().post_result(&server.url(), b"", soon()).unwrap();
-        assert_eq!(refused, Delivery::Refused { status: 400, reason: expected.to_owned() });
+        assert_eq!(refused, PostOutcome::Refused { status: 400, reason: expected.to_owned() });
     }
 }
 
@@ -333,9 +333,9 @@ fn no_answer_to_a_result_is_transient() {
     let server = Server::start([Reply::Silent]);
     let deadline = Instant::now() + Duration::from_millis(50);
     let late = client().post_result(&server.url(), b"", deadline).unwrap();
-    assert!(matches!(late, Delivery::Transient { retry_after: None, .. }), "{late:?}");
+    assert!(matches!(late, PostOutcome::Transient { retry_after: None, .. }), "{late:?}");
     let later = client().post_result(&server.url(), b"", Instant::now()).unwrap();
-    assert!(matches!(later, Delivery::Transient { retry_after: None, .. }), "{later:?}");
+    assert!(matches!(later, PostOutcome::Transient { retry_after: None, .. }), "{later:?}");
 }
 
 /// W38: the result is taken when the controller says so; its page does not matter.
@@ -343,7 +343,7 @@ fn no_answer_to_a_result_is_transient() {
 fn the_page_of_a_taken_result_is_not_waited_for() {
     let server = Server::start([Reply::Slow("HTTP/1.1 200 OK\r\n\r\n")]);
     let taken = client().post_result(&server.url(), b"", soon()).unwrap();
-    assert_eq!(taken, Delivery::Taken);
+    assert_eq!(taken, PostOutcome::Accepted);
 }
 
 /// W38
@@ -353,7 +353,7 @@ fn retry_after_is_told() {
     let transient = client().post_result(&server.url(), b"", soon()).unwrap();
     let reason = "HTTP 503: try later".to_owned();
     let retry_after = Some(Duration::from_secs(120));
-    assert_eq!(transient, Delivery::Transient { reason, retry_after });
+    assert_eq!(transient, PostOutcome::Transient { reason, retry_after });
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use bbot_lock::holders::{LockStatus, LockTable};
 use serde::{Deserialize, Serialize};
 
-use super::locks::{LockedBy, Locks};
 use super::{Folders, Problems};
 use crate::observe::held::Held;
 use crate::observe::status::{Contact, FILE};
@@ -68,7 +68,7 @@ impl Instance {
 pub(super) fn look(
     runtime: &Folders,
     state: &Folders,
-    locks: &Locks,
+    locks: &LockTable,
     problems: &mut Problems,
 ) -> Vec<Instance> {
     let mut found = BTreeMap::new();
@@ -81,9 +81,9 @@ pub(super) fn look(
     for folder in runtime.list(problems) {
         let path = folder.join(FILE);
         let Some(file) = read(&path, problems) else { continue };
-        let running = match locks.holder(&file.lock) {
-            LockedBy::Unknown => None,
-            holder => Some(holder == LockedBy::Process(file.doing.pid)),
+        let running = match locks.status(&file.lock) {
+            LockStatus::Unknown => None,
+            status => Some(status == LockStatus::LockedBy(file.doing.pid)),
         };
         // Under a name of its own, it may be in an unusual place.
         let known = found.remove(&file.state_dir).map(|instance| instance.outbox);

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use bbot_lock::{Content, Holder};
+use bbot_lock::Holder;
+use bbot_lock::holders::{self, Content, LockStatus, LockTable};
 use serde::Serialize;
 
 use super::Problems;
 use super::instances::Instance;
-use super::locks::{LockedBy, Locks};
 use crate::config::ToolchainName;
 use crate::machines::layout::{Layout, MachineDir};
 
@@ -65,7 +65,7 @@ struct Who {
 /// Looks at all machines.
 pub(super) fn look(
     root: &Path,
-    locks: &Locks,
+    locks: &LockTable,
     instances: &[Instance],
     problems: &mut Problems,
 ) -> Vec<Machine> {
@@ -80,7 +80,7 @@ pub(super) fn look(
 
 fn machine(
     dir: &MachineDir,
-    locks: &Locks,
+    locks: &LockTable,
     instances: &[Instance],
     problems: &mut Problems,
 ) -> Machine {
@@ -124,33 +124,33 @@ fn toolchain_name(rest: &str) -> Option<&str> {
 fn toolchain(
     dir: &MachineDir,
     name: &str,
-    locks: &Locks,
+    locks: &LockTable,
     instances: &[Instance],
     problems: &mut Problems,
 ) -> Toolchain {
     let layout = Layout::new(dir.path.clone(), name.to_owned(), 0);
     let lock_file = layout.lock_file(dir);
-    let content = match bbot_lock::inspect(&lock_file) {
+    let content = match holders::read(&lock_file) {
         Ok(content) => content,
         Err(error) => {
             problems.add(&lock_file, format_args!("{:#}", anyhow::Error::new(error)));
             Content::Unreadable
         }
     };
-    let locked_by = locks.holder(&lock_file);
+    let status = locks.status(&lock_file);
     let said = match content {
         Content::Holder(holder) => Some(holder),
         Content::Absent | Content::Unreadable => None,
     };
     // What the file says may be a dead process's last word; what the kernel says is true.
-    let pid = match locked_by {
-        LockedBy::Nobody => None,
-        LockedBy::Process(pid) => Some(pid),
-        LockedBy::Unknown => said.map(|holder| holder.pid),
+    let pid = match status {
+        LockStatus::Unlocked => None,
+        LockStatus::LockedBy(pid) => Some(pid),
+        LockStatus::Unknown => said.map(|holder| holder.pid),
     };
     let instance = pid.and_then(|pid| instances.iter().find(|instance| instance.is(pid)));
     let phase = instance.and_then(|instance| Some(instance.doing.as_ref()?.phase.as_str()));
-    let state = state(content, locked_by, phase);
+    let state = state(content, status, phase);
     let who = |pid| Who {
         pid,
         priority: said.filter(|holder| holder.pid == pid).and_then(|holder| holder.priority),
@@ -166,10 +166,10 @@ fn toolchain(
 
 /// What the machine is used for, from what its lock file says, who has that locked, and the phase
 /// that the holder says it is in.
-fn state(content: Content, locked_by: LockedBy, phase: Option<&str>) -> State {
-    match (content, locked_by) {
-        (Content::Absent, _) | (_, LockedBy::Nobody) => State::Free,
-        (_, LockedBy::Unknown) => State::Unknown,
+fn state(content: Content, status: LockStatus, phase: Option<&str>) -> State {
+    match (content, status) {
+        (Content::Absent, _) | (_, LockStatus::Unlocked) => State::Free,
+        (_, LockStatus::Unknown) => State::Unknown,
         (Content::Holder(Holder { priority: Some(_), .. }), _) => State::Building,
         (Content::Holder(_) | Content::Unreadable, _) => match phase {
             Some("bootstrapping") => State::Bootstrapping,
@@ -198,11 +198,11 @@ mod tests {
     /// W43: the kernel says whether, the file says what for.
     #[test]
     fn state_follows_from_lock_and_content() {
-        let held = |priority| Content::Holder(Holder { pid: 7, priority });
-        let (locked, unlocked) = (LockedBy::Process(7), LockedBy::Nobody);
-        for (content, locked_by, phase, expected) in [
+        let held = |priority| Content::Holder(Holder::new(7, priority).unwrap());
+        let (locked, unlocked) = (LockStatus::LockedBy(7), LockStatus::Unlocked);
+        for (content, status, phase, expected) in [
             (Content::Absent, locked, None, State::Free),
-            (Content::Absent, LockedBy::Unknown, None, State::Free),
+            (Content::Absent, LockStatus::Unknown, None, State::Free),
             (held(Some(100)), locked, Some("building"), State::Building),
             (held(Some(100)), locked, None, State::Building),
             (held(Some(100)), unlocked, Some("building"), State::Free),
@@ -211,9 +211,9 @@ mod tests {
             (held(None), locked, None, State::Busy),
             (Content::Unreadable, locked, None, State::Busy),
             (Content::Unreadable, unlocked, None, State::Free),
-            (held(Some(100)), LockedBy::Unknown, Some("building"), State::Unknown),
+            (held(Some(100)), LockStatus::Unknown, Some("building"), State::Unknown),
         ] {
-            assert_eq!(state(content, locked_by, phase), expected, "{content:?} {locked_by:?}");
+            assert_eq!(state(content, status, phase), expected, "{content:?} {status:?}");
             let word = serde_json::to_value(expected).unwrap();
             let explained = explained("\u{2026}state");
             assert!(explained.iter().any(|explained| word == *explained), "{word}");

@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::observe::status::Said;
+use crate::observe::status::ContactOutcome;
 use crate::observe::status::tests::PHASES;
 
 /// W43: one free machine, one that this process has locked as instance 1 would; an instance that
@@ -148,8 +148,13 @@ fn the_readme_is_true() {
     let phases = explained("instances[].phase");
     assert_eq!(phases, PHASES.map(|phase| serde_json::to_value(phase).unwrap()));
     let outcomes = explained("instances[].controllers[]");
-    let refused = Said::TaskRefused(String::new());
-    for said in [Said::NoTask, Said::Task, refused, Said::Failed(String::new())] {
+    let refused = ContactOutcome::TaskRefused(String::new());
+    for said in [
+        ContactOutcome::NoTask,
+        ContactOutcome::Task,
+        refused,
+        ContactOutcome::Failed(String::new()),
+    ] {
         let said = serde_json::to_value(said).unwrap();
         assert!(outcomes.iter().any(|word| said["outcome"] == *word), "{said}");
     }

@@ -13,7 +13,6 @@ use tar::{EntryType, Header};
 use super::archive::{BLOCK, Content};
 use super::tree::Tree;
 use super::{ArtifactError, io_error};
-use crate::controller::auth::hex;
 
 /// How much is copied at a time, in bytes.
 const CHUNK: usize = 256 << 10;
@@ -50,7 +49,7 @@ pub(super) fn write(
     }
     // The end mark.
     output.write_all(&[0; 1024]).map_err(io_error("write", target))?;
-    Ok(hex(&output.digest.finalize()))
+    Ok(hex::encode(output.digest.finalize()))
 }
 
 fn header(instance: &str, path: &[u8], content: &Content) -> Result<Header, ArtifactError> {

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::archive::MEMBERS_MAX;
 use super::*;
-use crate::controller::auth::sha256_hex;
+use crate::fs::digest::sha256_hex;
 
 /// One member as it is, whatever its name is.
 fn member(kind: EntryType, name: &[u8], content: &[u8]) -> Vec<u8> {
