@@ -4,7 +4,7 @@
 //! and leave the first unanswered. The request itself runs on a thread of its own, so that a
 //! signal ends the wait.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,9 +14,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use bbot_manifest::{
-    InteractiveMode, Manifest, ResultManifest, TaskManifest, TaskRequest, TaskResponse,
-};
+use bbot_manifest::protocol::InteractiveMode;
+use bbot_manifest::{Manifest, ResultManifest, TaskManifest, TaskRequest, TaskResponse};
 
 use crate::backoffs::Backoffs;
 use crate::config::{Config, Controller};
@@ -198,16 +197,17 @@ impl AskRound<'_> {
         // W37: a controller that is shown no key sends no challenge.
         let can_sign = !self.events.reports.as_ref().is_some_and(Reports::cannot_sign);
         let fingerprint = self.controllers.fingerprint().filter(|_| can_sign);
-        TaskRequest {
-            agent: config.hostname.clone(),
-            toolchain_name: config.toolchain.name.to_string(),
-            toolchain_version: config.toolchain.version.clone(),
-            interactive_mode: is_interactive.then_some(config.interactive),
-            interactive_login: config.interactive_address.filter(|_| is_interactive).map(login),
-            fingerprint: fingerprint.map(str::to_owned),
-            auxiliary_ram: None,
-            machines: offers.iter().map(|offer| offer.header().clone()).collect(),
-        }
+        let mut request = TaskRequest::new(
+            config.hostname.clone(),
+            offers.iter().map(|offer| offer.header().clone()).collect(),
+            config.toolchain.name.to_string(),
+            config.toolchain.version.clone(),
+        );
+        request.interactive_mode = is_interactive.then_some(config.interactive);
+        request.interactive_login =
+            config.interactive_address.filter(|_| is_interactive).map(login);
+        request.fingerprint = fingerprint.map(str::to_owned);
+        request
     }
 
     /// Returns what this agent takes in answer to `request`: a challenge is welcome if that showed
@@ -293,13 +293,8 @@ fn fake_response(file: &Path) -> anyhow::Result<TaskResponse> {
     let text = fs::read_to_string(file)
         .with_context(|| format!("cannot read fake request {}", file.display()))?;
     let task = TaskManifest::parse(text.as_bytes(), &file.display().to_string())?;
-    Ok(TaskResponse {
-        session: "fake-session".into(),
-        challenge: None,
-        result_url: Some("https://example.org".into()),
-        upload_urls: BTreeMap::new(),
-        agent_checksum: Some(AGENT_CHECKSUM.into()),
-        task: Some(task),
-        task_text: Some(text),
-    })
+    let mut response = TaskResponse::new("fake-session", task, "https://example.org");
+    response.agent_checksum = Some(AGENT_CHECKSUM.into());
+    response.task_text = Some(text);
+    Ok(response)
 }

@@ -9,10 +9,8 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use bbot_btrfs::Snapshot;
 use bbot_lock::{Acquired, HostLock, MachineLock};
-use bbot_manifest::{
-    BootstrapManifest, BootstrappedMachine, Lines, MacAddress, MachineManifest, Manifest,
-    ToolchainManifest,
-};
+use bbot_manifest::protocol::{BootstrapManifest, MacAddress, ToolchainManifest};
+use bbot_manifest::{BootstrappedMachine, Lines, MachineManifest, Manifest};
 
 use crate::config::Config;
 use crate::diag;
@@ -171,7 +169,7 @@ impl Bootstrap<'_> {
     ) -> BootstrappedMachine {
         machine.mac = Some(mac);
         let id = self.config.toolchain.id.clone().unwrap_or_else(|| "bogus".into());
-        BootstrappedMachine { machine, toolchain: ToolchainManifest { id }, bootstrap }
+        BootstrappedMachine::new(machine, ToolchainManifest::new(id), bootstrap)
     }
 
     /// W15: reported once, at the bootstrap; the machine is used all the same.

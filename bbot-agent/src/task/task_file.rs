@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::Context;
-use bbot_manifest::TaskEdit;
+use bbot_manifest::protocol::TaskEdit;
 
 use crate::controller::AcceptedTask;
 use crate::controller::result_request;
@@ -25,10 +25,10 @@ pub(super) fn write(
 /// W24: `--trust` replaces the task's own; if the last result came from an agent of another
 /// checksum, the worker's checksum does not count either.
 fn edit<'a>(trust: &'a [String], agent_checksum: Option<&str>) -> TaskEdit<'a> {
-    TaskEdit {
-        trust: (!trust.is_empty()).then_some(trust),
-        drop_worker_checksum: agent_checksum != Some(result_request::AGENT_CHECKSUM),
-    }
+    let mut edit = TaskEdit::default();
+    edit.trust = (!trust.is_empty()).then_some(trust);
+    edit.drop_worker_checksum = agent_checksum != Some(result_request::AGENT_CHECKSUM);
+    edit
 }
 
 #[cfg(test)]
