@@ -69,7 +69,7 @@ pub(crate) fn bootstrap(
     let mac = obsolete
         .and_then(|have| have.machine.mac)
         .or(manifest.mac)
-        .map_or_else(bbot_vm::random_mac, |mac| mac.to_string());
+        .map_or_else(|| bbot_vm::MacAddress::random().to_string(), |mac| mac.to_string());
     let done = install(agent, machine, snapshot, manifest, &mac)?;
     let Some((snapshot, bootstrapped)) = done else { return Ok(Bootstrapped::Stopped) };
 

@@ -1,54 +1,142 @@
 //! What a guest is made of, and the checks before it is made.
 
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+mod vnc;
+
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
-use crate::Error;
-use crate::mac;
-use crate::user::VmUser;
+use crate::error::Error;
+use crate::mac_address::MacAddress;
+use crate::process::VmUser;
 
-/// The name of the disk image within a machine's folder.
-pub(crate) const DISK_IMAGE: &str = "disk.img";
-
-/// The TCP port of VNC display 0.
-const VNC_PORT: u16 = 5900;
+pub use vnc::VncAddress;
 
 /// What a guest is made of.
+///
+/// [`new`](GuestConfig::new) takes what has no default. Each other field has a method of its name
+/// that replaces its default, and can be assigned as well.
+///
+/// ```
+/// use bbot_vm::{GuestConfig, VmUser};
+///
+/// let config = GuestConfig::new("/machines/linux", VmUser::resolve(None)?, "/run/guest-1")
+///     .name("linux-1")
+///     .cpus(2)
+///     .ram_kib(1024 * 1024);
+/// assert_eq!((config.cpus, config.options), (2, None));
+/// # Ok::<(), bbot_vm::Error>(())
+/// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct GuestConfig {
-    /// The QEMU program: a path, or a name to look for in `PATH`.
-    pub hypervisor: PathBuf,
-    /// The working snapshot: the program's working folder, which holds `disk.img`.
+    /// The folder that holds `disk.img`, a raw disk image: the program's working folder.
     pub directory: PathBuf,
-    /// The guest's name, `<machine>-<toolchain>-<instance>`.
-    pub name: String,
-    /// The number of processors.
-    pub cpus: u32,
-    /// The size of the memory in KiB; whole MiB of it are used.
-    pub ram_kib: u64,
-    /// The MAC address of the guest's interface, `xx:xx:xx:xx:xx:xx`.
-    pub mac: String,
-    /// The words that replace the default devices, one argument each.
-    pub options: Option<Vec<String>>,
-    /// Where the guest's screen is shown.
-    pub vnc: VncAddress,
     /// The user that the program runs as; `disk.img` is given to that user.
     pub user: VmUser,
-    /// An existing folder for the operator's monitor socket and the console log.
+    /// An existing folder for the operator's monitor socket and the console log, for this guest
+    /// alone. The path of the socket in it must not exceed 107 bytes.
     pub runtime_dir: PathBuf,
-    /// How much of the guest's serial console is kept, in bytes.
+    /// The QEMU program: a path, or a name that is looked up in `PATH`. Default:
+    /// `qemu-system-x86_64`.
+    pub hypervisor: PathBuf,
+    /// The guest's name, which QEMU shows to operators. Default: `guest`.
+    pub name: String,
+    /// The number of processors. Default: 1.
+    pub cpus: u32,
+    /// The size of the memory in KiB, rounded down to whole MiB. Default: 1 GiB.
+    pub ram_kib: u64,
+    /// The MAC address of the guest's interface. Default: a random one.
+    pub mac: MacAddress,
+    /// The words that replace the default devices, one argument of QEMU each. Default: none.
+    pub options: Option<Vec<String>>,
+    /// Where the guest's screen is shown. Default: display 0 at 127.0.0.1.
+    pub vnc: VncAddress,
+    /// The size in bytes that the log of the guest's serial console does not exceed; its end is
+    /// kept. Default: 1 MiB.
     pub console_limit: usize,
 }
 
 impl GuestConfig {
+    /// Returns the configuration of a guest whose disk image is in `directory`, and that runs as
+    /// `user`, with its sockets and logs in `runtime_dir`.
+    pub fn new(
+        directory: impl Into<PathBuf>,
+        user: VmUser,
+        runtime_dir: impl Into<PathBuf>,
+    ) -> GuestConfig {
+        GuestConfig {
+            directory: directory.into(),
+            user,
+            runtime_dir: runtime_dir.into(),
+            hypervisor: "qemu-system-x86_64".into(),
+            name: "guest".into(),
+            cpus: 1,
+            ram_kib: 1 << 20,
+            mac: MacAddress::random(),
+            options: None,
+            vnc: VncAddress::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+            console_limit: 1 << 20,
+        }
+    }
+
+    /// Replaces [`hypervisor`](GuestConfig#structfield.hypervisor).
+    #[must_use]
+    pub fn hypervisor(self, hypervisor: impl Into<PathBuf>) -> GuestConfig {
+        GuestConfig { hypervisor: hypervisor.into(), ..self }
+    }
+
+    /// Replaces [`name`](GuestConfig#structfield.name).
+    #[must_use]
+    pub fn name(self, name: impl Into<String>) -> GuestConfig {
+        GuestConfig { name: name.into(), ..self }
+    }
+
+    /// Replaces [`cpus`](GuestConfig#structfield.cpus).
+    #[must_use]
+    pub fn cpus(self, cpus: u32) -> GuestConfig {
+        GuestConfig { cpus, ..self }
+    }
+
+    /// Replaces [`ram_kib`](GuestConfig#structfield.ram_kib).
+    #[must_use]
+    pub fn ram_kib(self, ram_kib: u64) -> GuestConfig {
+        GuestConfig { ram_kib, ..self }
+    }
+
+    /// Replaces [`mac`](GuestConfig#structfield.mac).
+    #[must_use]
+    pub fn mac(self, mac: MacAddress) -> GuestConfig {
+        GuestConfig { mac, ..self }
+    }
+
+    /// Replaces [`options`](GuestConfig#structfield.options).
+    #[must_use]
+    pub fn options(self, options: Option<Vec<String>>) -> GuestConfig {
+        GuestConfig { options, ..self }
+    }
+
+    /// Replaces [`vnc`](GuestConfig#structfield.vnc).
+    #[must_use]
+    pub fn vnc(self, vnc: VncAddress) -> GuestConfig {
+        GuestConfig { vnc, ..self }
+    }
+
+    /// Replaces [`console_limit`](GuestConfig#structfield.console_limit).
+    #[must_use]
+    pub fn console_limit(self, console_limit: usize) -> GuestConfig {
+        GuestConfig { console_limit, ..self }
+    }
+
     /// Refuses what QEMU would misunderstand.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        mac::check(&self.mac)?;
         let refused = |what, value: &str, reason| {
             Err(Error::Config { what, value: value.to_owned(), reason })
         };
-        if self.name.is_empty() || self.name.contains(is_unfit) {
+        if !self.mac.is_unicast() || self.mac.octets() == [0; 6] {
+            let value = self.mac.to_string();
+            return refused("MAC address", &value, "is not the address of one interface");
+        }
+        if self.name.is_empty() || self.name.contains(char::is_control) {
             return refused("guest name", &self.name, "is empty or has a control character");
         }
         if self.cpus == 0 {
@@ -57,49 +145,86 @@ impl GuestConfig {
         if self.ram_kib < 1024 {
             return refused("memory in KiB", &self.ram_kib.to_string(), "is less than 1 MiB");
         }
-        if self.vnc.display > u16::MAX - VNC_PORT {
+        if self.vnc.display > VncAddress::DISPLAY_MAX {
             return refused("VNC display", &self.vnc.display.to_string(), "has no TCP port");
         }
         let mut words = self.options.iter().flatten();
-        match words.find(|word| word.is_empty() || word.contains(is_unfit)) {
+        // NUL would end an argument early; others would garble the lines of a process list.
+        match words.find(|word| word.is_empty() || word.contains(char::is_control)) {
             Some(word) => refused("guest option", word, "is empty or has a control character"),
             None => Ok(()),
         }
     }
 }
 
-/// NUL would end an argument early; the rest would garble a monitor's or a process list's lines.
-pub(crate) fn is_unfit(c: char) -> bool {
-    c.is_control()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Where a guest's screen is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VncAddress {
-    /// The address of the host that the screen is bound to.
-    pub address: IpAddr,
-    /// The display: TCP port 5900 and up.
-    pub display: u16,
-}
-
-impl VncAddress {
-    /// Returns the address and TCP port that a viewer connects to.
-    pub fn socket(&self) -> SocketAddr {
-        SocketAddr::new(self.address, VNC_PORT.saturating_add(self.display))
+    fn config() -> GuestConfig {
+        GuestConfig::new("/machines/linux", VmUser::resolve(Some("nobody")).unwrap(), "/run/1")
     }
 
-    /// Returns it the way QEMU takes it: with the display in place of the port.
-    pub(crate) fn argument(&self) -> String {
-        match self.address {
-            IpAddr::V4(address) => format!("{address}:{}", self.display),
-            IpAddr::V6(address) => format!("[{address}]:{}", self.display),
+    #[test]
+    fn what_qemu_would_misunderstand_is_refused() {
+        config().check().unwrap();
+        let options = |word: &str| Some(vec![word.to_owned()]);
+        for (config, expected) in [
+            (config().name("a\0b"), r#"guest name "a\0b" is empty or has a control character"#),
+            (config().name(""), r#"guest name "" is empty or has a control character"#),
+            (
+                config().options(options("-usb\n")),
+                r#"guest option "-usb\n" is empty or has a control character"#,
+            ),
+            (
+                config().options(options("")),
+                r#"guest option "" is empty or has a control character"#,
+            ),
+            (
+                config().mac(MacAddress::new([0x53, 0x54, 0, 0x12, 0x34, 0x56])),
+                r#"MAC address "53:54:00:12:34:56" is not the address of one interface"#,
+            ),
+            (
+                config().mac(MacAddress::new([0; 6])),
+                r#"MAC address "00:00:00:00:00:00" is not the address of one interface"#,
+            ),
+            (config().cpus(0), r#"number of processors "0" is less than 1"#),
+            (config().ram_kib(1023), r#"memory in KiB "1023" is less than 1 MiB"#),
+            (
+                config().vnc(VncAddress::new([127, 0, 0, 1].into(), 59636)),
+                r#"VNC display "59636" has no TCP port"#,
+            ),
+        ] {
+            assert_eq!(config.check().unwrap_err().to_string(), expected);
         }
     }
-}
 
-/// Writes it as a viewer takes it: `127.0.0.1:5901`.
-impl fmt::Display for VncAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.socket().fmt(f)
+    #[test]
+    fn each_method_replaces_its_field_alone() {
+        let mac = MacAddress::new([2, 0, 0, 0, 0, 1]);
+        let vnc = VncAddress::new([10, 0, 0, 1].into(), 7);
+        let changed = config()
+            .hypervisor("/qemu")
+            .name("linux")
+            .cpus(3)
+            .ram_kib(4096)
+            .mac(mac)
+            .options(Some(vec!["-usb".into()]))
+            .vnc(vnc)
+            .console_limit(9);
+        let expected = GuestConfig {
+            directory: "/machines/linux".into(),
+            user: VmUser::resolve(Some("nobody")).unwrap(),
+            runtime_dir: "/run/1".into(),
+            hypervisor: "/qemu".into(),
+            name: "linux".into(),
+            cpus: 3,
+            ram_kib: 4096,
+            mac,
+            options: Some(vec!["-usb".into()]),
+            vnc,
+            console_limit: 9,
+        };
+        assert_eq!(format!("{changed:?}"), format!("{expected:?}"));
     }
 }

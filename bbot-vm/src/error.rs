@@ -1,20 +1,23 @@
-//! Why a guest, its network or its monitor did not do as told.
+//! Why an operation on a guest or on its network failed.
 
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use crate::guest::GuestExit;
+use crate::exit::GuestExit;
 use crate::qmp::QmpError;
 
 /// Why an operation on a guest or on its network failed.
-#[derive(Debug)]
+///
+/// The text says what was being done, and to what; the cause is the error's
+/// [`source`](std::error::Error::source), whose text is not repeated.
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[expect(clippy::error_impl_error, reason = "the one error of the crate: `bbot_vm::Error`")]
 pub enum Error {
     /// A value of the configuration cannot be used.
+    #[error("{what} {value:?} {reason}")]
     Config {
         /// Which value.
         what: &'static str,
@@ -24,6 +27,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// The user that guests shall run as cannot be used.
+    #[error("user {name:?} {reason}")]
     User {
         /// The user's name or number.
         name: String,
@@ -31,125 +35,109 @@ pub enum Error {
         reason: &'static str,
     },
     /// A file, folder or socket could not be prepared.
+    #[error("cannot {operation} {}", path.display())]
     Io {
         /// What was being done, as a verb phrase: `open disk image`.
         operation: &'static str,
         /// The file, folder or socket.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
     /// A network interface could not be prepared.
+    #[error("cannot {operation} network interface {interface:?}")]
     Interface {
         /// What was being done, as a verb phrase: `read the IPv4 address of`.
         operation: &'static str,
         /// The name of the interface.
         interface: String,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
     /// `nft` could not be run.
+    #[error("cannot run nft for table {table}")]
     NftRun {
-        /// The tables that were to be changed.
+        /// The name of the tables that were to be changed.
         table: String,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
-    /// `nft` refused what it was told.
+    /// `nft` refused its input.
+    #[error("nft for table {table} ended with {status}: {}", stderr.trim_end())]
     Nft {
-        /// The tables that were to be changed.
+        /// The name of the tables that were to be changed.
         table: String,
         /// How `nft` ended.
         status: ExitStatus,
-        /// What `nft` said.
+        /// What `nft` wrote to standard error.
         stderr: String,
     },
     /// The hypervisor could not be executed.
+    #[error("cannot execute {} as user {user:?}", program.display())]
     Exec {
         /// The program.
         program: PathBuf,
         /// The name of the user that it was to run as.
         user: String,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
-    /// The hypervisor was executed, but did not get its guest running.
+    /// The hypervisor was executed, but its guest did not start.
+    #[error("{} did not start a guest: {exit}", program.display())]
     Start {
         /// The program.
         program: PathBuf,
-        /// What was missed on the monitor.
+        /// What failed on the monitor connection.
         source: QmpError,
-        /// How it ended, with what it said on stderr.
+        /// How the process ended, with what it wrote to standard error.
         exit: GuestExit,
     },
     /// A monitor command failed.
+    #[error("monitor command {command} failed")]
     Qmp {
         /// The command.
         command: &'static str,
-        /// Why.
+        /// Why it failed.
         source: QmpError,
     },
-    /// A process was killed, but is not gone.
+    /// A process was killed, but has not ended.
+    #[error("process {pid} was killed and is still there after {limit:?}")]
     StillAlive {
-        /// The process.
+        /// The process's number.
         pid: i32,
         /// How long its end was waited for.
         limit: Duration,
     },
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Error::Config { what, value, reason } => write!(f, "{what} {value:?} {reason}"),
-            Error::User { name, reason } => write!(f, "user {name:?} {reason}"),
-            Error::Io { operation, path, .. } => {
-                write!(f, "cannot {operation} {}", path.display())
-            }
-            Error::Interface { operation, interface, .. } => {
-                write!(f, "cannot {operation} network interface {interface:?}")
-            }
-            Error::NftRun { table, .. } => write!(f, "cannot run nft for table {table}"),
-            Error::Nft { table, status, stderr } => {
-                write!(f, "nft for table {table} ended with {status}: {}", stderr.trim_end())
-            }
-            Error::Exec { program, user, .. } => {
-                write!(f, "cannot execute {} as user {user:?}", program.display())
-            }
-            Error::Start { program, exit, .. } => {
-                write!(f, "{} did not start a guest: {exit}", program.display())
-            }
-            Error::Qmp { command, .. } => write!(f, "monitor command {command} failed"),
-            Error::StillAlive { pid, limit } => {
-                write!(f, "process {pid} was killed and is still there after {limit:?}")
-            }
-        }
+impl Error {
+    /// Returns what makes a system's error into one about `path`.
+    pub(crate) fn io(
+        operation: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl Fn(io::Error) -> Error {
+        let path = path.into();
+        move |source| Error::Io { operation, path: path.clone(), source }
     }
-}
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Error::Io { source, .. }
-            | Error::Interface { source, .. }
-            | Error::NftRun { source, .. }
-            | Error::Exec { source, .. } => Some(source),
-            Error::Start { source, .. } | Error::Qmp { source, .. } => Some(source),
-            Error::Config { .. }
-            | Error::User { .. }
-            | Error::Nft { .. }
-            | Error::StillAlive { .. } => None,
-        }
+    /// Returns what makes a system's error into one about the network interface `name`.
+    pub(crate) fn interface(
+        operation: &'static str,
+        name: impl Into<String>,
+    ) -> impl Fn(io::Error) -> Error {
+        let interface = name.into();
+        move |source| Error::Interface { operation, interface: interface.clone(), source }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error as _;
     use std::os::unix::process::ExitStatusExt;
 
     use super::*;
 
-    /// The other variants' texts are tried where they come from.
+    /// The texts of the other variants are tested where they are returned.
     #[test]
     fn texts_of_what_tests_cannot_bring_about() {
         for (error, expected) in [
@@ -178,13 +166,18 @@ mod tests {
     }
 
     #[test]
-    fn an_exit_is_told_in_one_line() {
-        let exit = |code, signal, stderr: &str| {
-            GuestExit { code, signal, stderr: stderr.into() }.to_string()
-        };
-        assert_eq!(exit(Some(0), None, ""), "exit code 0");
-        assert_eq!(exit(Some(1), None, "bad\n"), "exit code 1: bad");
-        assert_eq!(exit(None, Some(9), "\n"), "ended by signal 9");
-        assert_eq!(exit(None, None, ""), "ended in an unknown way");
+    fn causes_are_sources_and_are_not_repeated() {
+        let cause = || io::Error::other("the cause");
+        for error in [
+            Error::io("open", "/x")(cause()),
+            Error::interface("create", "tap1")(cause()),
+            Error::NftRun { table: "bbot-x".into(), source: cause() },
+            Error::Exec { program: "/x".into(), user: "nobody".into(), source: cause() },
+            Error::Qmp { command: "stop", source: QmpError::Closed },
+        ] {
+            let source = error.source().unwrap().to_string();
+            assert!(!error.to_string().contains(&source), "{error}");
+        }
+        assert!(QmpError::Io(cause()).source().is_some());
     }
 }

@@ -1,45 +1,59 @@
-//! One QEMU guest: its process, its monitor, its screen and console, its tap, and its way to a TFTP
-//! server of the host.
+//! One QEMU guest: its process, its monitor, its screen and console, its network, and its path to a
+//! TFTP server of the host.
 //!
-//! A [`Network`] is a tap on a bridge of the host and two nft tables. A [`Guest`] is a QEMU process
-//! on that tap: it runs as an unprivileged user, without capabilities and without a way to gain
-//! any, in a session of its own, and inherits nothing but what it needs. Its machine monitor (QMP)
-//! is ours alone; an operator has another one, a unix socket in the runtime folder. What happens to
-//! it is told as [`GuestEvent`]s from the guest's own thread.
+//! A [`Guest`] is a QEMU process that runs as an unprivileged user, without capabilities and without
+//! a way to gain any, in a session of its own, and inherits nothing but what it needs. Its machine
+//! monitor (QMP) is this crate's alone; an operator has another one, a unix socket in the runtime
+//! folder. What happens to it arrives as [`GuestEvent`]s, with their data, on the guest's own thread.
 //!
-//! All that outlives a killed process bears the instance's name or number, so that [`sweep()`]
-//! finds it: it is the same in a crash and in a clean stop.
+//! Its interface is connected to nothing, to QEMU's user-mode network, to any tap of the caller
+//! ([`NetworkAttachment`]), or to a [`Network`]: a tap on a bridge of the host, and two nft tables
+//! that lead the guest's TFTP packets to the server of one instance and keep all others from it.
 //!
-//! # Example
+//! What outlives a killed process has the instance's name or number, so that [`sweep()`] finds and
+//! removes it: the same happens after a crash and after a clean stop.
+//!
+//! The pages [`guest.md`](https://docs.rs/crate/bbot-vm/latest/source/docs/guest.md) and
+//! [`network.md`](https://docs.rs/crate/bbot-vm/latest/source/docs/network.md) in the crate's folder
+//! `docs` describe the command line, the confinement and the packet rules.
+//!
+//! # Examples
+//!
+//! A guest that any user who may run QEMU can start, without a network of the host, until it turns
+//! itself off:
 //!
 //! ```no_run
 //! use std::time::Duration;
+//! use bbot_vm::{Guest, GuestConfig, NetworkAttachment, VmUser};
+//!
+//! let config = GuestConfig::new("/home/me/guest", VmUser::resolve(None)?, "/run/user/1000/guest")
+//!     .cpus(2)
+//!     .ram_kib(512 * 1024);
+//! let guest = Guest::start(&config, NetworkAttachment::User, |event| println!("{event:?}"))?;
+//! println!("the screen is at {}, a monitor at {}", guest.vnc(), guest.monitor_path().display());
+//! if guest.wait(Duration::from_secs(3600)).is_none() {
+//!     guest.force_down(Duration::from_secs(5))?;
+//! }
+//! # Ok::<(), bbot_vm::Error>(())
+//! ```
+//!
+//! A guest on a bridge, whose TFTP packets reach port 23401 of the host:
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use std::time::Duration;
 //! use bbot_vm::{Guest, GuestConfig, GuestEvent, Network, NetworkConfig, VmUser, VncAddress};
 //!
-//! let network = NetworkConfig {
-//!     bridge: "br1".into(),
-//!     offset: 1,
-//!     instance: "public-1".into(),
-//!     tftp_port: 23401,
-//! };
-//! let runtime_dir = std::path::PathBuf::from("/run/bbot-agent/public-1/private");
-//! bbot_vm::sweep(&network, &runtime_dir)?;
+//! let runtime_dir = Path::new("/run/bbot-agent/public-1/private");
+//! let network = NetworkConfig::new("br1", 1, "public-1", 23401);
+//! bbot_vm::sweep(&network, runtime_dir)?;
 //! let network = Network::set_up(&network)?;
 //!
-//! let (sender, events) = std::sync::mpsc::channel::<GuestEvent>();
-//! let config = GuestConfig {
-//!     hypervisor: "qemu-system-x86_64".into(),
-//!     directory: "/build/machines/default/linux/linux-public-1-1234-1".into(),
-//!     name: "linux-public-1".into(),
-//!     cpus: 2,
-//!     ram_kib: 1024 * 1024,
-//!     mac: bbot_vm::random_mac(),
-//!     options: None,
-//!     vnc: VncAddress { address: "127.0.0.1".parse()?, display: 1 },
-//!     user: VmUser::resolve(None)?,
-//!     runtime_dir,
-//!     console_limit: 1024 * 1024,
-//! };
+//! let directory = "/build/machines/default/linux/linux-public-1-1234-1";
+//! let config = GuestConfig::new(directory, VmUser::resolve(None)?, runtime_dir)
+//!     .name("linux-public-1")
+//!     .vnc(VncAddress::new([127, 0, 0, 1].into(), 1));
+//! let (sender, events) = std::sync::mpsc::channel();
 //! let mut guest = Guest::start(&config, &network, move |event| {
 //!     sender.send(event).ok();
 //! })?;
@@ -48,68 +62,87 @@
 //!     guest.force_down(Duration::from_secs(5))?;
 //! }
 //! for event in events {
-//!     println!("{event:?}"); // At last `Exited`, with code, signal and standard error.
+//!     match event {
+//!         GuestEvent::Shutdown { guest, reason, .. } => println!("{reason}, by guest: {guest}"),
+//!         GuestEvent::BlockIoError { device, reason, .. } => println!("{device}: {reason}"),
+//!         GuestEvent::Exited(exit) => println!("{exit}"), // The last one.
+//!         _ => {}
+//!     }
 //! }
 //! network.tear_down()?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), bbot_vm::Error>(())
+//! ```
+//!
+//! An event, from the message that QEMU sends:
+//!
+//! ```
+//! use bbot_vm::GuestEvent;
+//! use bbot_vm::event::WatchdogAction;
+//!
+//! let message = r#"{"event": "WATCHDOG", "data": {"action": "reset"}}"#;
+//! let Some(GuestEvent::Watchdog { action, .. }) = GuestEvent::from_qmp(message) else {
+//!     panic!("another event");
+//! };
+//! assert_eq!(action, WatchdogAction::Reset);
 //! ```
 //!
 //! # What it guarantees
 //!
-//! * A guest that started is never alone: dropping a [`Guest`] kills it, and [`GuestEvent::Exited`]
-//!   comes exactly once, from the process's pidfd, whatever its monitor says.
+//! * A guest never outlives its [`Guest`]: to drop that kills the process. [`GuestEvent::Exited`]
+//!   comes exactly once, from the process's pidfd, whatever its monitor sends.
 //! * Every wait for QEMU has a limit. A connection that breaks at any point is an error or an end,
-//!   never a panic.
+//!   never a panic, and an event that is malformed or newer than this crate does not break it.
 //! * What the guest can fill is bounded: console log, standard error, lines of the monitor, events.
-//! * No other guest and nobody on the bridge reaches the TFTP port of an instance.
+//! * No other guest and no other host on the bridge reaches the TFTP port of an instance.
 //!
 //! # What it does not
 //!
-//! * It does not make bridges, nor routes, nor addresses; the bridge is the operator's. The one
-//!   thing done to it is that the MAC address that it has becomes its own, so that it does not
-//!   change with the taps that come and go.
-//! * It cannot use a disk image in a folder that the guest's user may not search (mode 0711 will
-//!   do); the folders above that one are not looked at.
-//! * It does not speak TFTP, and knows nothing of what a guest is for.
-//! * A console log is what the guest wrote, terminal escapes included.
+//! * It does not make bridges, routes or addresses; the bridge is the operator's. The one change to
+//!   it is that its present MAC address is set, so that it does not change when taps are added or
+//!   removed.
+//! * It cannot use a disk image in a folder that the guest's user may not search (mode 0711 is
+//!   enough); the folders above that one do not matter.
+//! * It does not speak TFTP, and does not know what a guest is for.
+//! * It does not filter the console log, which may contain terminal escapes.
 //!
 //! # Errors
 //!
-//! [`Error`] says what was being done, and to what; a QEMU that did not start is quoted.
+//! [`Error`] says what was being done, and to what; the output of a QEMU that did not start is part
+//! of it.
 //!
 //! # Platform
 //!
-//! Linux 5.11 and up with tun, bridge and nftables (the program `nft`), on x86-64, QEMU 7.2 and up.
-//! It needs `CAP_NET_ADMIN`, and root to run guests as another user than its own.
+//! Linux 5.11 and later on x86-64, QEMU 7.2 and later. A [`Network`] needs tun, bridge and nftables
+//! (the program `nft`) and `CAP_NET_ADMIN`. To run guests as another user than its own, the calling
+//! process must be root.
 
 #![deny(unsafe_code)]
+#![deny(missing_debug_implementations)]
 
-mod accelerator;
 mod command;
 mod config;
-mod console;
 mod error;
+pub mod event;
+mod exit;
 mod guest;
-mod mac;
+mod mac_address;
 mod network;
 mod process;
 mod qmp;
 mod sweep;
-mod sys;
-mod user;
-mod watch;
 
-pub use accelerator::Accelerator;
 pub use config::{GuestConfig, VncAddress};
 pub use error::Error;
-pub use guest::{Guest, GuestEvent, GuestExit};
-pub use mac::random_mac;
-pub use network::{Network, NetworkConfig, bridge_address};
+pub use event::GuestEvent;
+pub use exit::GuestExit;
+pub use guest::Guest;
+pub use mac_address::{MacAddress, ParseMacAddressError};
+pub use network::{Network, NetworkAttachment, NetworkConfig, bridge_address};
+pub use process::{Accelerator, VmUser};
 pub use qmp::QmpError;
-pub use sweep::{Swept, sweep};
-pub use user::VmUser;
+pub use sweep::{Swept, sweep, sweep_guests};
 
-/// The README's example compiles.
+/// The README's examples compile.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

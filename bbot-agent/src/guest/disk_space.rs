@@ -6,9 +6,6 @@ use bbot_tftp::{Direction, ErrorCode, Event, Failure};
 use bbot_vm::GuestEvent;
 use nix::sys::statvfs::statvfs;
 
-/// What QEMU says of a read or write of the guest's disk that failed.
-const DISK_ERROR: &str = "BLOCK_IO_ERROR";
-
 /// What is known of the room for one guest.
 #[derive(Debug)]
 pub(super) struct Room {
@@ -53,7 +50,7 @@ impl Room {
     /// and for no other error of the disk.
     pub(super) fn is_lacking_for_disk(&mut self, event: &GuestEvent) -> bool {
         match event {
-            GuestEvent::Other { name } => self.has_disk_error |= name == DISK_ERROR,
+            GuestEvent::BlockIoError { .. } => self.has_disk_error = true,
             GuestEvent::Stopped => return self.has_disk_error,
             _ => {}
         }
@@ -97,12 +94,17 @@ mod tests {
     #[test]
     fn a_stop_after_a_disk_error_means_no_room() {
         let mut room = Room::new("/".into(), 0);
-        let other = |name: &str| GuestEvent::Other { name: name.to_owned() };
-        for event in [GuestEvent::Stopped, GuestEvent::Resumed, other("RTC_CHANGE")] {
+        let event = |message| GuestEvent::from_qmp(message).unwrap();
+        let other = event(r#"{"event": "RTC_CHANGE", "data": {"offset": 78}}"#);
+        for event in [GuestEvent::Stopped, GuestEvent::Resumed, other] {
             assert!(!room.is_lacking_for_disk(&event), "{event:?}");
         }
         assert!(!room.is_lacking_for_disk(&GuestEvent::Stopped));
-        assert!(!room.is_lacking_for_disk(&other(DISK_ERROR)));
+        let disk_error = event(
+            r#"{"event": "BLOCK_IO_ERROR", "data": {"device": "disk0", "operation": "write",
+                "action": "stop", "nospace": true, "reason": "No space left on device"}}"#,
+        );
+        assert!(!room.is_lacking_for_disk(&disk_error));
         assert!(room.is_lacking_for_disk(&GuestEvent::Stopped));
     }
 }

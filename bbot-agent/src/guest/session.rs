@@ -318,7 +318,7 @@ impl Sitting {
             vnc: self.guest.vnc().to_string(),
             monitor: self.guest.monitor_path().to_owned(),
             console_log: self.guest.console_path().to_owned(),
-            mac: self.guest.mac().to_owned(),
+            mac: self.guest.mac().to_string(),
             snapshot: self.directory.clone(),
         }
     }
@@ -369,12 +369,8 @@ impl Sitting {
 /// The network names and numbers of this instance.
 pub(crate) fn network_config(agent: &Agent) -> NetworkConfig {
     let config = &agent.config;
-    NetworkConfig {
-        bridge: config.bridge.clone(),
-        offset: config.offset,
-        instance: config.instance_name(),
-        tftp_port: config.tftp_port + config.offset,
-    }
+    let tftp_port = config.tftp_port + config.offset;
+    NetworkConfig::new(config.bridge.clone(), config.offset, config.instance_name(), tftp_port)
 }
 
 fn start_tftp(
@@ -405,17 +401,15 @@ fn start_tftp(
 fn guest_config(agent: &Agent, setup: &Setup<'_>) -> anyhow::Result<GuestConfig> {
     let config = &agent.config;
     let options = setup.machine.unquoted_options().context("cannot use the machine's options")?;
-    Ok(GuestConfig {
-        hypervisor: config.hypervisor(),
-        directory: setup.directory.to_owned(),
-        name: format!("{}-{}", setup.machine.header.name, config.instance_name()),
-        cpus: setup.cpus,
-        ram_kib: config.ram_kib,
-        mac: setup.mac.to_owned(),
-        options,
-        vnc: VncAddress { address: setup.vnc, display: config.offset },
-        user: VmUser::resolve(config.vm_user.as_deref())?,
-        runtime_dir: config.runtime_dir.join(PRIVATE),
-        console_limit: CONSOLE_LIMIT,
-    })
+    let user = VmUser::resolve(config.vm_user.as_deref())?;
+    let mac = setup.mac.parse().context("cannot use the machine's MAC address")?;
+    Ok(GuestConfig::new(setup.directory, user, config.runtime_dir.join(PRIVATE))
+        .hypervisor(config.hypervisor())
+        .name(format!("{}-{}", setup.machine.header.name, config.instance_name()))
+        .cpus(setup.cpus)
+        .ram_kib(config.ram_kib)
+        .mac(mac)
+        .options(options)
+        .vnc(VncAddress::new(setup.vnc, config.offset))
+        .console_limit(CONSOLE_LIMIT))
 }

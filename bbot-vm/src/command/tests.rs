@@ -1,27 +1,20 @@
 //! The command line, word by word.
 
-use std::net::IpAddr;
-
 use super::*;
-use crate::{VmUser, VncAddress};
+use crate::config::VncAddress;
+use crate::mac_address::MacAddress;
+use crate::process::VmUser;
 
-const MAC: &str = "02:00:00:00:00:07";
-const WIRING: Wiring = Wiring { tap: 5, qmp: 6, monitor: 7, console: 8 };
+const WIRING: Wiring = Wiring { backend: Backend::Tap(5), qmp: 6, monitor: 7, console: 8 };
 
 fn config(options: Option<&str>) -> GuestConfig {
-    GuestConfig {
-        hypervisor: "qemu-system-x86_64".into(),
-        directory: "/machines/linux".into(),
-        name: "linux-public-1".into(),
-        cpus: 4,
-        ram_kib: 1_048_576 + 1023,
-        mac: MAC.into(),
-        options: options.map(|words| words.split(' ').map(str::to_owned).collect()),
-        vnc: VncAddress { address: IpAddr::from([127, 0, 0, 1]), display: 101 },
-        user: VmUser::resolve(Some("nobody")).unwrap(),
-        runtime_dir: "/run".into(),
-        console_limit: 0,
-    }
+    GuestConfig::new("/machines/linux", VmUser::resolve(Some("nobody")).unwrap(), "/run")
+        .name("linux-public-1")
+        .cpus(4)
+        .ram_kib(1_048_576 + 1023)
+        .mac(MacAddress::new([2, 0, 0, 0, 0, 7]))
+        .options(options.map(|words| words.split(' ').map(str::to_owned).collect()))
+        .vnc(VncAddress::new([127, 0, 0, 1].into(), 101))
 }
 
 fn words(config: &GuestConfig, accelerator: Accelerator) -> Vec<String> {
@@ -73,42 +66,6 @@ fn options_replace_the_devices_and_keep_disk0_and_net0() {
 }
 
 #[test]
-fn mac_goes_where_the_guests_interface_is() {
-    for (options, expected) in [
-        // Each open one is filled, wherever it stands.
-        ("-device e1000,netdev=net0,mac=?", "-device e1000,netdev=net0,mac=M"),
-        ("-device e1000,mac=?,netdev=net0", "-device e1000,mac=M,netdev=net0"),
-        ("-nic x,mac=? -device y,mac=?", "-nic x,mac=M -device y,mac=M"),
-        // With an open one there, nothing is added elsewhere.
-        (
-            "-device a,netdev=net1,mac=? -device b,netdev=net0",
-            "-device a,netdev=net1,mac=M -device b,netdev=net0",
-        ),
-        // Without one, it is added to the interface.
-        ("-device e1000,netdev=net0", "-device e1000,netdev=net0,mac=M"),
-        ("--device netdev=net0,driver=e1000", "--device netdev=net0,driver=e1000,mac=M"),
-        ("-device e1000,netdev=net0,id=n -usb", "-device e1000,netdev=net0,id=n,mac=M -usb"),
-        // What the operator wrote stands.
-        (
-            "-device e1000,netdev=net0,mac=52:54:00:00:00:01",
-            "-device e1000,netdev=net0,mac=52:54:00:00:00:01",
-        ),
-        // Not the guest's interface, or not a device.
-        ("-device e1000,netdev=net01", "-device e1000,netdev=net01"),
-        ("-device e1000,xnetdev=net0", "-device e1000,xnetdev=net0"),
-        ("-set e1000,netdev=net0", "-set e1000,netdev=net0"),
-        ("netdev=net0", "netdev=net0"),
-        ("-device", "-device"),
-        // Not quite open.
-        ("-device e1000,xmac=?", "-device e1000,xmac=?"),
-        ("-device e1000,mac=??", "-device e1000,mac=??"),
-    ] {
-        let given: Vec<_> = options.split(' ').map(str::to_owned).collect();
-        assert_eq!(with_mac(&given, "M").join(" "), expected, "{options}");
-    }
-}
-
-#[test]
 fn machine_and_accelerator_are_the_options_choice() {
     use Accelerator::{Kvm, Tcg};
     for (options, machine, accel, with_kvm, with_tcg) in [
@@ -150,57 +107,17 @@ fn commas_are_doubled_and_words_stay_words() {
 }
 
 #[test]
-fn vnc_address_of_both_families() {
-    for (address, argument, shown) in
-        [("127.0.0.1", "127.0.0.1:7", "127.0.0.1:5907"), ("::1", "[::1]:7", "[::1]:5907")]
-    {
-        let vnc = VncAddress { address: address.parse().unwrap(), display: 7 };
-        assert_eq!((vnc.argument(), vnc.to_string()), (argument.into(), shown.into()));
-    }
-}
-
-/// W3: a process is ours if its line says so, word for word.
-#[test]
-fn mark_is_found_in_a_process_line() {
-    for path in ["/run/public-1/monitor.sock", "/r/a,b,,c/monitor.sock", "/r/,", "/r/\u{e4} x"] {
-        let line = arguments(&config(None), Accelerator::Tcg, WIRING, Path::new(path));
-        let line = line.iter().map(|word| word.as_bytes());
-        assert_eq!(marked_monitor(line), Some(PathBuf::from(path)));
-    }
-    for line in [
-        "qemu -object secret,id=other,data=/run/public-1/monitor.sock",
-        "grep secret,id=bbot-monitor,data=/run/public-1/monitor.sock",
-        "qemu -device secret,id=bbot-monitor,data=/run/public-1/monitor.sock",
-        "vi /run/public-1/monitor.sock",
-        "qemu -object",
-        "",
-    ] {
-        assert_eq!(marked_monitor(line.split(' ').map(str::as_bytes)), None, "{line}");
-    }
-}
-
-#[test]
-fn unfit_values_are_refused() {
-    fn refused(change: impl FnOnce(&mut GuestConfig)) -> String {
-        let mut config = config(None);
-        config.check().unwrap();
-        change(&mut config);
-        config.check().unwrap_err().to_string()
-    }
-    assert_eq!(
-        refused(|c| c.name = "a\0b".into()),
-        r#"guest name "a\0b" is empty or has a control character"#
-    );
-    assert_eq!(refused(|c| c.name.clear()), r#"guest name "" is empty or has a control character"#);
-    assert_eq!(
-        refused(|c| c.options = Some(vec!["-usb\n".into()])),
-        r#"guest option "-usb\n" is empty or has a control character"#
-    );
-    assert_eq!(
-        refused(|c| c.mac = "02:00".into()),
-        r#"MAC address "02:00" is not six pairs of hexadecimal digits"#
-    );
-    assert_eq!(refused(|c| c.cpus = 0), r#"number of processors "0" is less than 1"#);
-    assert_eq!(refused(|c| c.ram_kib = 1023), r#"memory in KiB "1023" is less than 1 MiB"#);
-    assert_eq!(refused(|c| c.vnc.display = 59636), r#"VNC display "59636" has no TCP port"#);
+fn without_a_tap_nothing_refers_to_one() {
+    let line = |backend| {
+        let wiring = Wiring { backend, ..WIRING };
+        let line = arguments(&config(None), Accelerator::Tcg, wiring, Path::new("/run/m"));
+        line.into_iter().map(|word| word.into_string().unwrap()).collect::<Vec<_>>().join(" ")
+    };
+    let end = "-drive if=none,id=disk0,file=disk.img,format=raw -device virtio-scsi-pci,id=scsi \
+               -device scsi-hd,drive=disk0";
+    let interface = "-device virtio-net-pci,netdev=net0,mac=02:00:00:00:00:07";
+    let user = line(Backend::User);
+    assert!(user.ends_with(&format!("-netdev user,id=net0 {end} {interface}")), "{user}");
+    let none = line(Backend::None);
+    assert!(none.ends_with(end) && !none.contains("net0"), "{none}");
 }

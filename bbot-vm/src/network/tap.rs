@@ -1,4 +1,4 @@
-//! The tap that a guest's interface is behind.
+//! The tap that a guest's interface is connected to.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -9,52 +9,54 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
 };
 
-use super::{NetworkConfig, interface_error};
-use crate::sys::{self, InterfaceSocket, TapName};
-use crate::{Error, process};
+use super::config::NetworkConfig;
+use super::sys::{self, InterfaceSocket, TapName};
+use crate::error::Error;
+use crate::mac_address::MacAddress;
+use crate::process;
 
-/// How long a tap that was closed may still be there. Until it executes its program, each child
-/// of ours has a copy of it.
+/// How long a closed tap may still exist. Each child process of ours has a copy of its file
+/// descriptor until it executes its program.
 const GONE_LIMIT: Duration = Duration::from_secs(2);
-/// From linux/rtnetlink.h: tell about interfaces that come and go.
+/// From linux/rtnetlink.h: the group of notifications about interfaces.
 const RTMGRP_LINK: u32 = 1;
 
-/// Makes the tap, and plugs it into the bridge.
+/// Makes the tap, and makes it a port of the bridge.
 pub(super) fn make(socket: &InterfaceSocket, config: &NetworkConfig) -> Result<OwnedFd, Error> {
     let name = config.tap();
-    let tap = sys::open_tap(&name, TapName::New).map_err(interface_error("create", &name))?;
+    let tap = sys::open_tap(&name, TapName::New).map_err(Error::interface("create", &name))?;
     socket
         .set_mac(&name, own_mac(config.offset))
-        .map_err(interface_error("set the MAC address of", &name))?;
+        .map_err(Error::interface("set the MAC address of", &name))?;
     socket
         .add_to_bridge(&config.bridge, &name)
-        .map_err(interface_error("add to its bridge", &name))?;
-    socket.set_up(&name).map_err(interface_error("bring up", &name))?;
+        .map_err(Error::interface("add to its bridge", &name))?;
+    socket.set_up(&name).map_err(Error::interface("bring up", &name))?;
     Ok(tap)
 }
 
-/// Closes the tap, and waits until it is gone.
+/// Closes the tap, and waits until it no longer exists.
 pub(super) fn close(tap: OwnedFd, name: &str) -> Result<(), Error> {
-    let changes = link_changes().map_err(interface_error("watch", name))?;
+    let changes = link_changes().map_err(Error::interface("watch", name))?;
     drop(tap);
     let deadline = Instant::now() + GONE_LIMIT;
     while is_there(name) {
         let left = deadline.saturating_duration_since(Instant::now());
         if !process::wait_readable(changes.as_fd(), left) {
-            return Err(interface_error("remove", name)(io::ErrorKind::ResourceBusy.into()));
+            return Err(Error::interface("remove", name)(io::ErrorKind::ResourceBusy.into()));
         }
-        // Whatever changed, the name is looked up again; a missed change is one, too.
+        // The name is looked up again whatever has changed, and if a notification was lost.
         recv(changes.as_raw_fd(), &mut [0; 4096], MsgFlags::MSG_DONTWAIT).ok();
     }
     Ok(())
 }
 
-/// Removes a tap that outlived its process. Returns whether there was one.
+/// Removes a tap that an earlier process has left. Returns whether there was one.
 pub(crate) fn remove_left(name: &str) -> Result<bool, Error> {
     if !is_there(name) {
         return Ok(false);
     }
-    let failed = interface_error("remove", name);
+    let failed = Error::interface("remove", name);
     let tap = sys::open_tap(name, TapName::Left).map_err(&failed)?;
     sys::make_tap_transient(&tap).map_err(&failed)?;
     close(tap, name)?;
@@ -65,14 +67,14 @@ pub(super) fn is_there(name: &str) -> bool {
     if_nametoindex(name).is_ok()
 }
 
-/// The tap's own address, which no guest sees: high, so that a bridge that takes the lowest of its
-/// ports' addresses does not take this one.
-fn own_mac(offset: u16) -> [u8; 6] {
+/// Returns the tap's own address, which no guest sees. It is high, so that a bridge that takes the
+/// lowest of its ports' addresses does not take this one.
+fn own_mac(offset: u16) -> MacAddress {
     let [high, low] = offset.to_be_bytes();
-    [0xfe, 0xbb, 0, 0, high, low]
+    MacAddress::new([0xfe, 0xbb, 0, 0, high, low])
 }
 
-/// A socket that can be read when an interface has come, changed or gone.
+/// Returns a socket that can be read when an interface was created, changed or removed.
 fn link_changes() -> io::Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC;
     let protocol = SockProtocol::NetlinkRoute;

@@ -1,6 +1,6 @@
-//! The rules, tried on real packets, and what is left when they go.
+//! The rules, tested with real packets, and what is left when they are deleted.
 
-mod lan;
+pub(crate) mod lan;
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use nix::libc;
 
+use super::bridge::{open_socket, settle_mac};
 use super::tables::Tables;
 use super::*;
-use crate::{Swept, process, sweep};
+use crate::mac_address::MacAddress;
+use crate::process;
 use lan::{BRIDGE, BRIDGE_ADDRESS, Node, Servers, become_host, bridged_packet_filters, ip, run};
 
 const GUEST_SERVER: Ipv4Addr = Ipv4Addr::new(196, 254, 111, 222);
@@ -19,17 +21,12 @@ const LIMIT: Duration = Duration::from_secs(30);
 const PORT_A: u16 = 23401;
 const PORT_B: u16 = 23410;
 
-fn config(offset: u16, instance: &str) -> NetworkConfig {
-    NetworkConfig {
-        bridge: BRIDGE.into(),
-        offset,
-        instance: instance.into(),
-        tftp_port: 23400 + offset,
-    }
+pub(crate) fn config(offset: u16, instance: &str) -> NetworkConfig {
+    NetworkConfig::new(BRIDGE, offset, instance, 23400 + offset)
 }
 
 /// Makes an instance's tables for a guest behind `interface`.
-fn route(instance: &str, interface: &str, offset: u16) -> Tables {
+pub(crate) fn route(instance: &str, interface: &str, offset: u16) -> Tables {
     let bridge_mac = settle_mac(&open_socket(BRIDGE).unwrap(), BRIDGE).unwrap();
     let config = config(offset, instance);
     let server = (BRIDGE_ADDRESS, config.tftp_port);
@@ -38,7 +35,7 @@ fn route(instance: &str, interface: &str, offset: u16) -> Tables {
     tables
 }
 
-/// Two guests, each with an instance, and somebody else on the bridge.
+/// Two guests, each with an instance, and another host on the bridge.
 fn two_guests(gateway: Ipv4Addr) {
     let host = |last| Ipv4Addr::new(10, 23, 0, last);
     let a = Node::plug_in("guest-a", host(11), gateway);
@@ -54,20 +51,20 @@ fn two_guests(gateway: Ipv4Addr) {
         assert_eq!(servers.reached(node, &client, &[b'q'; 8000]), first);
         first
     };
-    // Each guest finds its own server at the one address, and nobody else finds one there.
+    // Each guest finds its own server at the one address, and no other host finds one there.
     assert_eq!(reached(&a, GUEST_SERVER, 69), Some(PORT_A));
     assert_eq!(reached(&b, GUEST_SERVER, 69), Some(PORT_B));
     assert_eq!(reached(&other, GUEST_SERVER, 69), None);
     // That address has no other port.
     assert_eq!(reached(&a, GUEST_SERVER, 70), None);
     assert_eq!(reached(&a, GUEST_SERVER, PORT_A), None);
-    // Nobody reaches the servers at the host's own address.
+    // The servers cannot be reached at the host's own address.
     for node in [&a, &b, &other] {
         for port in [PORT_A, PORT_B] {
             assert_eq!(reached(node, BRIDGE_ADDRESS, port), None);
         }
     }
-    // All that was the tables' doing, each table's its own instance's.
+    // All that was the effect of the tables, each for its own instance.
     drop(tables_a);
     assert_eq!(reached(&a, GUEST_SERVER, 69), None);
     assert_eq!(reached(&other, BRIDGE_ADDRESS, PORT_A), Some(PORT_A));
@@ -97,8 +94,8 @@ fn guests_reach_only_their_own_server_beside_another_gateway() {
     }
 }
 
-/// A guest that comes back under another instance reaches that one's server, though the kernel has
-/// not forgotten the connection to the other's.
+/// A guest that comes back under another instance reaches that instance's server, though the kernel
+/// still remembers the connection to the other's.
 #[test]
 fn a_guest_follows_its_instance() {
     become_host();
@@ -117,7 +114,7 @@ fn a_tap_leads_to_the_server() {
     become_host();
     let network = Network::set_up(&config(7, "public-7")).unwrap();
     let bridge_mac = open_socket(BRIDGE).unwrap().mac(BRIDGE).unwrap();
-    let guest_mac = [2, 0, 0, 0, 0, 7];
+    let guest_mac = MacAddress::new([2, 0, 0, 0, 0, 7]);
     ip("neighbor add 10.23.0.77 lladdr 02:00:00:00:00:07 dev br0");
     let server = UdpSocket::bind((network.bridge_address(), 23407)).unwrap();
     server.set_read_timeout(Some(LIMIT)).unwrap();
@@ -133,7 +130,7 @@ fn a_tap_leads_to_the_server() {
     let answer = loop {
         assert!(process::wait_readable(tap.as_fd(), LIMIT), "the answer did not come");
         let length = tap.read(&mut buffer).unwrap();
-        // The bridge has other things to say, too: router solicitations, group reports.
+        // The bridge sends other frames, too: router solicitations, group reports.
         if frame::is_udp_from(&buffer[..length], GUEST_SERVER.octets(), 69) {
             break &buffer[..length];
         }
@@ -234,11 +231,11 @@ fn a_failed_set_up_says_why_and_leaves_nothing() {
 
 /// Both tables, or neither.
 #[test]
-fn nft_says_what_it_does_not_like() {
+fn an_error_of_nft_is_quoted() {
     become_host();
     let mut tables = config(1, "public-1").tables().unwrap();
     let server = (Ipv4Addr::LOCALHOST, 0);
-    let route = Route { interface: "\" \"", mark: 1, server, bridge_mac: [2; 6] };
+    let route = Route { interface: "\" \"", mark: 1, server, bridge_mac: MacAddress::new([2; 6]) };
     let Error::Nft { stderr, .. } = tables.make(&route).unwrap_err() else { panic!("no nft") };
     assert!(stderr.contains("Error: "), "{stderr}");
     assert_eq!(run("nft", "list ruleset"), "");
@@ -254,7 +251,7 @@ fn a_tap_of_that_name_is_not_taken_over() {
     first.tear_down().unwrap();
 }
 
-/// Other instances' rules and the guests' ARP caches name it.
+/// Other instances' rules and the guests' ARP caches contain it.
 #[test]
 fn the_bridge_keeps_its_mac_address() {
     become_host();
@@ -269,55 +266,6 @@ fn the_bridge_keeps_its_mac_address() {
     assert_eq!(mac(), settled);
 }
 
-/// W3: what bears the instance's name goes, what almost bears it stays.
-#[test]
-fn sweep_removes_a_dead_instances_tap_and_tables() {
-    become_host();
-    let runtime_dir = tempfile::tempdir().unwrap();
-    let names = ["public", "public-1", "public-10", "public-1-1", "c++-1"];
-    let tables = |name: &str| {
-        let name = name.replace('+', "/");
-        format!("table bridge bbot-{name}\ntable ip bbot-{name}\n")
-    };
-    for (offset, name) in (1..).zip(names) {
-        let interface = format!("tap{offset}");
-        // It is not deleted when this process lets go of it.
-        std::mem::forget(route(name, &interface, offset));
-        ip(&format!("tuntap add {interface} mode tap"));
-        ip(&format!("link set {interface} master {BRIDGE}"));
-    }
-    ip("tuntap add tap22 mode tap");
-    for (offset, name) in [(2, "public-1"), (5, "c++-1"), (1, "public"), (3, "public-10")] {
-        let config = config(offset, name);
-        let before = run("nft", "list tables");
-        let swept = sweep(&config, runtime_dir.path()).unwrap();
-        let [family_1, family_2] = ["bridge", "ip"].map(|family| Swept::Table {
-            family: family.into(),
-            name: format!("bbot-{}", name.replace('+', "/")),
-        });
-        let tap = Swept::Tap { name: config.tap() };
-        assert_eq!(swept, [tap, family_1, family_2]);
-        assert!(!tap::is_there(&config.tap()));
-        let mut gone: Vec<&str> = before.lines().collect();
-        gone.retain(|line| !tables(name).lines().any(|deleted| deleted == *line));
-        assert_eq!(run("nft", "list tables").lines().collect::<Vec<_>>(), gone);
-        assert_eq!(sweep(&config, runtime_dir.path()).unwrap(), []);
-    }
-    assert_eq!(run("nft", "list tables"), tables("public-1-1"));
-    assert!(tap::is_there("tap22") && tap::is_there("tap4"));
-}
-
-/// W3: a tap that a live process holds is nobody's to remove.
-#[test]
-fn sweep_reports_a_tap_in_use() {
-    become_host();
-    let runtime_dir = tempfile::tempdir().unwrap();
-    let network = Network::set_up(&config(1, "other-1")).unwrap();
-    let error = sweep(&config(1, "public-1"), runtime_dir.path()).unwrap_err();
-    assert_eq!(error.to_string(), r#"cannot remove network interface "tap1""#);
-    network.tear_down().unwrap();
-}
-
 #[test]
 fn the_bridges_address_is_read() {
     become_host();
@@ -328,14 +276,16 @@ fn the_bridges_address_is_read() {
 
 /// Ethernet frames as a tap with a virtio header takes and gives them.
 mod frame {
+    use crate::mac_address::MacAddress;
+
     const VIRTIO_HEADER: usize = 10;
     const ETHERNET_HEADER: usize = 14;
     const IP_HEADER: usize = 20;
 
-    /// A UDP packet that says hello.
+    /// A UDP packet whose content is `hello`.
     pub(super) fn udp(
-        to: [u8; 6],
-        from: [u8; 6],
+        to: MacAddress,
+        from: MacAddress,
         source: [u8; 4],
         destination: [u8; 4],
         port: u8,
@@ -348,7 +298,7 @@ mod frame {
         // From port 1025, with a length of 13 and no checksum.
         packet.extend([4, 1, 0, port, 0, 13, 0, 0]);
         packet.extend(text);
-        let ethernet = [&to[..], &from[..], &[8, 0][..]].concat();
+        let ethernet = [&to.octets()[..], &from.octets()[..], &[8, 0][..]].concat();
         [&[0; VIRTIO_HEADER][..], &ethernet, &packet].concat()
     }
 

@@ -1,30 +1,31 @@
 //! Bytes into lines.
 
-/// More than QEMU's longest answer to our commands by far, and small beside our memory.
-pub(crate) const LINE_MAX: usize = 1 << 20;
+/// The longest line that is accepted, in bytes: far more than QEMU's longest answer to the
+/// commands of this crate.
+pub(super) const LINE_MAX: usize = 1 << 20;
 
-/// Collects bytes until a line is whole.
+/// Collects bytes until a line is complete.
 #[derive(Default)]
-pub(crate) struct LineBuffer {
+pub(super) struct LineBuffer {
     bytes: Vec<u8>,
-    /// Up to here there is no line end.
+    /// How many of the bytes are known to hold no line end.
     searched: usize,
 }
 
 impl LineBuffer {
-    /// Takes further bytes.
+    /// Appends bytes.
     ///
     /// # Errors
     ///
-    /// If the line that they belong to becomes longer than [`LINE_MAX`].
-    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), LineTooLong> {
+    /// If the last, incomplete line becomes longer than [`LINE_MAX`].
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), LineTooLong> {
         self.bytes.extend_from_slice(bytes);
         let newest = self.bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
         if self.bytes.len() - newest > LINE_MAX { Err(LineTooLong) } else { Ok(()) }
     }
 
-    /// Returns the next whole line, without its end.
-    pub(crate) fn next_line(&mut self) -> Option<Vec<u8>> {
+    /// Returns the next complete line, without its end (LF or CR LF).
+    pub(super) fn next_line(&mut self) -> Option<Vec<u8>> {
         let Some(found) = self.bytes[self.searched..].iter().position(|&byte| byte == b'\n') else {
             self.searched = self.bytes.len();
             return None;
@@ -43,7 +44,7 @@ impl LineBuffer {
 
 /// A line is longer than [`LINE_MAX`].
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct LineTooLong;
+pub(super) struct LineTooLong;
 
 #[cfg(test)]
 mod tests {
@@ -54,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_come_whole_however_they_are_cut() {
+    fn lines_are_complete_however_the_bytes_are_cut() {
         let text = b"{}\r\n\nlong line\nrest";
         for first in 0..text.len() {
             for second in first..text.len() {

@@ -2,35 +2,45 @@
 
 use serde_json::{Map, Value};
 
-/// One line of QEMU's.
+/// One line that QEMU sent.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Message {
-    /// The first line: the protocol's version and abilities.
+pub(super) enum Message {
+    /// The first line: QEMU's version and the protocol's capabilities.
     Greeting,
     /// The answer to a command.
     Answer { id: Option<u64>, answer: Result<Value, Refusal> },
-    /// Something that happened, known to us or not.
-    Event { name: String },
+    /// An event, known to us or not.
+    Event(Event),
 }
 
-/// QEMU's reason for not doing what a command says.
+/// An event as QEMU sent it.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Event {
+    /// Its name, such as `SHUTDOWN`.
+    pub(crate) name: String,
+    /// Its data; null if it has none.
+    pub(crate) data: Value,
+}
+
+/// QEMU's reason for not executing a command.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) class: String,
-    pub(crate) description: String,
+pub(super) struct Refusal {
+    pub(super) class: String,
+    pub(super) description: String,
 }
 
 impl Message {
     /// Returns the message of a line, or nothing if the line is none.
     ///
-    /// What a message has beyond the parts that we know is ignored.
-    pub(crate) fn parse(line: &[u8]) -> Option<Message> {
+    /// Members of a message other than those that the protocol defines are ignored.
+    pub(super) fn parse(line: &[u8]) -> Option<Message> {
         let Value::Object(mut object) = serde_json::from_slice(line).ok()? else { return None };
         if object.contains_key("QMP") {
             return Some(Message::Greeting);
         }
-        if let Some(Value::String(name)) = object.remove("event") {
-            return Some(Message::Event { name });
+        if let Some(name) = object.remove("event") {
+            let data = object.remove("data").unwrap_or_default();
+            return Some(Message::Event(Event { name: event_name(name), data }));
         }
         let id = object.get("id").and_then(Value::as_u64);
         if let Some(value) = object.remove("return") {
@@ -40,6 +50,24 @@ impl Message {
             Value::Object(error) => Some(Message::Answer { id, answer: Err(refusal(error)) }),
             _ => None,
         }
+    }
+}
+
+impl Event {
+    /// Returns the event of a line, or nothing if the line is no event.
+    pub(crate) fn parse(line: &[u8]) -> Option<Event> {
+        match Message::parse(line)? {
+            Message::Event(event) => Some(event),
+            Message::Greeting | Message::Answer { .. } => None,
+        }
+    }
+}
+
+/// A name that is not a text is kept as JSON: no event, however malformed, ends a connection.
+fn event_name(name: Value) -> String {
+    match name {
+        Value::String(name) => name,
+        other => other.to_string(),
     }
 }
 
@@ -53,7 +81,13 @@ fn refusal(mut error: Map<String, Value>) -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    fn event(name: &str, data: Value) -> Message {
+        Message::Event(Event { name: name.into(), data })
+    }
 
     #[test]
     fn each_kind_of_line() {
@@ -75,11 +109,12 @@ mod tests {
             ),
             (
                 r#"{"timestamp":{},"event":"NEWER_THAN_US","data":{"reason":"x"}}"#,
-                Some(Message::Event { name: "NEWER_THAN_US".into() }),
+                Some(event("NEWER_THAN_US", json!({"reason": "x"}))),
             ),
-            (r#"{"event":"STOP"}"#, Some(Message::Event { name: "STOP".into() })),
+            (r#"{"event":"STOP"}"#, Some(event("STOP", Value::Null))),
+            (r#"{"event":"STOP","data":"text"}"#, Some(event("STOP", json!("text")))),
+            (r#"{"event": 1}"#, Some(event("1", Value::Null))),
             (r#"{"error": "text"}"#, None),
-            (r#"{"event": 1}"#, None),
             ("{}", None),
             ("[]", None),
             ("", None),

@@ -1,4 +1,4 @@
-//! What a guest's process is, seen from outside.
+//! What a guest's process may do, seen from outside.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
@@ -37,7 +37,7 @@ impl Process {
 fn a_guest_has_no_more_than_it_needs() {
     let host = Host::new();
     host.write("machine-1/manifest", b"");
-    // Something that a careless library has left open for every child.
+    // A file that every child process inherits, as some libraries leave them.
     let decoy = File::create(host.path("decoy")).unwrap();
     fcntl(&decoy, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
     let (_network, guest, events) = host.start();
@@ -91,7 +91,7 @@ fn a_guest_inherits_no_other_file() {
     let mut sockets = 0;
     for (fd, target) in fds {
         match target.split_once(':') {
-            // Our three, and the screen's.
+            // Monitors and console, and the screen's.
             Some(("socket", _)) => sockets += 1,
             // QEMU's own events, timers and signals.
             Some(("anon_inode" | "/memfd", _)) => {}
@@ -103,7 +103,7 @@ fn a_guest_inherits_no_other_file() {
     last(&events);
 }
 
-/// What is above it is nothing to a guest's process.
+/// The guest's process opens its image by a path relative to its working folder.
 #[test]
 fn a_machine_may_be_in_a_closed_folder() {
     let host = Host::new();
@@ -119,7 +119,7 @@ fn a_machine_may_be_in_a_closed_folder() {
     assert_eq!(guest.unwrap().force_down(LIMIT).unwrap().code, Some(0));
 }
 
-/// QEMU's own sandbox is not what confines it: it is confined when it begins.
+/// The confinement does not depend on QEMU's own sandbox.
 #[test]
 fn a_hypervisor_is_confined_from_its_first_instruction() {
     let host = Host::new();

@@ -4,9 +4,10 @@ use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::time::Instant;
 
+use bbot_vm::event::ShutdownCause;
 use bbot_vm::{GuestEvent, Network};
 
-use crate::host::{Host, LIMIT, expect, last, network_of, start};
+use crate::host::{Host, LIMIT, expect_where, last, network_of, start};
 
 /// How many bytes the boot sector writes.
 const WRITTEN: u16 = 40_000;
@@ -42,7 +43,7 @@ fn boot_sector() -> Vec<u8> {
     code
 }
 
-/// W29: a guest that turns itself off is seen to; and all that it wrote before was read.
+/// W29: a guest that turns itself off is noticed, and all that it wrote before was read.
 #[test]
 fn the_end_of_the_console_is_kept_and_the_guest_turns_itself_off() {
     let host = Host::new();
@@ -56,7 +57,12 @@ fn the_end_of_the_console_is_kept_and_the_guest_turns_itself_off() {
     let before = Instant::now();
     let (guest, events) = start(&config, &network);
     let guest = guest.unwrap();
-    expect(&events, &GuestEvent::Shutdown);
+    let shutdown = expect_where(&events, |event| matches!(event, GuestEvent::Shutdown { .. }));
+    assert!(
+        matches!(&shutdown, GuestEvent::Shutdown { guest: true, reason, .. }
+            if *reason == ShutdownCause::GuestShutdown),
+        "{shutdown:?}"
+    );
     let exit = last(&events);
     println!("boot, {WRITTEN} bytes and off: {:?}", before.elapsed());
     assert_eq!((exit.code, exit.signal), (Some(0), None), "{exit}");

@@ -1,21 +1,23 @@
 //! A host made for one test: a network namespace with a bridge, a machine's folder and a runtime
-//! folder. It is gone with the test's thread and this value.
+//! folder. It ends with the test's thread and this value.
 
 use std::fs::{self, File, Permissions};
-use std::net::{IpAddr, Ipv4Addr};
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use bbot_vm::{
-    Error, Guest, GuestConfig, GuestEvent, GuestExit, Network, NetworkConfig, VmUser, VncAddress,
+    Error, Guest, GuestConfig, GuestEvent, GuestExit, Network, NetworkAttachment, NetworkConfig,
+    VmUser, VncAddress,
 };
 use nix::sched::{CloneFlags, unshare};
 use tempfile::TempDir;
 
-/// More than any step takes on a busy machine.
+/// Longer than any step takes on a busy host.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) struct Host {
@@ -24,7 +26,8 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Moves the calling thread, and so all that it starts, into a network namespace of its own.
+    /// Moves the calling thread, and so all processes that it starts, into a network namespace of
+    /// its own.
     pub(crate) fn new() -> Host {
         unshare(CloneFlags::CLONE_NEWNET).expect("these tests run as root");
         ip("link set lo up");
@@ -44,7 +47,7 @@ impl Host {
         host
     }
 
-    /// The host that another process has made, and moved this one to.
+    /// The host that another process has made, and in whose namespace this process runs.
     pub(crate) fn at(folder: PathBuf) -> Host {
         Host { folder, _owned: None }
     }
@@ -57,7 +60,7 @@ impl Host {
         fs::write(self.path(name), content).unwrap();
     }
 
-    /// Writes a program that plays the hypervisor.
+    /// Writes a program to be executed as the hypervisor.
     pub(crate) fn write_program(&self, name: &str, script: &str) -> PathBuf {
         self.write(name, format!("#!/bin/sh\n{script}\n").as_bytes());
         fs::set_permissions(self.path(name), Permissions::from_mode(0o755)).unwrap();
@@ -69,19 +72,13 @@ impl Host {
     }
 
     pub(crate) fn config_of(&self, instance: u16) -> GuestConfig {
-        GuestConfig {
-            hypervisor: "qemu-system-x86_64".into(),
-            directory: self.path(&format!("machine-{instance}")),
-            name: format!("linux-public-{instance}"),
-            cpus: 1,
-            ram_kib: 64 * 1024,
-            mac: bbot_vm::random_mac(),
-            options: None,
-            vnc: VncAddress { address: IpAddr::V4(Ipv4Addr::LOCALHOST), display: instance },
-            user: VmUser::resolve(Some("nobody")).unwrap(),
-            runtime_dir: self.path(&format!("public-{instance}")),
-            console_limit: 64 * 1024,
-        }
+        let directory = self.path(&format!("machine-{instance}"));
+        let runtime_dir = self.path(&format!("public-{instance}"));
+        GuestConfig::new(directory, VmUser::resolve(Some("nobody")).unwrap(), runtime_dir)
+            .name(format!("linux-public-{instance}"))
+            .ram_kib(64 * 1024)
+            .vnc(VncAddress::new([127, 0, 0, 1].into(), instance))
+            .console_limit(64 * 1024)
     }
 
     pub(crate) fn start(&self) -> (Network, Guest, Receiver<GuestEvent>) {
@@ -93,12 +90,7 @@ impl Host {
 
 /// Where the guest of an instance is connected.
 pub(crate) fn network_of(instance: u16) -> NetworkConfig {
-    NetworkConfig {
-        bridge: "br0".into(),
-        offset: instance,
-        instance: format!("public-{instance}"),
-        tftp_port: 23400 + instance,
-    }
+    NetworkConfig::new("br0", instance, format!("public-{instance}"), 23400 + instance)
 }
 
 /// A start that fails: it must leave no process, no socket, no event.
@@ -112,9 +104,9 @@ pub(crate) fn fail(config: &GuestConfig) -> Error {
     error
 }
 
-pub(crate) fn start(
+pub(crate) fn start<'a>(
     config: &GuestConfig,
-    network: &Network,
+    network: impl Into<NetworkAttachment<'a>>,
 ) -> (Result<Guest, Error>, Receiver<GuestEvent>) {
     let (sender, events) = mpsc::channel();
     let guest = Guest::start(config, network, move |event| sender.send(event).unwrap());
@@ -134,7 +126,30 @@ pub(crate) fn last(events: &Receiver<GuestEvent>) -> GuestExit {
 
 /// Takes events up to this one.
 pub(crate) fn expect(events: &Receiver<GuestEvent>, expected: &GuestEvent) {
-    while events.recv_timeout(LIMIT).unwrap() != *expected {}
+    expect_where(events, |event| event == expected);
+}
+
+/// Takes events up to the first one that `is_expected`, and returns that one.
+pub(crate) fn expect_where(
+    events: &Receiver<GuestEvent>,
+    is_expected: impl Fn(&GuestEvent) -> bool,
+) -> GuestEvent {
+    loop {
+        let event = events.recv_timeout(LIMIT).unwrap();
+        if is_expected(&event) {
+            return event;
+        }
+    }
+}
+
+/// Returns the answer of the operator's monitor to `command`, which ends the connection.
+pub(crate) fn ask_monitor(guest: &Guest, command: &str) -> String {
+    let mut monitor = UnixStream::connect(guest.monitor_path()).unwrap();
+    monitor.set_read_timeout(Some(LIMIT)).unwrap();
+    monitor.write_all(command.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    monitor.read_to_end(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 pub(crate) fn ip(arguments: &str) -> String {

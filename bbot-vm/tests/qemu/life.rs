@@ -4,10 +4,11 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use bbot_vm::event::ShutdownCause;
 use bbot_vm::{GuestEvent, GuestExit, Network};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::host::{Host, LIMIT, expect, ip, last, network_of, start};
+use crate::host::{Host, LIMIT, expect, expect_where, ip, last, network_of, start};
 
 fn assert_killed(exit: &GuestExit) {
     assert_eq!((exit.code, exit.signal), (None, Some(9)), "{exit}");
@@ -26,16 +27,22 @@ fn suspend_resume_power_button_and_quit() {
     guest.resume().unwrap();
     expect(&events, &GuestEvent::Resumed);
     guest.power_down().unwrap();
-    expect(&events, &GuestEvent::Other { name: "POWERDOWN".into() });
-    // The firmware does not care for its power button.
+    expect(&events, &GuestEvent::PoweredDown);
+    // The firmware ignores its power button.
     assert_eq!(guest.wait(Duration::ZERO), None);
     let exit = guest.force_down(LIMIT).unwrap();
     assert_eq!((exit.code, exit.signal), (Some(0), None), "{exit}");
+    let shutdown = expect_where(&events, |event| matches!(event, GuestEvent::Shutdown { .. }));
+    assert!(
+        matches!(&shutdown, GuestEvent::Shutdown { guest: false, reason, .. }
+            if *reason == ShutdownCause::HostQuit),
+        "{shutdown:?}"
+    );
     assert_eq!(last(&events), exit);
     network.tear_down().unwrap();
 }
 
-/// W27: a suspended guest ends when it is told to.
+/// W27
 #[test]
 fn a_suspended_guest_is_forced_down() {
     let host = Host::new();
@@ -45,7 +52,7 @@ fn a_suspended_guest_is_forced_down() {
     last(&events);
 }
 
-/// W13, W26: a mis-boot is tried again, on the same tap.
+/// W13, W26: a boot that failed is repeated, on the same tap.
 #[test]
 fn guests_follow_each_other_on_one_network() {
     let host = Host::new();
@@ -70,7 +77,7 @@ fn a_hypervisor_that_does_not_answer_is_killed() {
     assert!(!monitor.try_exists().unwrap());
 }
 
-/// W29: seen at once, and as what it is.
+/// W29: the end is seen at once, with its signal.
 #[test]
 fn a_killed_hypervisor_is_reported_once() {
     let host = Host::new();
@@ -85,7 +92,7 @@ fn a_killed_hypervisor_is_reported_once() {
 }
 
 #[test]
-fn a_dropped_guest_is_gone() {
+fn a_dropped_guest_is_killed() {
     let host = Host::new();
     let (network, guest, events) = host.start();
     let process = format!("/proc/{}", guest.pid());
@@ -96,7 +103,7 @@ fn a_dropped_guest_is_gone() {
     assert!(!ip("-brief link show").contains("tap"));
 }
 
-/// W27: the operator's monitor, for `cont` and `quit`.
+/// W27: by the monitor commands `cont` and `quit`.
 #[test]
 fn the_operator_ends_a_guest() {
     let host = Host::new();
@@ -108,11 +115,11 @@ fn the_operator_ends_a_guest() {
     monitor.write_all(b"cont\n").unwrap();
     expect(&events, &GuestEvent::Resumed);
     monitor.write_all(b"quit\n").unwrap();
-    // The guest is over when the connection is.
-    let mut said = Vec::new();
+    // The connection ends with the guest.
+    let mut answer = Vec::new();
     monitor.set_read_timeout(Some(LIMIT)).unwrap();
-    monitor.read_to_end(&mut said).unwrap();
-    assert!(said.starts_with(b"QEMU "), "{said:?}");
+    monitor.read_to_end(&mut answer).unwrap();
+    assert!(answer.starts_with(b"QEMU "), "{answer:?}");
     assert_eq!(last(&events).code, Some(0));
     let path = guest.monitor_path().to_owned();
     drop(guest);

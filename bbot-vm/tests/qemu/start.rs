@@ -1,16 +1,14 @@
 //! Starts, and why they fail.
 
 use std::fs;
-use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, symlink};
-use std::os::unix::net::UnixStream;
 
 use bbot_vm::{Error, GuestExit, Network, QmpError};
 
-use crate::host::{Host, LIMIT, fail, last, network_of, start};
+use crate::host::{Host, LIMIT, ask_monitor, fail, last, network_of, start};
 
-/// Returns how the hypervisor ended, and what was missed.
+/// Returns how the hypervisor ended, and what failed on its monitor connection.
 fn ended(error: Error) -> (GuestExit, QmpError) {
     match error {
         Error::Start { exit, source, .. } => (exit, source),
@@ -28,7 +26,7 @@ fn a_started_guest_shows_its_screen() {
     last(&events);
 }
 
-/// With `options`, the guest's interface still bears the guest's MAC address.
+/// With `options`, the guest's interface still has the guest's MAC address.
 #[test]
 fn options_are_what_qemu_takes() {
     let host = Host::new();
@@ -43,19 +41,15 @@ fn options_are_what_qemu_takes() {
         config.options = Some(options.split(' ').map(str::to_owned).collect());
         let (guest, _events) = start(&config, &network);
         let guest = guest.unwrap();
-        let mut monitor = UnixStream::connect(guest.monitor_path()).unwrap();
-        monitor.write_all(b"info network\nquit\n").unwrap();
-        let mut said = Vec::new();
-        monitor.read_to_end(&mut said).unwrap();
-        let said = String::from_utf8_lossy(&said);
-        assert!(said.contains(&format!("macaddr={}", guest.mac())), "{options}: {said}");
+        let answer = ask_monitor(&guest, "info network\nquit\n");
+        assert!(answer.contains(&format!("macaddr={}", guest.mac())), "{options}: {answer}");
         assert_eq!(guest.wait(LIMIT).unwrap().code, Some(0));
     }
 }
 
-/// QEMU greets before it binds this port.
+/// QEMU sends its greeting before it binds this port.
 #[test]
-fn a_vnc_port_in_use_is_told_in_qemus_words() {
+fn a_vnc_port_in_use_is_reported_in_qemus_words() {
     let host = Host::new();
     let in_use = TcpListener::bind("127.0.0.1:5901").unwrap();
     let error = fail(&host.config());
@@ -69,7 +63,7 @@ fn a_vnc_port_in_use_is_told_in_qemus_words() {
 }
 
 #[test]
-fn options_that_qemu_refuses_are_told_in_its_words() {
+fn options_that_qemu_refuses_are_reported_in_its_words() {
     let host = Host::new();
     let mut config = host.config();
     config.options = Some(vec!["-device".into(), "no-such-device".into()]);
@@ -79,7 +73,7 @@ fn options_that_qemu_refuses_are_told_in_its_words() {
 }
 
 #[test]
-fn a_program_that_is_no_hypervisor() {
+fn a_program_that_is_not_a_hypervisor() {
     let host = Host::new();
     let mut config = host.config();
     for (script, code, signal, stderr) in [
@@ -89,13 +83,12 @@ fn a_program_that_is_no_hypervisor() {
     ] {
         config.hypervisor = host.write_program("program", script);
         let (exit, source) = ended(fail(&config));
-        let expected = GuestExit { code, signal, stderr: stderr.into() };
         assert!(matches!(source, QmpError::Closed), "{source:?}");
-        assert_eq!(exit, expected, "{script}");
+        assert_eq!((exit.code, exit.signal, exit.stderr.as_str()), (code, signal, stderr));
     }
 }
 
-/// A pipe that nobody reads would stop it; one that all is kept of would fill our memory.
+/// A pipe that is not read would block the program; to keep all of it would fill our memory.
 #[test]
 fn of_much_standard_error_the_end_is_kept() {
     let host = Host::new();
@@ -132,7 +125,7 @@ fn a_disk_image_is_a_file_of_the_machine() {
     fs::remove_file(&image).unwrap();
     let text = |host: &Host| fail(&host.config()).to_string();
     assert_eq!(text(&host), format!("cannot open disk image {}", image.display()));
-    // Nothing beside the machine is given away.
+    // A file outside of the folder does not change its owner.
     host.write("other", b"");
     symlink(host.path("other"), &image).unwrap();
     assert_eq!(text(&host), format!("cannot open disk image {}", image.display()));

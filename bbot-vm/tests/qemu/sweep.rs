@@ -1,4 +1,4 @@
-//! W3: what an instance that was killed leaves behind.
+//! W3: what is left of an instance that was killed.
 
 use std::env;
 use std::fs;
@@ -10,18 +10,18 @@ use bbot_vm::{Network, Swept, sweep};
 
 use crate::host::{Host, LIMIT, ip, last, network_of, run, start};
 
-/// In this variable the instance that will be killed finds its host.
+/// The environment variable in which the instance that will be killed finds its host's folder.
 const ROLE: &str = "BBOT_VM_TEST_INSTANCE_OF";
 
 #[test]
-fn a_killed_instance_is_swept_and_its_neighbour_is_not() {
+fn a_killed_instance_is_swept_and_another_is_not() {
     if let Ok(folder) = env::var(ROLE) {
         return be_killed(&folder);
     }
     let host = Host::new();
-    let neighbour_network = Network::set_up(&network_of(10)).unwrap();
-    let (neighbour, events) = start(&host.config_of(10), &neighbour_network);
-    let neighbour = neighbour.unwrap();
+    let other_network = Network::set_up(&network_of(10)).unwrap();
+    let (other, events) = start(&host.config_of(10), &other_network);
+    let other = other.unwrap();
 
     let (mut instance, pid) = start_instance(&host);
     instance.kill().unwrap();
@@ -37,21 +37,21 @@ fn a_killed_instance_is_swept_and_its_neighbour_is_not() {
     assert!(has_ended(pid));
     assert!(!ip("-brief link show").contains("tap1 "));
     assert_eq!(sweep(&network_of(1), &host.path("public-1")).unwrap(), []);
-    // It starts again as if nothing had been.
+    // It starts again as if it had never been killed.
     let (network, guest, _events) = host.start();
     drop(guest);
     network.tear_down().unwrap();
 
-    assert_eq!(neighbour.wait(Duration::ZERO), None);
+    assert_eq!(other.wait(Duration::ZERO), None);
     assert_eq!(run("nft", "list tables"), "table bridge bbot-public-10\ntable ip bbot-public-10\n");
-    assert_eq!(neighbour.force_down(LIMIT).unwrap().code, Some(0));
+    assert_eq!(other.force_down(LIMIT).unwrap().code, Some(0));
     last(&events);
-    neighbour_network.tear_down().unwrap();
+    other_network.tear_down().unwrap();
 }
 
-/// Starts an instance in a process of its own. Returns it and the number of its guest's.
+/// Starts an instance in a process of its own. Returns it and the number of its guest's process.
 fn start_instance(host: &Host) -> (Child, i32) {
-    let this_test = "sweep::a_killed_instance_is_swept_and_its_neighbour_is_not";
+    let this_test = "sweep::a_killed_instance_is_swept_and_another_is_not";
     let mut instance = Command::new(env::current_exe().unwrap())
         .args(["--exact", this_test, "--nocapture"])
         .env(ROLE, host.path(""))
@@ -61,10 +61,10 @@ fn start_instance(host: &Host) -> (Child, i32) {
         .unwrap();
     let mut lines = BufReader::new(instance.stdout.take().unwrap()).lines().map(Result::unwrap);
     let pid = lines.find_map(|line| line.strip_prefix("guest ").map(str::to_owned));
-    (instance, pid.expect("the instance says so when it has started").parse().unwrap())
+    (instance, pid.expect("the instance prints a line when its guest has started").parse().unwrap())
 }
 
-/// Whether a process is gone, or waits for its parent to notice.
+/// Whether a process has ended, or is a zombie.
 fn has_ended(pid: i32) -> bool {
     match fs::read_to_string(format!("/proc/{pid}/status")) {
         Ok(status) => status.contains("State:\tZ"),
@@ -72,7 +72,7 @@ fn has_ended(pid: i32) -> bool {
     }
 }
 
-/// Has a guest until this process is killed, or the one that started it is gone.
+/// Has a guest until this process is killed, or the test has ended.
 fn be_killed(folder: &str) {
     let host = Host::at(folder.into());
     let (_network, guest, _events) = host.start();

@@ -1,4 +1,4 @@
-//! Names and texts. What the rules do is tried in `network/tests.rs`.
+//! Names and texts. What the rules do is tested in `network/tests.rs`.
 
 use super::*;
 
@@ -22,7 +22,7 @@ fn rules_of_an_instance() {
         interface: "tap301",
         mark: 0xbb00_012d,
         server: (Ipv4Addr::new(10, 0, 0, 1), 23701),
-        bridge_mac: [2, 0, 0, 0, 0, 0xab],
+        bridge_mac: MacAddress::new([2, 0, 0, 0, 0, 0xab]),
     };
     let turn = "meta mark set 0xbb00012d ether daddr set 02:00:00:00:00:ab meta pkttype set host";
     let expected = format!(

@@ -1,4 +1,4 @@
-//! A bridge and what is plugged into it, made of network namespaces that end with their threads.
+//! A bridge and the hosts connected to it, made of network namespaces that end with their threads.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, unshare};
 
-pub(super) const BRIDGE: &str = "br0";
-pub(super) const BRIDGE_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 23, 0, 1);
-/// A port of the host that no rule is about.
-pub(super) const OPEN_PORT: u16 = 4711;
-/// More than a packet takes on a busy machine.
+pub(crate) const BRIDGE: &str = "br0";
+pub(crate) const BRIDGE_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 23, 0, 1);
+/// A port of the host that no rule refers to.
+pub(crate) const OPEN_PORT: u16 = 4711;
+/// Longer than a packet takes on a busy host.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Moves the calling thread into a network namespace with a bridge.
-pub(super) fn become_host() {
+pub(crate) fn become_host() {
     unshare(CloneFlags::CLONE_NEWNET).expect("these tests run as root");
     ip("link set lo up");
     ip(&format!("link add {BRIDGE} type bridge"));
@@ -26,11 +26,11 @@ pub(super) fn become_host() {
     ip(&format!("link set {BRIDGE} up"));
 }
 
-/// Whether the host's bridge shows the packets that it passes on to the rules for IP, too.
-pub(super) struct BridgedPacketFilter(&'static str);
+/// Whether the rules for IP see the packets that the host's bridge forwards.
+pub(crate) struct BridgedPacketFilter(&'static str);
 
-/// Returns all that the kernel has: without `br_netfilter` it shows them to none.
-pub(super) fn bridged_packet_filters() -> Vec<BridgedPacketFilter> {
+/// Returns both, if the kernel has `br_netfilter`; without it, they never see them.
+pub(crate) fn bridged_packet_filters() -> Vec<BridgedPacketFilter> {
     let has_switch = fs::exists(BridgedPacketFilter::SWITCH).unwrap();
     let values: &[_] = if has_switch { &["0", "1"] } else { &[""] };
     values.iter().copied().map(BridgedPacketFilter).collect()
@@ -40,22 +40,22 @@ impl BridgedPacketFilter {
     const SWITCH: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 
     /// Sets it in the network namespace of the calling thread.
-    pub(super) fn set(&self) {
+    pub(crate) fn set(&self) {
         if !self.0.is_empty() {
             fs::write(BridgedPacketFilter::SWITCH, self.0).unwrap();
         }
     }
 }
 
-/// Another machine: a thread in a network namespace of its own.
-pub(super) struct Node {
+/// Another host: a thread in a network namespace of its own.
+pub(crate) struct Node {
     work: Sender<Box<dyn FnOnce() + Send>>,
     tid: i32,
 }
 
 impl Node {
-    /// Makes a node and plugs it into the bridge. The host's end of the cable is called `port`.
-    pub(super) fn plug_in(port: &str, address: Ipv4Addr, gateway: Ipv4Addr) -> Node {
+    /// Makes a node and connects it to the bridge. The bridge's end of the link is called `port`.
+    pub(crate) fn plug_in(port: &str, address: Ipv4Addr, gateway: Ipv4Addr) -> Node {
         let node = Node::new();
         ip(&format!("link add {port} type veth peer name {port}-peer"));
         ip(&format!("link set {port}-peer netns {}", node.tid));
@@ -82,15 +82,15 @@ impl Node {
         Node { work, tid: start.recv().unwrap() }
     }
 
-    /// Does `work` there.
-    pub(super) fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+    /// Runs `work` there.
+    pub(crate) fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
         let (done, result) = mpsc::channel();
         self.work.send(Box::new(move || done.send(work()).unwrap())).unwrap();
         result.recv().unwrap()
     }
 
-    /// Opens a socket there that takes packets of its peer only, as a strict TFTP client has it.
-    pub(super) fn connect(&self, address: Ipv4Addr, port: u16) -> UdpSocket {
+    /// Opens a socket there that takes packets of its peer only, as a strict TFTP client does.
+    pub(crate) fn connect(&self, address: Ipv4Addr, port: u16) -> UdpSocket {
         self.run(move || {
             let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
             socket.set_read_timeout(Some(LIMIT)).unwrap();
@@ -100,14 +100,14 @@ impl Node {
     }
 }
 
-/// UDP servers at the bridge's address, which the test itself serves.
-pub(super) struct Servers {
+/// UDP servers at the bridge's address, whose answers the test itself sends.
+pub(crate) struct Servers {
     guarded: Vec<(u16, UdpSocket)>,
     open: UdpSocket,
 }
 
 impl Servers {
-    pub(super) fn bind(ports: &[u16]) -> Servers {
+    pub(crate) fn bind(ports: &[u16]) -> Servers {
         let bind = |port| {
             let socket = UdpSocket::bind((BRIDGE_ADDRESS, port)).unwrap();
             socket.set_read_timeout(Some(LIMIT)).unwrap();
@@ -117,10 +117,10 @@ impl Servers {
         Servers { guarded: guarded.collect(), open: bind(OPEN_PORT) }
     }
 
-    /// Sends `question` from `node`, and returns the port of the server that it gets to, after
-    /// that one's answer has come back. That it gets to none is known without waiting: a later
-    /// packet to another port has come.
-    pub(super) fn reached(&self, node: &Node, client: &UdpSocket, question: &[u8]) -> Option<u16> {
+    /// Sends `question` from `node`, and returns the port of the server that receives it, after
+    /// that server's answer has been received. That none receives it is known without waiting: a
+    /// later packet to another port has been received.
+    pub(crate) fn reached(&self, node: &Node, client: &UdpSocket, question: &[u8]) -> Option<u16> {
         client.send(question).unwrap();
         node.connect(BRIDGE_ADDRESS, OPEN_PORT).send(b"later").unwrap();
         let mut buffer = vec![0; 65536];
@@ -149,12 +149,12 @@ fn answer(server: &UdpSocket, peer: SocketAddr, client: &UdpSocket, question: &[
     assert_eq!(buffer[..length], answer);
 }
 
-pub(super) fn ip(arguments: &str) -> String {
+pub(crate) fn ip(arguments: &str) -> String {
     run("ip", arguments)
 }
 
 /// Runs a program, and returns what it wrote.
-pub(super) fn run(program: &str, arguments: &str) -> String {
+pub(crate) fn run(program: &str, arguments: &str) -> String {
     let output = Command::new(program).args(arguments.split(' ')).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {arguments}: {stderr}");

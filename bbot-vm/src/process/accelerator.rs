@@ -1,31 +1,32 @@
-//! Whether a guest can run on the processor itself.
+//! Whether a guest can be executed by the processor itself.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 
-use crate::sys;
-use crate::user::VmUser;
+use super::sys;
+use super::user::VmUser;
 
 /// What executes a guest's instructions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Accelerator {
     /// The processor, through `/dev/kvm`.
     Kvm,
-    /// QEMU's translator: works everywhere, slowly.
+    /// QEMU's translator: works on every host, many times slower.
     Tcg,
 }
 
 impl Accelerator {
-    /// Returns what a guest of `user` runs on: KVM if that user may open `/dev/kvm`, and if the
-    /// kernel makes machines.
+    /// Returns what a guest that runs as `user` is executed by: KVM if that user may open
+    /// `/dev/kvm`, and if the kernel creates virtual machines.
     pub fn detect(user: &VmUser) -> Accelerator {
         let usable = std::fs::metadata("/dev/kvm").is_ok_and(|device| may_open(&device, user));
-        if usable && sys::kvm_makes_machines() { Accelerator::Kvm } else { Accelerator::Tcg }
+        if usable && sys::kvm_creates_machines() { Accelerator::Kvm } else { Accelerator::Tcg }
     }
 }
 
-/// Whether the file's mode lets `user` read and write it. Access lists are not looked at: QEMU
-/// itself tries KVM first and falls back, so the wrong answer costs a CPU model, not the guest.
+/// Whether the file's mode lets `user` read and write it. Access control lists are not evaluated:
+/// QEMU itself tries KVM first and falls back, so a wrong answer costs a CPU model, not the guest.
 fn may_open(file: &Metadata, user: &VmUser) -> bool {
     let in_group = || user.groups().iter().any(|group| group.as_raw() == file.gid());
     let shift = if user.uid() == file.uid() {

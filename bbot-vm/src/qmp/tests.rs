@@ -1,10 +1,17 @@
-//! Against a server of ours that says what QEMU would, and what it never should.
+//! Against a server that sends what QEMU would, and what it never should.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use qapi::qmp;
+use serde_json::Value;
 
+use super::incoming::INCOMING_MAX;
+use super::line::LINE_MAX;
 use super::*;
 
 const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"major": 7}}, "capabilities": ["oob"]}}"#;
@@ -13,7 +20,7 @@ const LONG: Duration = Duration::from_secs(30);
 /// The client of a connection whose reader runs in a thread, as a guest's does.
 struct Connection {
     client: Client,
-    reader: JoinHandle<Vec<String>>,
+    reader: JoinHandle<Vec<Event>>,
 }
 
 impl Connection {
@@ -24,8 +31,9 @@ impl Connection {
         let reader = thread::spawn(move || {
             let mut events = Vec::new();
             while {
-                rustix::event::poll(&mut [PollFd::new(&reader, PollFlags::IN)], None).unwrap();
-                reader.receive(&mut |name| events.push(name)) == Received::Open
+                let mut polled = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
+                poll(&mut polled, PollTimeout::NONE).unwrap();
+                reader.receive(&mut |event| events.push(event)) == Received::Open
             } {}
             events
         });
@@ -33,7 +41,7 @@ impl Connection {
     }
 
     /// Ends the connection. Returns the events that came.
-    fn events(self) -> Vec<String> {
+    fn events(self) -> Vec<Event> {
         self.client.writer.shutdown(std::net::Shutdown::Both).ok();
         self.reader.join().unwrap()
     }
@@ -48,13 +56,13 @@ impl Server {
         Server { reader: BufReader::new(stream) }
     }
 
-    fn say(&mut self, text: &str) {
-        // The client may have had enough.
+    fn send(&mut self, text: &str) {
+        // The client may have closed the connection.
         self.reader.get_mut().write_all(text.as_bytes()).ok();
     }
 
     /// Reads a command. Returns its name and id.
-    fn hear(&mut self) -> Option<(String, u64)> {
+    fn receive(&mut self) -> Option<(String, u64)> {
         let mut line = String::new();
         self.reader.read_line(&mut line).unwrap();
         let command: Value = serde_json::from_str(&line).ok()?;
@@ -62,48 +70,53 @@ impl Server {
     }
 
     fn greet(&mut self) {
-        self.say(&format!("{GREETING}\r\n"));
-        let (name, id) = self.hear().unwrap();
+        self.send(&format!("{GREETING}\r\n"));
+        let (name, id) = self.receive().unwrap();
         assert_eq!(name, "qmp_capabilities");
-        self.say(&format!("{{\"return\": {{}}, \"id\": {id}}}\r\n"));
+        self.send(&format!("{{\"return\": {{}}, \"id\": {id}}}\r\n"));
     }
 }
 
 #[test]
-fn events_come_between_a_command_and_its_answer() {
+fn events_come_between_a_command_and_its_answer_and_none_ends_the_connection() {
     let (mut connection, server) = Connection::to(|mut server| {
-        server.say("{\"event\": \"BEFORE_GREETING\"}\r\n");
+        server.send("{\"event\": \"BEFORE_GREETING\"}\r\n");
         server.greet();
-        let (name, id) = server.hear().unwrap();
+        let (name, id) = server.receive().unwrap();
         assert_eq!(name, "stop");
-        server.say("{\"timestamp\": {\"seconds\": 1}, \"event\": \"STOP\"}\r\n");
-        server
-            .say("{\"event\": \"NEWER_THAN_US\", \"data\": {\"reason\": \"new\", \"x\": [1]}}\r\n");
-        server.say("{\"event\": \"SHUTDOWN\", \"data\": {\"reason\": \"new-reason\"}}\r\n");
-        server.say(&format!("{{\"return\": {{}}, \"id\": {id}, \"new\": 1}}\r\n{{\"event\""));
-        let (name, id) = server.hear().unwrap();
+        server.send("{\"timestamp\": {\"seconds\": 1}, \"event\": \"STOP\"}\r\n");
+        server.send(
+            "{\"event\": \"NEWER_THAN_US\", \"data\": {\"reason\": \"new\", \"x\": [1]}}\r\n",
+        );
+        server.send("{\"event\": 7, \"data\": 8}\r\n");
+        server.send("{\"event\": \"SHUTDOWN\", \"data\": {\"reason\": \"new-reason\"}}\r\n");
+        server.send(&format!("{{\"return\": {{}}, \"id\": {id}, \"new\": 1}}\r\n{{\"event\""));
+        let (name, id) = server.receive().unwrap();
         assert_eq!(name, "cont");
-        server.say(&format!(": \"RESUME\"}}\n{{\"return\": {{}}, \"id\": {id}}}\n"));
+        server.send(&format!(": \"RESUME\"}}\n{{\"return\": {{}}, \"id\": {id}}}\n"));
     });
     connection.client.handshake(LONG).unwrap();
     connection.client.execute(qmp::stop {}, LONG).unwrap();
     connection.client.execute(qmp::cont {}, LONG).unwrap();
     server.join().unwrap();
-    let expected = ["BEFORE_GREETING", "STOP", "NEWER_THAN_US", "SHUTDOWN", "RESUME"];
-    assert_eq!(connection.events(), expected);
+    let events = connection.events();
+    let names: Vec<_> = events.iter().map(|event| event.name.as_str()).collect();
+    assert_eq!(names, ["BEFORE_GREETING", "STOP", "NEWER_THAN_US", "7", "SHUTDOWN", "RESUME"]);
+    assert_eq!(events[2].data["x"][0], 1);
+    assert_eq!(events[4].data["reason"], "new-reason");
 }
 
 #[test]
 fn refusals_are_errors_of_the_command_only() {
     let (mut connection, server) = Connection::to(|mut server| {
         server.greet();
-        let (_, id) = server.hear().unwrap();
+        let (_, id) = server.receive().unwrap();
         let refusal = r#"{"error": {"class": "NewClass", "desc": "not now"}"#;
-        server.say(&format!("{refusal}, \"id\": {id}}}\n"));
-        server.hear();
-        server.say(&format!("{refusal}}}\n"));
-        let (_, id) = server.hear().unwrap();
-        server.say(&format!("{{\"return\": {{}}, \"id\": {id}}}\n"));
+        server.send(&format!("{refusal}, \"id\": {id}}}\n"));
+        server.receive();
+        server.send(&format!("{refusal}}}\n"));
+        let (_, id) = server.receive().unwrap();
+        server.send(&format!("{{\"return\": {{}}, \"id\": {id}}}\n"));
     });
     connection.client.handshake(LONG).unwrap();
     for _ in 0..2 {
@@ -119,13 +132,13 @@ fn refusals_are_errors_of_the_command_only() {
 fn answers_are_matched_by_id() {
     let (mut connection, server) = Connection::to(|mut server| {
         server.greet();
-        let (_, late) = server.hear().unwrap();
-        let (_, id) = server.hear().unwrap();
+        let (_, late) = server.receive().unwrap();
+        let (_, id) = server.receive().unwrap();
         assert_ne!(late, id);
-        server.say("{\"return\": {\"of\": \"nobody\"}}\n");
-        server.say(&format!("{{\"return\": {{\"of\": \"late\"}}, \"id\": {late}}}\n"));
-        server.say(&format!("{{\"error\": {{}}, \"id\": {late}}}\n"));
-        server.say(&format!("{{\"return\": {{\"of\": \"this\"}}, \"id\": {id}}}\n"));
+        server.send("{\"return\": {\"of\": \"none\"}}\n");
+        server.send(&format!("{{\"return\": {{\"of\": \"late\"}}, \"id\": {late}}}\n"));
+        server.send(&format!("{{\"error\": {{}}, \"id\": {late}}}\n"));
+        server.send(&format!("{{\"return\": {{\"of\": \"this\"}}, \"id\": {id}}}\n"));
     });
     connection.client.handshake(LONG).unwrap();
     let limit = Duration::from_millis(10);
@@ -143,8 +156,8 @@ fn an_answer_of_another_type_is_an_error_or_untyped() {
     let (mut connection, server) = Connection::to(move |mut server| {
         server.greet();
         for _ in 0..2 {
-            let (_, id) = server.hear().unwrap();
-            server.say(&format!("{{\"return\": {status}, \"id\": {id}}}\n"));
+            let (_, id) = server.receive().unwrap();
+            server.send(&format!("{{\"return\": {status}, \"id\": {id}}}\n"));
         }
     });
     connection.client.handshake(LONG).unwrap();
@@ -164,7 +177,7 @@ fn end_of_the_connection_at_each_point() {
     );
     for length in 0..=script.len() {
         let part = script[..length].to_owned();
-        let (mut connection, server) = Connection::to(move |mut server| server.say(&part));
+        let (mut connection, server) = Connection::to(move |mut server| server.send(&part));
         let result = (connection.client.handshake(LONG))
             .and_then(|()| connection.client.execute(qmp::stop {}, LONG).map(drop));
         server.join().unwrap();
@@ -182,12 +195,12 @@ fn end_of_the_connection_at_each_point() {
 fn half_a_line_is_kept_until_its_other_half() {
     let (mut connection, server) = Connection::to(|mut server| {
         server.greet();
-        let (_, id) = server.hear().unwrap();
-        server.say("{\"return\": {");
-        // The first half is waited for, in vain, by a command with a short limit.
-        let (_, second) = server.hear().unwrap();
-        server.say(&format!("}}, \"id\": {id}}}\r"));
-        server.say(&format!("\n{{\"return\": {{}}, \"id\": {second}}}\n"));
+        let (_, id) = server.receive().unwrap();
+        server.send("{\"return\": {");
+        // The command with a short limit has timed out.
+        let (_, second) = server.receive().unwrap();
+        server.send(&format!("}}, \"id\": {id}}}\r"));
+        server.send(&format!("\n{{\"return\": {{}}, \"id\": {second}}}\n"));
     });
     connection.client.handshake(LONG).unwrap();
     let error = connection.client.execute(qmp::stop {}, Duration::from_millis(10)).unwrap_err();
@@ -206,9 +219,9 @@ fn what_is_no_message_ends_the_connection() {
         ("a".repeat(LINE_MAX + 1), "a line has more than 1048576 bytes"),
     ] {
         let (mut connection, server) = Connection::to(move |mut server| {
-            server.say(&line);
-            // Open until the client has had enough.
-            server.hear();
+            server.send(&line);
+            // The connection stays open until the client closes it.
+            server.receive();
         });
         let error = connection.client.handshake(LONG).unwrap_err();
         assert_eq!(error.to_string(), expected);
@@ -220,7 +233,7 @@ fn what_is_no_message_ends_the_connection() {
 #[test]
 fn a_silent_server_is_waited_for_no_longer_than_the_limit() {
     let (mut connection, server) = Connection::to(|mut server| {
-        server.hear();
+        server.receive();
     });
     let limit = Duration::from_millis(20);
     let before = Instant::now();
@@ -231,12 +244,12 @@ fn a_silent_server_is_waited_for_no_longer_than_the_limit() {
     server.join().unwrap();
 }
 
-/// A QEMU that the guest has taken over can neither fill our memory nor hide its end.
+/// A QEMU under the control of its guest can neither fill our memory nor hide its end.
 #[test]
 fn a_flood_of_answers_is_bounded() {
     let (mut connection, server) = Connection::to(|mut server| {
         for _ in 0..20_000 {
-            server.say("{\"return\": {}, \"id\": 4711}\n");
+            server.send("{\"return\": {}, \"id\": 4711}\n");
         }
     });
     server.join().unwrap();

@@ -1,4 +1,4 @@
-//! The serial console: read at once, so that the guest never waits, and kept within a limit.
+//! The log of the serial console, kept within a limit.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -10,27 +10,27 @@ use nix::libc;
 
 /// The end of what a guest wrote to its console, in a file that never exceeds its limit.
 ///
-/// The file grows until the limit; then it is written anew with the later half of what it held, so
-/// that each byte is written twice at most. A file that cannot be written is given up, with a
-/// debug message: a full disk must not stop a guest.
-pub(crate) struct ConsoleLog {
+/// The file grows until the limit; then it is rewritten with the later half of its content, so that
+/// each byte is written twice at most. A file that cannot be written is closed, with a debug
+/// message: a full disk must not stop a guest.
+pub(super) struct ConsoleLog {
     file: Option<File>,
     kept: VecDeque<u8>,
     limit: usize,
 }
 
 impl ConsoleLog {
-    /// Makes the file, or empties the one that is there.
-    pub(crate) fn create(path: &Path, limit: usize) -> io::Result<ConsoleLog> {
+    /// Creates the file, or empties an existing one. A symbolic link is not followed.
+    pub(super) fn create(path: &Path, limit: usize) -> io::Result<ConsoleLog> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
         let file = options.custom_flags(libc::O_NOFOLLOW).open(path)?;
         Ok(ConsoleLog { file: Some(file), kept: VecDeque::new(), limit })
     }
 
-    /// Takes what the guest wrote.
-    pub(crate) fn append(&mut self, bytes: &[u8]) {
-        // Of a piece beyond the limit only the end can be kept.
+    /// Appends what the guest wrote.
+    pub(super) fn append(&mut self, bytes: &[u8]) {
+        // Of a piece that is longer than the limit only the end can be kept.
         let bytes = &bytes[bytes.len().saturating_sub(self.limit)..];
         let written = if self.kept.len() + bytes.len() <= self.limit {
             self.kept.extend(bytes);

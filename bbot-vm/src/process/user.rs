@@ -4,13 +4,13 @@ use std::ffi::CString;
 
 use nix::unistd::{Gid, Uid, User, geteuid, getgrouplist};
 
-use crate::Error;
+use crate::error::Error;
 
-/// The user made for guests, taken by default where it exists.
+/// The user made for guests: the default where it exists.
 const DEDICATED: &str = "bbot-vm";
 /// The user that every system has.
 const FALLBACK: &str = "nobody";
-/// What the kernel calls nobody (`/proc/sys/kernel/overflowuid`), for systems without that name.
+/// The default of `/proc/sys/kernel/overflowuid`, for systems that have no user `nobody`.
 const NOBODY_ID: u32 = 65534;
 
 /// The unprivileged user that a guest runs as.
@@ -26,10 +26,10 @@ pub struct VmUser {
 }
 
 impl VmUser {
-    /// Returns the user called `name` (or with that number), or the default one.
+    /// Returns the user with the name or number `name`, or the default one.
     ///
     /// The default is `bbot-vm` where that user exists and else `nobody`. A process that is not
-    /// root cannot change its user: there the default is its own user.
+    /// root cannot change its user: its default is its own user.
     ///
     /// # Errors
     ///
