@@ -1,4 +1,10 @@
-//! Files and folders of the agent.
+//! Files and folders: operations that the rooms of the agent share.
 
+pub(crate) mod bounded_read;
 pub(crate) mod digest;
+pub(crate) mod disk;
+pub(crate) mod durable;
+mod error;
 pub(crate) mod runtime_dir;
+
+pub(crate) use error::{FileError, if_present};

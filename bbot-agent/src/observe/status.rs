@@ -1,16 +1,16 @@
-//! What the instance is doing, for whoever looks: `status.json` in the runtime directory, and the
+//! The activity of the instance, as shown in `status.json` in the runtime directory, and to the
 //! service manager.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use crate::diag;
+use crate::fs::disk::RealDisk;
+use crate::fs::durable;
 use crate::observe::held::Held;
 use crate::observe::systemd::ServiceManager;
 
@@ -21,9 +21,9 @@ pub(crate) const FILE: &str = "status.json";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Phase {
-    /// Sweeping what an earlier process left.
+    /// Removing what an earlier process left.
     Recovering,
-    /// Waiting for the host lock, or looking at the machines.
+    /// Waiting for the host lock, or enumerating the machines.
     Enumerating,
     /// Asking controllers for a task.
     Asking,
@@ -33,7 +33,7 @@ pub(crate) enum Phase {
     Interrupting,
     /// Performing a task.
     Building,
-    /// Holding a guest for an operator's look.
+    /// Holding a guest for inspection by the operator.
     Holding,
     /// Pausing between two rounds.
     Idle,
@@ -57,17 +57,17 @@ impl Phase {
     }
 }
 
-/// What a controller said when it was last asked for a task.
+/// How a request for a task ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "outcome", content = "reason")]
 pub(crate) enum ContactOutcome {
-    /// It has none.
+    /// The controller has none.
     NoTask,
-    /// It gave one.
+    /// The controller gave one.
     Task,
-    /// It gave one that was not taken, for this reason.
+    /// The controller gave one that was not accepted, for this reason.
     TaskRefused(String),
-    /// Nothing that makes sense, for this reason.
+    /// There was no valid answer, for this reason.
     Failed(String),
 }
 
@@ -78,24 +78,24 @@ pub(crate) struct Contact {
     pub(crate) url: String,
     /// Seconds since the epoch.
     pub(crate) at: u64,
-    /// What came of it.
+    /// How it ended.
     #[serde(flatten)]
     pub(crate) outcome: ContactOutcome,
 }
 
-/// Which instance this is, for whoever reads the file.
+/// Identifies the instance to a reader of the file.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Identity {
     /// `<toolchain>-<instance>`.
     pub(crate) instance: String,
-    /// Where its results wait.
+    /// The folder of its outbox.
     pub(crate) state_dir: PathBuf,
-    /// The file that is locked for as long as it runs.
+    /// The file that it keeps locked while it runs.
     pub(crate) lock: PathBuf,
 }
 
-/// The file's content, version 1; its reader is `look/instances.rs`.
+/// The file's content, version 1; `look/instances.rs` reads it.
 #[derive(Debug, Serialize)]
 struct Document<'a> {
     version: u32,
@@ -103,14 +103,14 @@ struct Document<'a> {
     #[serde(flatten)]
     identity: &'a Identity,
     #[serde(flatten)]
-    doing: &'a Doing,
+    activity: &'a Activity,
     /// One at most: an instance has one guest.
     holds: &'a [Held],
     controllers: Vec<&'a Contact>,
 }
 
 #[derive(Debug, Clone, Serialize)]
-struct Doing {
+struct Activity {
     phase: Phase,
     /// Seconds since the epoch.
     since: u64,
@@ -120,8 +120,8 @@ struct Doing {
     package: Option<String>,
 }
 
-impl Doing {
-    fn in_words(&self) -> String {
+impl Activity {
+    fn status_text(&self) -> String {
         let mut words = self.phase.name().to_owned();
         words.extend(self.package.iter().flat_map(|package| [" ", package]));
         if let Some(machine) = &self.machine {
@@ -131,52 +131,53 @@ impl Doing {
     }
 }
 
-/// Keeps `status.json` true; without a runtime directory (fake modes) there is none.
+/// Keeps `status.json` up to date; without a runtime directory (fake modes) there is none.
 #[derive(Debug)]
 pub(crate) struct Status {
     place: Option<(PathBuf, Identity)>,
     manager: ServiceManager,
-    doing: Doing,
+    activity: Activity,
     holds: Vec<Held>,
     contacts: BTreeMap<String, Contact>,
 }
 
 impl Status {
-    /// Writes into a directory, which exists, or nowhere; tells the service manager anyhow.
+    /// Writes into an existing directory, or nowhere; notifies the service manager in any case.
     pub(crate) fn new(place: Option<(PathBuf, Identity)>, manager: ServiceManager) -> Self {
-        let doing = Doing { phase: Phase::Recovering, since: now(), machine: None, package: None };
-        Self { place, manager, doing, holds: Vec::new(), contacts: BTreeMap::new() }
+        let activity =
+            Activity { phase: Phase::Recovering, since: now(), machine: None, package: None };
+        Self { place, manager, activity, holds: Vec::new(), contacts: BTreeMap::new() }
     }
 
-    /// Says that `phase` begins now; a failure is a warning, never the end of the work.
+    /// Shows that `phase` begins now; a failure to do so is a warning.
     pub(crate) fn enter(&mut self, phase: Phase, machine: Option<&str>, package: Option<&str>) {
         let [machine, package] = [machine, package].map(|text| text.map(str::to_owned));
-        self.doing = Doing { phase, since: now(), machine, package };
+        self.activity = Activity { phase, since: now(), machine, package };
         self.holds.clear();
         self.show();
     }
 
-    /// Says that the guest of the present phase is held from now on.
+    /// Shows that the guest of the present phase is held from now on.
     pub(crate) fn hold(&mut self, held: Held) {
-        self.doing = Doing { phase: Phase::Holding, since: now(), ..self.doing.clone() };
+        self.activity = Activity { phase: Phase::Holding, since: now(), ..self.activity.clone() };
         self.holds.push(held);
         self.show();
     }
 
-    /// Returns name and version of the package that the present phase is about, if any.
+    /// Returns name and version of the package of the present phase, if there is one.
     pub(crate) fn package(&self) -> Option<&str> {
-        self.doing.package.as_deref()
+        self.activity.package.as_deref()
     }
 
     fn show(&self) {
-        if self.doing.phase == Phase::Stopping {
+        if self.activity.phase == Phase::Stopping {
             self.manager.stopping();
         }
-        self.manager.status(&self.doing.in_words());
+        self.manager.status(&self.activity.status_text());
         self.write();
     }
 
-    /// Notes what a controller said just now; it is shown from the next phase on.
+    /// Records a contact with a controller; it is shown from the next phase on.
     pub(crate) fn record_contact(&mut self, url: &str, outcome: ContactOutcome) {
         let contact = Contact { url: url.to_owned(), at: now(), outcome };
         self.contacts.insert(url.to_owned(), contact);
@@ -194,34 +195,25 @@ impl Status {
 
     fn write(&self) {
         if let Err(error) = self.try_write() {
-            diag::warn(format_args!("cannot write {FILE}: {error}"));
+            diag::warn(format_args!("cannot write {FILE}: {error:#}"));
         }
     }
 
-    fn try_write(&self) -> io::Result<()> {
+    fn try_write(&self) -> anyhow::Result<()> {
         let Some((directory, identity)) = &self.place else { return Ok(()) };
         let document = Document {
             version: 1,
             pid: std::process::id(),
             identity,
-            doing: &self.doing,
+            activity: &self.activity,
             holds: &self.holds,
             controllers: self.contacts.values().collect(),
         };
-        // One write, not one for each word of it.
         let text = serde_json::to_vec(&document)?;
-        let new = directory.join("status.json.new");
-        fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o644)
-            .open(&new)?
-            .write_all(&text)?;
-        fs::rename(new, directory.join(FILE))
+        Ok(durable::replace_volatile(&RealDisk, &directory.join(FILE), 0o644, &text)?)
     }
 
-    /// Removes the file: the instance is no more.
+    /// Removes the file: the instance ends.
     pub(crate) fn remove(&self) {
         if let Some((directory, _)) = &self.place {
             // It may never have been written.
@@ -252,7 +244,7 @@ pub(crate) mod tests {
     ];
 
     #[test]
-    fn says_what_goes_on() {
+    fn shows_the_activity() {
         let dir = tempfile::tempdir().unwrap();
         let identity = Identity {
             instance: "public-1".into(),
@@ -270,7 +262,7 @@ pub(crate) mod tests {
         assert_eq!(value["machine"], "linux");
         assert_eq!((&value["version"], &value["instance"]), (&1.into(), &"public-1".into()));
         assert_eq!((&value["state-dir"], &value["lock"]), (&"/state".into(), &"/lock".into()));
-        assert_eq!(status.doing.in_words(), "building foo/1.2.3 on linux");
+        assert_eq!(status.activity.status_text(), "building foo/1.2.3 on linux");
         status.record_contact("https://a/", ContactOutcome::Failed("no answer".into()));
         status.record_contact("https://b/", ContactOutcome::Task);
         status.enter(Phase::Idle, None, None);
@@ -288,14 +280,14 @@ pub(crate) mod tests {
         let value = read();
         assert_eq!((&value["phase"], &value["machine"]), (&"holding".into(), &"linux".into()));
         assert_eq!(value["holds"][0]["qemu-pid"], 7);
-        assert_eq!(status.doing.in_words(), "holding foo/1.2.3 on linux");
+        assert_eq!(status.activity.status_text(), "holding foo/1.2.3 on linux");
         status.enter(Phase::Idle, None, None);
         assert_eq!(read()["holds"], serde_json::json!([]));
         status.remove();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
-    /// The words and the file name the phases alike.
+    /// The status text and the file name the phases alike.
     #[test]
     fn phases_have_one_name() {
         for phase in PHASES {

@@ -18,29 +18,36 @@
 //! An entry with artifacts has version 2, and for each of them a value
 //! `artifact: <sha256> <instance> <url>`.
 
+use std::io;
+use std::path::Path;
+
 use bbot_manifest::{Event, Lines, Manifest, Parser, ResultManifest, Serializer};
 
-use super::store::OutboxError;
+use super::error::OutboxError;
 use crate::fs::digest::sha256_hex;
+use crate::fs::disk::Disk;
 
-/// A result that its controller is to get.
+/// The most bytes of an entry's file: a request may have 10 MiB, the rest is some hundred bytes.
+const FILE_MAX: u64 = 16 << 20;
+
+/// A result that is to be delivered to its controller.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Entry {
     /// What the result refers to.
     pub(crate) session: String,
     /// Where it is posted.
     pub(crate) result_url: String,
-    /// What is to be signed when it is posted.
+    /// The challenge to sign when it is posted.
     pub(crate) challenge: Option<String>,
     /// The key that the challenge was made for.
     pub(crate) fingerprint: Option<String>,
-    /// What its controller is to get before the result, in this order.
+    /// The artifacts to post before the result, in this order.
     pub(crate) artifacts: Vec<Artifact>,
     /// The result.
     pub(crate) result: ResultManifest,
 }
 
-/// An artifact that its controller is to get (W33); its file is beside the entry.
+/// An artifact that is to be delivered to its controller (W33); its file is beside the entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Artifact {
     /// Where it is posted.
@@ -66,13 +73,13 @@ impl Artifact {
 /// The version of entries without artifacts.
 const PLAIN: &str = "1";
 
-/// The version of entries with artifacts: whoever does not know of them must not post the result.
+/// The version of entries with artifacts: an agent that does not know them must not post the result.
 const WITH_ARTIFACTS: &str = "2";
 
 const DIGEST_PREFIX: &str = "# sha256 ";
 
 impl Entry {
-    /// Returns whether both are for the same task: the other one needs no answer then.
+    /// Returns whether both are for the same task, so that the other one needs no answer.
     pub(super) fn answers(&self, other: &Self) -> bool {
         (&self.session, &self.result_url) == (&other.session, &other.result_url)
     }
@@ -106,7 +113,30 @@ impl Entry {
         Ok(body)
     }
 
-    /// Reads the form on disk; the error says what is wrong with it.
+    /// Reads the entry in a file.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Unusable`] if the file does not contain what was written.
+    pub(super) fn load(disk: &dyn Disk, path: &Path) -> Result<Self, OutboxError> {
+        let text = disk.read(path, FILE_MAX)?;
+        let text = text.ok_or_else(|| format!("more than {FILE_MAX} bytes"));
+        let entry = text.and_then(|text| Self::parse(&text, &path.display().to_string()));
+        entry.map_err(|problem| OutboxError::Unusable { path: path.to_owned(), problem })
+    }
+
+    /// As [`Entry::load`]; `None` if there is no such file.
+    pub(super) fn load_if_present(
+        disk: &dyn Disk,
+        path: &Path,
+    ) -> Result<Option<Self>, OutboxError> {
+        match Self::load(disk, path) {
+            Err(OutboxError::File(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            entry => entry.map(Some),
+        }
+    }
+
+    /// Parses the form on disk; the error says what is wrong with it.
     pub(super) fn parse(text: &[u8], name: &str) -> Result<Self, String> {
         let body = verified(text).ok_or("its digest is not that of its content")?;
         let (head, result) = Head::parse(body, name).map_err(|error| error.to_string())?;
@@ -139,14 +169,14 @@ struct Head {
 }
 
 impl Head {
-    /// Reads the first manifest; also returns what follows it.
+    /// Parses the first manifest; also returns the text that follows it.
     fn parse<'a>(body: &'a [u8], name: &str) -> Result<(Self, &'a [u8]), bbot_manifest::Error> {
         let mut head = Self::default();
         let mut end = None;
         for event in Parser::new(body).with_name(name) {
             match event? {
                 Event::Pair(pair) => {
-                    let place = match pair.name {
+                    let field = match pair.name {
                         "entry-version" => &mut head.version,
                         "session" => &mut head.session,
                         "result-url" => &mut head.result_url,
@@ -158,7 +188,7 @@ impl Head {
                         }
                         _ => continue,
                     };
-                    *place = Some(pair.value.into_owned());
+                    *field = Some(pair.value.into_owned());
                 }
                 Event::End { at } => {
                     end = Some(at.line);
@@ -171,7 +201,7 @@ impl Head {
     }
 }
 
-/// What begins with this line, counted from 1.
+/// Returns the text from this line on, counted from 1.
 fn from_line(text: &[u8], line: u64) -> &[u8] {
     let mut rest = text;
     for _ in 1..line {
@@ -181,7 +211,7 @@ fn from_line(text: &[u8], line: u64) -> &[u8] {
     rest
 }
 
-/// Returns what follows the first line, if that holds its digest.
+/// Returns the text after the first line, if that contains its digest.
 fn verified(text: &[u8]) -> Option<&[u8]> {
     let newline = text.iter().position(|&byte| byte == b'\n')?;
     let (line, body) = (&text[..newline], &text[newline + 1..]);

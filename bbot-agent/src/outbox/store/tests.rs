@@ -1,6 +1,6 @@
 //! The outbox on a real file system.
 
-use std::fs::Permissions;
+use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::thread;
 
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::fs::digest::sha256_hex;
-use crate::outbox::{Artifact, summary};
+use crate::outbox::summary;
 
 fn outbox() -> (TempDir, Outbox) {
     let folder = tempfile::tempdir().unwrap();
@@ -34,12 +34,12 @@ fn entry(session: &str) -> Entry {
 }
 
 fn names(folder: &Path) -> Vec<String> {
-    let mut names = file_names(folder).unwrap();
+    let mut names = RealDisk.list(folder).unwrap();
     names.sort_unstable();
     names
 }
 
-/// design.md, rule 5: what is stored is there for the next process.
+/// I5: what is stored is there for the next process.
 #[test]
 fn entries_survive_their_process() {
     let (folder, outbox) = outbox();
@@ -135,14 +135,14 @@ fn artifacts_survive_their_process() {
     assert_eq!(outbox.size().unwrap(), without);
 }
 
-/// W33: artifacts whose entry a crash has prevented, or that it has outlived, are orphans.
+/// W33: artifacts without an entry, after a crash before it was stored or after it was removed.
 #[test]
 fn orphaned_artifacts_are_swept() {
     let (folder, outbox) = outbox();
     let id = store_with_artifacts(&outbox);
     let orphan = outbox.reserve().unwrap();
     fs::write(orphan.path(0), "half of it").unwrap();
-    // As a crash does: without the end of its life.
+    // As in a crash: it is not dropped.
     std::mem::forget(orphan);
     let foreign = folder.path().join("outbox/other.artifacts");
     fs::create_dir(&foreign).unwrap();
@@ -156,7 +156,7 @@ fn orphaned_artifacts_are_swept() {
     assert_eq!(names(&waiting), ["other.artifacts"]);
 }
 
-/// Room that is not used is given back.
+/// A folder that is not used is removed.
 #[test]
 fn an_unused_reservation_leaves_nothing() {
     let (folder, outbox) = outbox();
@@ -179,7 +179,7 @@ fn artifacts_go_to_the_dead_letters() {
     assert_eq!(names(&dead.join(&expected[0])), ["0.tar", "1.tar"]);
 }
 
-/// W41: whatever is cut off or changed in an entry is seen, and the entry is set aside.
+/// W41: an entry that was truncated or changed is detected, and becomes a dead letter.
 #[test]
 fn a_damaged_entry_becomes_a_dead_letter() {
     let (folder, outbox) = outbox();
@@ -206,7 +206,7 @@ fn a_damaged_entry_becomes_a_dead_letter() {
     }
 }
 
-/// What a later version has written is not guessed at.
+/// An entry that a later version has written is not used.
 #[test]
 fn an_unknown_form_is_unusable() {
     let text = |head: &str| {
@@ -228,7 +228,7 @@ fn an_unknown_form_is_unusable() {
     assert_eq!(parse(&session).unwrap_err(), "it has no session");
 }
 
-/// What a crash leaves half-written is not seen and goes at the next start.
+/// A half-written file that a crash leaves is not read, and removed at the next start.
 #[test]
 fn unfinished_files_are_swept() {
     let (folder, outbox) = outbox();
@@ -252,7 +252,7 @@ fn other_files_are_left_alone() {
     assert_eq!(outbox.entries().unwrap(), []);
 }
 
-/// The session is a secret of sorts: who has it can answer for us.
+/// A session id is confidential: with it, another client could answer the task.
 #[test]
 fn only_the_owner_can_read() {
     let (folder, outbox) = outbox();
@@ -262,28 +262,12 @@ fn only_the_owner_can_read() {
     assert_eq!(mode(&folder.path().join("outbox")), 0o700);
 }
 
+/// W38
 #[test]
-fn ids_are_unique_and_in_order() {
-    let (_folder, outbox) = outbox();
-    // The clock is behind what was given out: as after it was set back.
-    outbox.newest.store(u64::MAX / 2, Ordering::Relaxed);
-    let ids: Vec<_> = (0..100).map(|_| outbox.next_id()).collect();
-    assert!(ids.is_sorted_by(|a, b| a < b));
-    assert!(ids.iter().all(|id| EntryId::from_file_name(&id.file_name()).as_ref() == Some(id)));
-}
-
-/// W38: the age of an entry is told by its name, so that a restart does not make it younger.
-#[test]
-fn entries_have_an_age_and_a_size() {
+fn the_size_is_that_of_all_entries() {
     let (_folder, outbox) = outbox();
     assert_eq!(outbox.size().unwrap(), 0);
-    let before = SystemTime::now();
     let id = outbox.store(&entry("s")).unwrap();
-    assert!(id.age(before).is_zero());
-    let age = id.age(SystemTime::now() + Duration::from_secs(100));
-    assert!((100..200).contains(&age.as_secs()), "{age:?}");
-    let ancient = EntryId::from_file_name("00000000001000000000-1.manifest").unwrap();
-    assert_eq!(ancient.age(UNIX_EPOCH + Duration::from_secs(3)), Duration::from_secs(2));
     let length = fs::metadata(outbox.path(&id)).unwrap().len();
     assert_eq!(outbox.size().unwrap(), length);
     outbox.store(&entry("s")).unwrap();
@@ -294,20 +278,20 @@ fn entries_have_an_age_and_a_size() {
 #[test]
 fn a_taken_name_is_not_reused() {
     let (_folder, outbox) = outbox();
-    let path = outbox.path(&outbox.next_id());
+    let path = outbox.path(&outbox.ids.next());
     assert!(outbox.put(&path, b"1").unwrap());
     assert!(!outbox.put(&path, b"2").unwrap());
     assert_eq!(fs::read(&path).unwrap(), b"1");
 }
 
-/// Works in a new folder on a thread that has no more rights to files than their modes give.
+/// Runs `work` with a new folder on a thread without root's rights to files.
 fn as_ordinary_user(work: impl FnOnce(&Path) + Send) {
     let folder = tempfile::tempdir().unwrap();
     let (root, nobody) = (Uid::from_raw(0), Uid::from_raw(65534));
     let work = || {
         if Uid::effective() == root {
             chown(folder.path(), Some(nobody.as_raw()), None).unwrap();
-            // Of this thread alone, and with it go the capabilities that overrule modes.
+            // Of this thread alone, and with it the capabilities that override modes.
             setfsuid(nobody);
         }
         work(folder.path());
@@ -315,17 +299,17 @@ fn as_ordinary_user(work: impl FnOnce(&Path) + Send) {
     thread::scope(|scope| scope.spawn(work).join()).unwrap();
 }
 
-/// design.md, rule 5, W41: what is not certain to survive a power cut is not there, so that the
+/// I5, W41: an entry that is not certain to survive a power failure is removed, so that the
 /// other answer that its task gets is the only one.
 #[test]
-fn an_entry_that_is_not_durable_is_taken_back() {
+fn an_entry_that_is_not_durable_is_removed() {
     as_ordinary_user(|folder| {
         let outbox = Outbox::open(folder).unwrap();
         let waiting = folder.join(WAITING);
         let mode = |mode| fs::set_permissions(&waiting, Permissions::from_mode(mode)).unwrap();
         let reservation = outbox.reserve().unwrap();
         fs::write(reservation.path(0), "x").unwrap();
-        // It takes and gives up names, but cannot be opened to be synchronised.
+        // Names can be created in it and removed, but it cannot be opened to be synchronised.
         mode(0o300);
         let plain = outbox.store(&entry("s")).unwrap_err();
         let with = Entry { artifacts: artifacts(), ..entry("s") };
@@ -334,29 +318,30 @@ fn an_entry_that_is_not_durable_is_taken_back() {
         let text = format!("cannot synchronise {}", waiting.display());
         assert_eq!([plain, with].map(|error| error.to_string()), [text.clone(), text]);
         assert_eq!(names(&waiting), [""; 0]);
-        // The disk has recovered: the other answer.
+        // The disk works again: the other answer is stored.
         let id = outbox.store(&entry("s")).unwrap();
         assert_eq!(outbox.entries().unwrap(), [id]);
     });
 }
 
-/// W41: an entry that cannot even be taken back may be the answer; only the next start knows.
+/// W41: an entry that cannot even be removed may be the answer; only the next start can tell.
 #[test]
-fn nothing_is_stored_beside_a_doubtful_entry() {
+fn nothing_is_stored_beside_an_uncertain_entry() {
     let (folder, outbox) = outbox();
     outbox.record(&entry("s")).unwrap();
-    let path = outbox.path(&outbox.next_id());
-    // It cannot be removed in the way of a file.
+    let path = outbox.path(&outbox.ids.next());
+    // A folder is not removed as a file is.
     fs::create_dir(&path).unwrap();
-    outbox.take_back(&path);
-    let place = path.display();
-    let text =
-        format!("{place} could be neither synchronised nor removed: no result is stored beside it");
+    outbox.withdraw(&path);
+    let text = format!(
+        "{} could be neither synchronised nor removed: no result is stored beside it",
+        path.display()
+    );
     assert_eq!(outbox.store(&entry("s")).unwrap_err().to_string(), text);
     let reservation = outbox.reserve().unwrap();
     assert_eq!(outbox.store_reserved(reservation, &entry("s")).unwrap_err().to_string(), text);
     fs::remove_dir(&path).unwrap();
-    // Here the disk has not kept it, so the record is the answer.
+    // In this case the disk has not kept it, so the record is the answer.
     let outbox = Outbox::open(folder.path()).unwrap();
     assert!(outbox.recover_record().unwrap());
     assert_eq!(outbox.entries().unwrap().len(), 1);
@@ -393,17 +378,17 @@ fn a_task_with_a_result_is_not_answered_again() {
     assert!(!outbox.recover_record().unwrap());
 }
 
-/// W41: not even a record that could not be removed in time makes a second answer: it goes before
-/// the entry does, whichever way that goes. The record of another task stays.
+/// W41: a record that could not be removed in time is no second answer: it is removed before the
+/// entry is removed or becomes a dead letter. The record of another task stays.
 #[test]
-fn an_entry_takes_its_record_along() {
+fn a_record_is_removed_before_its_entry() {
     let (folder, outbox) = outbox();
     for is_dead in [false, true] {
         outbox.record(&entry("s")).unwrap();
         let (first, second) =
             (outbox.store(&entry("other")).unwrap(), outbox.store(&entry("s")).unwrap());
         outbox.remove(&first).unwrap();
-        assert!(outbox.record.is_file());
+        assert!(outbox.record.path.is_file());
         if is_dead {
             outbox.dead_letter(&second, "no").unwrap();
         } else {
@@ -415,10 +400,10 @@ fn an_entry_takes_its_record_along() {
     }
 }
 
-/// A crash between the two steps of a burial leaves a reason alone. A letter that an operator moves
-/// back is posted again.
+/// A crash can leave a reason without its entry. A dead letter that an operator moves back is posted
+/// again.
 #[test]
-fn a_reason_goes_with_its_letter() {
+fn a_reason_without_its_entry_is_swept() {
     let (folder, outbox) = outbox();
     let dead = folder.path().join("dead-letters");
     fs::write(dead.join("00000000000000000001-1.reason"), "crashed").unwrap();
@@ -436,7 +421,7 @@ fn a_reason_goes_with_its_letter() {
 #[test]
 fn a_damaged_record_becomes_a_dead_letter() {
     let (folder, outbox) = outbox();
-    fs::write(&outbox.record, "# sha256 0\n").unwrap();
+    fs::write(&outbox.record.path, "# sha256 0\n").unwrap();
     assert!(!outbox.recover_record().unwrap());
     assert_eq!(outbox.entries().unwrap(), []);
     assert_eq!(names(&folder.path().join("dead-letters")).len(), 2);

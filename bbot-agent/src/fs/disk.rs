@@ -1,0 +1,108 @@
+//! The operations on the file system that must not go unnoticed when they fail, behind a trait: a
+//! test makes any one of them fail.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use super::FileError;
+use super::bounded_read;
+
+/// A file system.
+pub(crate) trait Disk: fmt::Debug + Send + Sync {
+    /// Reads a file; `None` if it has more than `limit` bytes.
+    fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FileError>;
+
+    /// Returns the names in a folder, without those that are not UTF-8.
+    fn list(&self, folder: &Path) -> Result<Vec<String>, FileError>;
+
+    /// Creates a file with these permissions, or truncates the one that exists.
+    fn create(&self, path: &Path, mode: u32) -> Result<File, FileError>;
+
+    /// Writes to the file, whose path is `path`.
+    fn write(&self, path: &Path, file: &mut File, bytes: &[u8]) -> Result<(), FileError>;
+
+    /// Brings the file's content to the device, fsync(2).
+    fn sync(&self, path: &Path, file: &File) -> Result<(), FileError>;
+
+    /// Renames a file or folder, in place of the one that may be at `to`.
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError>;
+
+    /// Renames a file; an error of kind `AlreadyExists` if there is one at `to`.
+    fn rename_new(&self, from: &Path, to: &Path) -> Result<(), FileError>;
+
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> Result<(), FileError>;
+
+    /// Creates a folder that only its owner can use.
+    fn create_folder(&self, folder: &Path) -> Result<(), FileError>;
+
+    /// Removes a folder with its content.
+    fn remove_folder(&self, folder: &Path) -> Result<(), FileError>;
+
+    /// Brings the names in the folder to the device, fsync(2).
+    fn sync_folder(&self, folder: &Path) -> Result<(), FileError>;
+}
+
+/// The file system of the host.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RealDisk;
+
+impl Disk for RealDisk {
+    fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FileError> {
+        let read = File::open(path).and_then(|file| bounded_read::whole(file, limit));
+        read.map_err(FileError::of("read", path))
+    }
+
+    fn list(&self, folder: &Path) -> Result<Vec<String>, FileError> {
+        let names = fs::read_dir(folder).and_then(|entries| {
+            let names = entries.map(|entry| Ok(entry?.file_name().into_string().ok()));
+            names.filter_map(Result::transpose).collect()
+        });
+        names.map_err(FileError::of("list", folder))
+    }
+
+    fn create(&self, path: &Path, mode: u32) -> Result<File, FileError> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(mode);
+        options.open(path).map_err(FileError::of("create", path))
+    }
+
+    fn write(&self, path: &Path, file: &mut File, bytes: &[u8]) -> Result<(), FileError> {
+        file.write_all(bytes).map_err(FileError::of("write", path))
+    }
+
+    fn sync(&self, path: &Path, file: &File) -> Result<(), FileError> {
+        file.sync_all().map_err(FileError::of("synchronise", path))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError> {
+        fs::rename(from, to).map_err(FileError::of("rename", from))
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> Result<(), FileError> {
+        let renamed = renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE);
+        renamed.map_err(|error| FileError::of("rename", from)(error.into()))
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), FileError> {
+        fs::remove_file(path).map_err(FileError::of("remove", path))
+    }
+
+    fn create_folder(&self, folder: &Path) -> Result<(), FileError> {
+        DirBuilder::new().mode(0o700).create(folder).map_err(FileError::of("create", folder))
+    }
+
+    fn remove_folder(&self, folder: &Path) -> Result<(), FileError> {
+        fs::remove_dir_all(folder).map_err(FileError::of("remove", folder))
+    }
+
+    fn sync_folder(&self, folder: &Path) -> Result<(), FileError> {
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        synced.map_err(FileError::of("synchronise", folder))
+    }
+}

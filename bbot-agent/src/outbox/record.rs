@@ -1,0 +1,69 @@
+//! The task at hand on record: the answer that it gets should this process die (W41).
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::entry::Entry;
+use super::error::OutboxError;
+use crate::fs::disk::Disk;
+use crate::fs::{durable, if_present};
+
+/// The file `task-at-hand.manifest`.
+#[derive(Debug)]
+pub(super) struct Record {
+    disk: Arc<dyn Disk>,
+    pub(super) path: PathBuf,
+    /// Held while the file is read or changed: a posting thread removes the record of the entry
+    /// that it has delivered.
+    changing: Mutex<()>,
+}
+
+impl Record {
+    pub(super) fn new(disk: Arc<dyn Disk>, path: PathBuf) -> Self {
+        Self { disk, path, changing: Mutex::new(()) }
+    }
+
+    /// Writes the record, durably, in place of an earlier one.
+    pub(super) fn write(&self, entry: &Entry) -> Result<(), OutboxError> {
+        let _changing = self.lock();
+        Ok(durable::replace(&*self.disk, &self.path, 0o600, &entry.to_text()?)?)
+    }
+
+    /// Reads the record; `None` if there is none.
+    pub(super) fn read(&self) -> Result<Option<Entry>, OutboxError> {
+        Entry::load_if_present(&*self.disk, &self.path)
+    }
+
+    /// Removes the record, if there is one.
+    pub(super) fn remove(&self) -> Result<(), OutboxError> {
+        let _changing = self.lock();
+        // Should a power failure undo the removal, the entry that answers it is there as well.
+        Ok(if_present(self.disk.remove(&self.path))?)
+    }
+
+    /// Makes sure, before an entry is removed, that the record of its task is removed durably: if
+    /// the next start found the record, and not the entry, the task would be answered twice.
+    ///
+    /// `entry` reads the entry; `None` if it is unusable, so that it answers no task.
+    pub(super) fn remove_if_answered(
+        &self,
+        entry: impl FnOnce() -> Result<Option<Entry>, OutboxError>,
+    ) -> Result<(), OutboxError> {
+        let _changing = self.lock();
+        let is_answered = match self.read() {
+            Ok(Some(record)) => entry()?.is_some_and(|entry| entry.answers(&record)),
+            // None, or one that the next start moves to the dead letters.
+            Ok(None) | Err(OutboxError::Unusable { .. }) => false,
+            Err(error) => return Err(error),
+        };
+        if is_answered {
+            if_present(self.disk.remove(&self.path))?;
+        }
+        Ok(durable::sync_parent(&*self.disk, &self.path)?)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        // A panic elsewhere does not affect the file.
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
