@@ -1,6 +1,6 @@
 //! The agent's key: its fingerprint, and answers to a controller's challenge (W37).
 //!
-//! The openssl program does both (decisions.md 13), so that engines and hardware keys work; the
+//! The openssl program does both (D13), so that engines and hardware keys work; the
 //! agent itself never reads the key.
 
 use std::fmt;
