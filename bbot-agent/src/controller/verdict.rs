@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use bbot_manifest::protocol::InteractiveMode;
 use bbot_manifest::{
-    Event, InteractiveMode, PackageName, PackageVersion, Parser, ResultStatus, TaskManifest,
-    TaskResponse,
+    Event, PackageName, PackageVersion, Parser, ResultStatus, TaskManifest, TaskResponse,
 };
 use ureq::http::Uri;
 
-use crate::cli::quoted;
+use crate::diag::quoted;
 
 /// What this agent takes.
 #[derive(Debug, Clone, Copy)]
