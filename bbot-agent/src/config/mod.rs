@@ -280,7 +280,7 @@ impl Config {
         self.fake_machine.is_some() || (self.fake_request.is_some() && looks_only)
     }
 
-    /// Returns the hypervisor to run (decisions.md 5).
+    /// Returns the hypervisor to run (D5).
     pub(crate) fn hypervisor(&self) -> PathBuf {
         self.hypervisor.clone().unwrap_or_else(|| host::default_hypervisor().into())
     }
