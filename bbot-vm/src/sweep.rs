@@ -64,7 +64,7 @@ pub fn sweep(config: &NetworkConfig, runtime_dir: &Path) -> Result<Vec<Swept>, E
     let mut tables = config.tables()?;
     let mut swept = kill_hypervisors(runtime_dir)?;
     // A tap that only the hypervisors held has ended with them.
-    if network::remove_left_tap(&config.tap())? {
+    if network::remove_left_tap(config)? {
         swept.push(Swept::Tap { name: config.tap() });
     }
     let found = tables.existing()?;

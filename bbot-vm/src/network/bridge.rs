@@ -2,8 +2,11 @@
 
 use std::net::Ipv4Addr;
 
+use nix::libc;
+
+use super::interface::Interface;
 use super::sys::{INTERFACE_NAME_MAX, InterfaceSocket};
-use crate::error::Error;
+use crate::error::{BridgeProblem, Error};
 use crate::mac_address::MacAddress;
 
 /// Returns the IPv4 address of `bridge`.
@@ -14,6 +17,27 @@ use crate::mac_address::MacAddress;
 pub fn bridge_address(bridge: &str) -> Result<Ipv4Addr, Error> {
     check_interface_name(bridge)?;
     address(&open_socket(bridge)?, bridge)
+}
+
+/// Returns the state of `bridge` and its IPv4 address, if a guest can be attached to it.
+pub(super) fn examine(bridge: &str) -> Result<(Interface, Ipv4Addr), Error> {
+    let refused = |problem| Error::Bridge { bridge: bridge.to_owned(), problem };
+    let found = Interface::find(bridge)?.ok_or_else(|| refused(BridgeProblem::Missing))?;
+    if !found.is_bridge() {
+        return Err(refused(BridgeProblem::OtherKind));
+    }
+    if !found.is_up {
+        return Err(refused(BridgeProblem::Down));
+    }
+    match address(&open_socket(bridge)?, bridge) {
+        Ok(address) => Ok((found, address)),
+        Err(Error::Interface { source, .. })
+            if source.raw_os_error() == Some(libc::EADDRNOTAVAIL) =>
+        {
+            Err(refused(BridgeProblem::NoAddress))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 pub(super) fn open_socket(interface: &str) -> Result<InterfaceSocket, Error> {
