@@ -134,6 +134,14 @@ mod tests {
     }
 
     #[test]
+    fn a_holder_has_a_positive_pid() {
+        for pid in [0, -1, i32::MIN] {
+            assert_eq!(Holder::new(pid, None), None);
+        }
+        assert_eq!(Holder::new(7, Some(1)).unwrap().to_string(), "7 1");
+    }
+
+    #[test]
     fn a_longer_content_is_not_read_in_part() {
         let mut file = tempfile::tempfile().unwrap();
         std::io::Write::write_all(&mut file, &[b'0'; CONTENT_MAX - 1]).unwrap();

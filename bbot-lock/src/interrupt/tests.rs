@@ -67,11 +67,12 @@ impl Fixture {
         meanwhile();
         loop {
             let left = interruption.deadline().saturating_duration_since(Instant::now());
-            // Without a change, the poll finds the deadline passed.
-            let _ = changes.recv_timeout(left);
+            let is_reported = changes.recv_timeout(left).is_ok();
             match interruption.poll(Instant::now()).unwrap() {
                 Progress::Waiting => {}
                 end => {
+                    let is_timed_out = end == self.withheld(WithheldReason::TimedOut);
+                    assert_eq!(is_reported, !is_timed_out, "the watch reports every other end");
                     let released = usize::from(end == Progress::Done);
                     assert_eq!(interruption.take_released().len(), released);
                     return end;
