@@ -53,7 +53,7 @@ fn run_command_line() -> anyhow::Result<()> {
     let Some(cli) = cli::parse()? else { return Ok(()) };
     diag::init(cli.verbose, cli.systemd_daemon);
     if cli.dump_status {
-        return observe::look::dump(&cli);
+        return observe::host_status::dump(&cli);
     }
     let config = config::Config::from_cli(cli)?;
     stop::run(|events| {

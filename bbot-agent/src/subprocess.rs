@@ -1,6 +1,5 @@
 //! Programs that the agent runs to their end: a clean environment, a deadline, bounded output.
 
-use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -41,40 +40,20 @@ pub(crate) struct Output {
 }
 
 /// Why a program did not run to its end.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum SpawnError {
     /// It could not be started.
+    #[error("cannot start {}", program.display())]
     Start { program: PathBuf, source: io::Error },
-    /// It could not be talked to.
+    /// Its input or output failed.
+    #[error("cannot communicate with {}", program.display())]
     Io { program: PathBuf, source: io::Error },
-    /// It took longer than it may.
+    /// It ran longer than the limit.
+    #[error("{} did not end within {limit:?}", program.display())]
     Timeout { program: PathBuf, limit: Duration },
-    /// It wrote more than it may.
+    /// It wrote more bytes than the limit.
+    #[error("{} wrote more than {limit} bytes", program.display())]
     Output { program: PathBuf, limit: usize },
-}
-
-impl fmt::Display for SpawnError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Start { program, .. } => write!(f, "cannot start {}", program.display()),
-            Self::Io { program, .. } => write!(f, "cannot communicate with {}", program.display()),
-            Self::Timeout { program, limit } => {
-                write!(f, "{} did not end within {limit:?}", program.display())
-            }
-            Self::Output { program, limit } => {
-                write!(f, "{} wrote more than {limit} bytes", program.display())
-            }
-        }
-    }
-}
-
-impl std::error::Error for SpawnError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Start { source, .. } | Self::Io { source, .. } => Some(source),
-            Self::Timeout { .. } | Self::Output { .. } => None,
-        }
-    }
 }
 
 /// Runs the command to its end: feeds it `stdin`, gathers at most `max_output` bytes of each of

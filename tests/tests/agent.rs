@@ -1,8 +1,6 @@
 //! The real agent in a farm, with real btrfs, network, TFTP, HTTP and RSA, and a pretend guest
 //! that takes milliseconds.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
-
 use std::io::Read;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
@@ -11,34 +9,30 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bbot_manifest::{BootstrappedMachine, Manifest, ResultRequest, ResultStatus, decode_base64};
-use bbot_tests::agent::{Agent, wait_for_file, wait_for_status};
-use bbot_tests::controller::{Exchange, Mischief, Outcome, Package, Verdict};
-use bbot_tests::farm::{MachineSpec, layout};
-use bbot_tests::pretend::{WELL, lz4_frame};
-use bbot_tests::scene::{MACHINE, Scene};
+use bbot_tests::harness::agent::Agent;
+use bbot_tests::harness::controller::{Exchange, Fault, Outcome, Package, Verdict};
+use bbot_tests::harness::farm::{MachineSpec, layout};
+use bbot_tests::harness::hypervisor::{SILENT, SUCCESSFUL, lz4_frame};
+use bbot_tests::harness::limits::LIMIT;
+use bbot_tests::harness::testbed::{MACHINE, Testbed};
+use bbot_tests::harness::watch::wait_for_file;
 use rustix::process::Signal;
-
-/// Far more than anything here takes.
-const LIMIT: Duration = Duration::from_secs(60);
-/// A guest that bootstraps well and then, in a build, says one thing and is silent.
-const SILENT: &str =
-    "fresh\nfirst: put-bootstrap 0.16.0\nfirst: install\nlater: get task.manifest\n";
 
 /// The whole job: bootstrap (W12 to W14), build (W25, W26, W28), report (W37 to W39). The result
 /// is stored, its signature with it, and nothing is left but the bootstrapped machine (W34).
 #[test]
 fn a_task_is_done() {
-    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
-    let before = scene.farm.inventory().unwrap();
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
+    let before = testbed.farm.inventory().unwrap();
+    let mut agent = testbed.start(&[]).unwrap();
     agent.wait_for_phase(LIMIT, "posted", 1).unwrap();
-    let (verdict, result) = scene.result(1).unwrap();
+    let (verdict, result) = testbed.result(1).unwrap();
     assert_eq!(verdict, Verdict::Stored(ResultStatus::Success));
     assert_eq!(result.result.results[0].log.trim_end(), "pretended");
     assert_eq!(result.agent_checksum.as_deref(), Some("2"));
-    assert!(agent.terminate().unwrap().success());
-    assert_eq!(scene.leftovers(&before).unwrap(), [""; 0]);
-    let subvolumes = scene.farm.inventory().unwrap();
+    agent.end().unwrap();
+    assert_eq!(testbed.leftovers(&before).unwrap(), [""; 0]);
+    let subvolumes = testbed.farm.inventory().unwrap();
     let bootstrapped = format!("subvolume default/{MACHINE}/{MACHINE}-default");
     assert!(subvolumes.of_kind("subvolume").contains(&bootstrapped.as_str()));
 }
@@ -53,24 +47,24 @@ const ODD_TASK: &str = "name:  libfoo\nversion: 1.0.0\n# A comment.\nx-first: a\
 /// Lets an agent do a task for each of these ends of its head; returns the manifests that the
 /// worker in the guest has read, byte for byte.
 fn tasks_in_the_guest(options: &[&str], heads: &[&str]) -> Vec<String> {
-    let scene = Scene::without_machines().unwrap();
-    scene.add_machine(MACHINE, &["get task.manifest", "put-task"]).unwrap();
-    let result_url = scene.controller.url().replace("build-task", "build-result");
+    let testbed = Testbed::without_machines().unwrap();
+    testbed.add_machine(MACHINE, &["get task.manifest", "put-task"]).unwrap();
+    let result_url = testbed.controller.url().replace("build-task", "build-result");
     let head = format!(": 1\nsession: odd\nresult-url: {result_url}\n");
-    let task = |end: &&str| Mischief::manifest(&format!("{head}{end}:\n{ODD_TASK}"));
+    let task = |end: &&str| Fault::manifest(&format!("{head}{end}:\n{ODD_TASK}"));
     let tasks = Mutex::new(heads.iter().map(task).collect::<Vec<_>>().into_iter());
-    scene.controller.misbehave(move |request| match request.query() {
+    testbed.controller.inject_faults(move |request| match request.query() {
         "build-task" => tasks.lock().unwrap().next(),
-        _ => Some(Mischief::manifest("")),
+        _ => Some(Fault::manifest("")),
     });
-    let mut agent = Agent::start(&scene.farm, &scene.agent(options)).unwrap();
+    let mut agent = testbed.start(options).unwrap();
     let bodies = |all: &[Exchange]| {
-        let results = all.iter().filter(|one| one.request.query() == "build-result");
+        let results = all.iter().filter(|one| one.request.is_result());
         let bodies: Vec<_> = results.map(|one| one.request.body.clone()).collect();
         (bodies.len() == heads.len()).then_some(bodies)
     };
-    let bodies = scene.controller.wait(LIMIT, bodies).expect("not all results came");
-    assert!(agent.terminate().unwrap().success());
+    let bodies = testbed.controller.wait(LIMIT, bodies).expect("not all results came");
+    agent.end().unwrap();
     let task = |body: Vec<u8>| {
         let request = ResultRequest::parse(&body, "result").unwrap();
         let task = decode_base64(request.result.results[0].log.trim()).unwrap();
@@ -104,10 +98,10 @@ fn a_hosts_trust_reaches_the_worker() {
 /// W2: a second process of the same toolchain and instance is refused, with one line.
 #[test]
 fn a_second_instance_is_refused() {
-    let scene = Scene::new(WELL, &[]).unwrap();
-    let agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
+    let agent = testbed.start(&[]).unwrap();
     agent.wait_for_phase(LIMIT, "enumerate", 1).unwrap();
-    let mut second = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    let mut second = testbed.start(&[]).unwrap();
     assert_eq!(second.wait(LIMIT).unwrap().code(), Some(1));
     let said = second.lines();
     let refusal = "instance 1 of toolchain default is already running";
@@ -119,28 +113,27 @@ fn a_second_instance_is_refused() {
 /// that bears another name.
 #[test]
 fn what_a_killed_agent_left_is_swept() {
-    let scene = Scene::new(SILENT, &["libfoo"]).unwrap();
-    let before = scene.farm.inventory().unwrap();
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    let testbed = Testbed::new(SILENT, &["libfoo"]).unwrap();
+    let before = testbed.farm.inventory().unwrap();
+    let mut agent = testbed.start(&[]).unwrap();
     // The bootstrap's first request, then the build's.
     agent.wait_for_phase(LIMIT, "first-request", 2).unwrap();
-    agent.process().signal(Signal::KILL).unwrap();
-    agent.wait(LIMIT).unwrap();
-    let left = scene.leftovers(&before).unwrap();
+    agent.kill().unwrap();
+    let left = testbed.leftovers(&before).unwrap();
     for kind in ["process", "subvolume", "rules", "folder tftp/build"] {
         assert!(left.iter().any(|item| item.starts_with(kind)), "no {kind} in {left:?}");
     }
     // As many other names as one may mix up with ours; their owners are as dead.
-    let machine = scene.farm.machine_folder(MACHINE);
+    let machine = testbed.farm.machine_folder(MACHINE);
     let others =
         ["default-2-999999-0", "default-1-x-0", "default-11-999999-0", "public-1-999999-0"]
             .map(|name| machine.join(format!("{MACHINE}-{name}")));
     for other in &others {
-        scene.farm.create_subvolume(other).unwrap();
+        testbed.farm.create_subvolume(other).unwrap();
     }
-    let mut agent = Agent::start(&scene.farm, &scene.idle_agent(&["--dump-machines"])).unwrap();
+    let mut agent = Agent::start(&testbed.farm, &testbed.idle_agent(&["--dump-machines"])).unwrap();
     assert!(agent.wait(LIMIT).unwrap().success(), "{:?}", agent.lines());
-    let swept = scene.farm.inventory().unwrap();
+    let swept = testbed.farm.inventory().unwrap();
     for other in &others {
         let name = other.file_name().unwrap().to_str().unwrap();
         let item = format!("subvolume default/{MACHINE}/{name}");
@@ -148,43 +141,44 @@ fn what_a_killed_agent_left_is_swept() {
     }
     // The kernel has freed the machine's lock: its file may stay.
     let is_lock = |item: &String| item.starts_with("lock ");
-    let left: Vec<_> = scene.leftovers(&before).unwrap();
+    let left: Vec<_> = testbed.leftovers(&before).unwrap();
     let left: Vec<_> = left.into_iter().filter(|item| !is_lock(item)).collect();
     assert_eq!(left.len(), others.len(), "{left:?}");
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
-    let (verdict, answer) = scene.result(1).unwrap();
+    let mut agent = testbed.start(&[]).unwrap();
+    let (verdict, answer) = testbed.result(1).unwrap();
     assert_eq!((verdict, answer.result.status), (Verdict::PutBack, ResultStatus::Interrupt));
-    agent.terminate().unwrap();
+    agent.end().unwrap();
 }
 
 /// W9: in the steady state enumeration writes nothing: the volume's generation stays.
 #[test]
 fn enumeration_writes_nothing() {
-    let scene = Scene::new(WELL, &[]).unwrap();
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
+    let mut agent = testbed.start(&[]).unwrap();
     agent.wait_for_phase(LIMIT, "publish", 1).unwrap();
     agent.wait_for_phase(LIMIT, "enumerate", 1).unwrap();
-    agent.terminate().unwrap();
+    agent.end().unwrap();
     let dump = || {
-        let spec = scene.idle_agent(&["--dump-machines"]);
-        let output = scene.farm.inside().output(&mut spec.command(&scene.farm).unwrap()).unwrap();
+        let spec = testbed.idle_agent(&["--dump-machines"]);
+        let output =
+            testbed.farm.namespaces().output(&mut spec.command(&testbed.farm).unwrap()).unwrap();
         assert!(String::from_utf8(output.stdout).unwrap().contains(MACHINE));
     };
     // Once, so that the times of the last access are up to date.
     dump();
-    let before = generation(&scene);
+    let before = generation(&testbed);
     dump();
-    assert_eq!(generation(&scene), before, "the volume was written to");
+    assert_eq!(generation(&testbed), before, "the volume was written to");
 }
 
 /// The volume's generation, after all that is pending has been written.
-fn generation(scene: &Scene) -> u64 {
-    let inside = scene.farm.inside();
-    let volume = scene.farm.volume();
-    inside.output(inside.command("sync").arg("-f").arg(&volume)).unwrap();
-    let mut show = inside.command("btrfs");
-    show.args(["inspect-internal", "dump-super"]).arg(scene.farm.scratch().join("volume.img"));
-    let output = inside.output(&mut show).unwrap();
+fn generation(testbed: &Testbed) -> u64 {
+    let namespaces = testbed.farm.namespaces();
+    let volume = testbed.farm.volume();
+    namespaces.output(namespaces.command("sync").arg("-f").arg(&volume)).unwrap();
+    let mut show = namespaces.command("btrfs");
+    show.args(["inspect-internal", "dump-super"]).arg(testbed.farm.scratch().join("volume.img"));
+    let output = namespaces.output(&mut show).unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix("generation")).unwrap();
     line.trim().parse().unwrap()
@@ -193,29 +187,29 @@ fn generation(scene: &Scene) -> u64 {
 /// W16, W10: a failed bootstrap leaves no snapshot behind, and the agent lives on.
 #[test]
 fn a_failed_bootstrap_leaves_nothing() {
-    let scene = Scene::new("fresh\nfirst: get toolchain.sha256\nfirst: exit 1\n", &[]).unwrap();
-    let before = scene.farm.inventory().unwrap();
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    let testbed = Testbed::new("fresh\nfirst: get toolchain.sha256\nfirst: exit 1\n", &[]).unwrap();
+    let before = testbed.farm.inventory().unwrap();
+    let mut agent = testbed.start(&[]).unwrap();
     // The machine rests: the next round does not try it again.
     agent.wait_for_phase(LIMIT, "enumerate", 2).unwrap();
-    wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
-    assert!(agent.terminate().unwrap().success());
-    assert_eq!(scene.leftovers(&before).unwrap(), [""; 0]);
-    assert_eq!(scene.farm.inventory().unwrap().of_kind("subvolume").len(), 1);
+    testbed.wait_until_idle().unwrap();
+    agent.end().unwrap();
+    assert_eq!(testbed.leftovers(&before).unwrap(), [""; 0]);
+    assert_eq!(testbed.farm.inventory().unwrap().of_kind("subvolume").len(), 1);
 }
 
 /// W40: SIGTERM during a build: the guest goes, the task is answered with `interrupt`, exit 0.
 #[test]
 fn a_build_ends_with_sigterm() {
-    let scene = Scene::new(SILENT, &["libfoo"]).unwrap();
-    let before = scene.farm.inventory().unwrap();
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    let testbed = Testbed::new(SILENT, &["libfoo"]).unwrap();
+    let before = testbed.farm.inventory().unwrap();
+    let mut agent = testbed.start(&[]).unwrap();
     agent.wait_for_phase(LIMIT, "first-request", 2).unwrap();
     agent.process().signal(Signal::TERM).unwrap();
     assert!(agent.wait(Duration::from_secs(10)).unwrap().success());
-    let (verdict, answer) = scene.result(1).unwrap();
+    let (verdict, answer) = testbed.result(1).unwrap();
     assert_eq!((verdict, answer.result.status), (Verdict::PutBack, ResultStatus::Interrupt));
-    assert_eq!(scene.leftovers(&before).unwrap(), [""; 0]);
+    assert_eq!(testbed.leftovers(&before).unwrap(), [""; 0]);
 }
 
 /// W29: a guest that exits without a result is an `abort`, at once.
@@ -223,63 +217,62 @@ fn a_build_ends_with_sigterm() {
 fn a_guest_that_exits_is_an_abort() {
     let script = "fresh\nfirst: put-bootstrap 0.16.0\nfirst: install\nlater: get task.manifest\n\
         later: exit 3\n";
-    let scene = Scene::new(script, &["libfoo"]).unwrap();
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
-    let (verdict, _) = scene.result(1).unwrap();
+    let testbed = Testbed::new(script, &["libfoo"]).unwrap();
+    let mut agent = testbed.start(&[]).unwrap();
+    let (verdict, _) = testbed.result(1).unwrap();
     assert_eq!(verdict, Verdict::Stored(ResultStatus::Abort));
-    agent.terminate().unwrap();
+    agent.end().unwrap();
 }
 
 /// W21: one attempt per controller and round, also if it fails.
 #[test]
 fn a_controller_is_asked_once_a_round() {
-    let scene = Scene::new(WELL, &[]).unwrap();
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
-    let asked = |all: &[Exchange]| (!all.is_empty()).then_some(());
-    scene.controller.wait(LIMIT, asked).expect("nobody asked");
-    agent.terminate().unwrap();
-    assert_eq!(scene.task_requests(), 1);
+    let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
+    let mut agent = testbed.start(&[]).unwrap();
+    testbed.controller.wait_for_request().unwrap();
+    agent.end().unwrap();
+    assert_eq!(testbed.controller.task_requests(), 1);
 }
 
 /// W37: a signature that cannot be made keeps the result in the outbox; the agent says so, does
 /// not die, and asks for no more work that must be signed.
 #[test]
 fn a_result_that_cannot_be_signed_is_kept() {
-    let scene = Scene::new(WELL, &["libfoo", "libbar", "libbaz", "libqux"]).unwrap();
+    let testbed = Testbed::new(SUCCESSFUL, &["libfoo", "libbar", "libbaz", "libqux"]).unwrap();
     // It knows the key, but signs nothing.
-    let openssl = scene.farm.run().join("openssl");
+    let openssl = testbed.farm.run().join("openssl");
     let script = "#!/bin/sh\ncase \"$1\" in pkeyutl|rsautl) echo no key >&2; exit 1;; esac\n\
         exec openssl \"$@\"\n";
     std::fs::write(&openssl, script).unwrap();
     let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(&openssl, executable).unwrap();
-    let spec = scene.agent(&["--openssl", "/run/openssl"]);
-    let mut agent = Agent::start(&scene.farm, &spec).unwrap();
+    let spec = testbed.agent(&["--openssl", "/run/openssl"]);
+    let mut agent = Agent::start(&testbed.farm, &spec).unwrap();
     let says_so = |all: &[String]| all.iter().any(|line| line.contains("no key")).then_some(());
     agent.wait_for(LIMIT, says_so).unwrap();
     // A second task may have been given before the first result was to be signed.
-    wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
-    let exchanges = scene.controller.exchanges();
+    testbed.wait_until_idle().unwrap();
+    let exchanges = testbed.controller.exchanges();
     let is_task = |one: &&Exchange| matches!(one.outcome, Outcome::Task { .. });
     let tasks = exchanges.iter().filter(is_task).count();
     assert!(tasks <= 2, "{tasks} tasks were taken: {:#?}", agent.lines());
-    assert!(agent.terminate().unwrap().success());
+    agent.end().unwrap();
     // The next agent can sign, and posts what waits.
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
-    assert_eq!(scene.result(1).unwrap().0, Verdict::Stored(ResultStatus::Success));
-    agent.terminate().unwrap();
+    let mut agent = testbed.start(&[]).unwrap();
+    assert_eq!(testbed.result(1).unwrap().0, Verdict::Stored(ResultStatus::Success));
+    agent.end().unwrap();
 }
 
 /// W37: a key that is none is refused at once, with one line that names it.
 #[test]
 fn a_bad_key_is_refused() {
-    let scene = Scene::new(WELL, &[]).unwrap();
-    let bad = scene.farm.scratch().join("bad.pem");
+    let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
+    let bad = testbed.farm.scratch().join("bad.pem");
     std::fs::write(&bad, "no key\n").unwrap();
-    let mut spec = scene.agent(&[]);
+    let mut spec = testbed.agent(&[]);
     let position = spec.arguments.iter().position(|word| word == "--auth-key").unwrap();
     spec.arguments[position + 1] = bad.into();
-    let mut agent = Agent::start(&scene.farm, &spec).unwrap();
+    let mut agent = Agent::start(&testbed.farm, &spec).unwrap();
     assert_eq!(agent.wait(LIMIT).unwrap().code(), Some(1));
     assert!(agent.lines().iter().any(|line| line.contains("bad.pem")), "{:?}", agent.lines());
 }
@@ -287,10 +280,9 @@ fn a_bad_key_is_refused() {
 /// W42: `--dump-machines` prints the headers of the machines and ends.
 #[test]
 fn machines_are_dumped() {
-    let scene = Scene::new(WELL, &[]).unwrap();
-    let spec = scene.idle_agent(&["--fake-bootstrap", "--dump-machines"]);
-    let inside = scene.farm.inside();
-    let output = inside.output(&mut spec.command(&scene.farm).unwrap()).unwrap();
+    let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
+    let spec = testbed.idle_agent(&["--fake-bootstrap", "--dump-machines"]);
+    let output = testbed.output(&spec).unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let expected = format!(": 1\nid: {MACHINE}-1.1\nname: {MACHINE}\nsummary: Machine {MACHINE}\n");
@@ -300,10 +292,9 @@ fn machines_are_dumped() {
 /// W42: `--dump-task` prints the task that a controller has; the task is not done.
 #[test]
 fn a_task_is_dumped() {
-    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
-    let spec = scene.agent(&["--fake-bootstrap", "--dump-task"]);
-    let inside = scene.farm.inside();
-    let output = inside.output(&mut spec.command(&scene.farm).unwrap()).unwrap();
+    let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
+    let spec = testbed.agent(&["--fake-bootstrap", "--dump-task"]);
+    let output = testbed.output(&spec).unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("name: libfoo\n") && text.contains("version: 1.0.0\n"), "{text}");
@@ -313,26 +304,25 @@ fn a_task_is_dumped() {
 /// the result and posts nothing.
 #[test]
 fn a_fake_request_is_done() {
-    let scene = Scene::new(WELL, &[]).unwrap();
-    let file = scene.farm.scratch().join("task.manifest");
+    let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
+    let file = testbed.farm.scratch().join("task.manifest");
     std::fs::write(&file, task_manifest()).unwrap();
-    let spec = scene.idle_agent(&["--fake-request", file.to_str().unwrap(), "--dump-result"]);
-    let inside = scene.farm.inside();
-    let output = inside.output(&mut spec.command(&scene.farm).unwrap()).unwrap();
+    let spec = testbed.idle_agent(&["--fake-request", file.to_str().unwrap(), "--dump-result"]);
+    let output = testbed.output(&spec).unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("name: libfoo\n") && text.contains("status: success\n"), "{text}");
-    assert_eq!(scene.controller.exchanges().len(), 0);
+    assert_eq!(testbed.controller.exchanges().len(), 0);
 }
 
 /// W42: `--fake-build` answers with `abort`, without a guest.
 #[test]
 fn a_fake_build_aborts() {
-    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
-    let spec = scene.agent(&["--fake-bootstrap", "--fake-build"]);
-    let mut agent = Agent::start(&scene.farm, &spec).unwrap();
-    assert_eq!(scene.result(1).unwrap().0, Verdict::Stored(ResultStatus::Abort));
-    assert!(agent.terminate().unwrap().success());
+    let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
+    let spec = testbed.agent(&["--fake-bootstrap", "--fake-build"]);
+    let mut agent = Agent::start(&testbed.farm, &spec).unwrap();
+    assert_eq!(testbed.result(1).unwrap().0, Verdict::Stored(ResultStatus::Abort));
+    agent.end().unwrap();
     assert!(agent.phases().iter().all(|phase| phase.name != "qemu"));
 }
 
@@ -341,21 +331,21 @@ fn a_fake_build_aborts() {
 #[test]
 fn a_fake_machine_needs_no_rights() {
     const NOBODY: u32 = 65534;
-    let scene = Scene::new(WELL, &[]).unwrap();
-    let folder = scene.farm.run().join("fake");
+    let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
+    let folder = testbed.farm.run().join("fake");
     std::fs::create_dir(&folder).unwrap();
     std::os::unix::fs::chown(&folder, Some(NOBODY), Some(NOBODY)).unwrap();
-    let program = bbot_tests::programs::find("bbot-agent").unwrap();
-    std::fs::copy(program, scene.farm.run().join("bbot-agent.program")).unwrap();
+    let program = bbot_tests::harness::programs::find("bbot-agent").unwrap();
+    std::fs::copy(program, testbed.farm.run().join("bbot-agent.program")).unwrap();
     let machine = format!(": 1\nid: fake-1\nname: {MACHINE}\nsummary: Fake\n");
     std::fs::write(folder.join("machine"), machine).unwrap();
     std::fs::write(folder.join("request"), task_manifest()).unwrap();
-    let inside = scene.farm.inside();
-    let mut command = inside.command("/run/bbot-agent.program");
+    let namespaces = testbed.farm.namespaces();
+    let mut command = namespaces.command("/run/bbot-agent.program");
     command.args(["--fake-machine", "/run/fake/machine", "--fake-request", "/run/fake/request"]);
     command.args(["--tftp", "/run/fake/tftp", "--state-dir", "/run/fake/state", "--dump-result"]);
     command.args(["--machines", "/run/fake"]).uid(NOBODY).gid(NOBODY);
-    let agent = inside.spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped())).unwrap();
+    let agent = namespaces.spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped())).unwrap();
     let build = folder.join("tftp/build/default-1");
     let task = build.join("get/task.manifest");
     if wait_for_file(&task, LIMIT).is_err() {
@@ -375,14 +365,13 @@ fn a_fake_machine_needs_no_rights() {
 /// same id means none.
 #[test]
 fn a_new_toolchain_means_a_new_bootstrap() {
-    let scene = Scene::new(WELL, &[]).unwrap();
-    let path = scene.farm.machine_folder(MACHINE).join(format!("{MACHINE}-default/manifest"));
+    let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
+    let path = testbed.farm.machine_folder(MACHINE).join(format!("{MACHINE}-default/manifest"));
     let bootstrap = |id: &str| {
-        let mut agent = Agent::start(&scene.farm, &scene.agent(&["--toolchain-id", id])).unwrap();
-        wait_for_file(&scene.runtime_folder().join("status.json"), LIMIT).unwrap();
-        wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
-        assert!(agent.terminate().unwrap().success());
-        let manifest = scene.farm.inside().run(|| std::fs::read(&path)).unwrap().unwrap();
+        let mut agent = testbed.start(&["--toolchain-id", id]).unwrap();
+        testbed.wait_until_idle().unwrap();
+        agent.end().unwrap();
+        let manifest = testbed.farm.namespaces().run(|| std::fs::read(&path)).unwrap().unwrap();
         let machine = BootstrappedMachine::parse(&manifest, "manifest").unwrap();
         let count = agent.phases().iter().filter(|phase| phase.name == "publish").count();
         (machine.toolchain.id, machine.machine.mac.unwrap(), count)
@@ -391,20 +380,20 @@ fn a_new_toolchain_means_a_new_bootstrap() {
     assert_eq!((first.as_str(), count), ("one", 1));
     assert_eq!(bootstrap("one"), ("one".to_owned(), mac, 0));
     assert_eq!(bootstrap("two"), ("two".to_owned(), mac, 1));
-    let subvolumes = scene.farm.inventory().unwrap();
+    let subvolumes = testbed.farm.inventory().unwrap();
     assert_eq!(subvolumes.of_kind("subvolume").len(), 2, "{subvolumes}");
 }
 
 /// W10: a machine with a broken manifest is reported once, and the others work.
 #[test]
 fn a_bad_machine_does_not_stop_the_others() {
-    let scene = Scene::new(WELL, &["libfoo", "libbar"]).unwrap();
+    let testbed = Testbed::new(SUCCESSFUL, &["libfoo", "libbar"]).unwrap();
     let mut bad = MachineSpec::small("a-bad-machine", "disk");
     bad.manifest = ": 1\nid:\n".to_owned();
-    scene.farm.add_machine(&bad).unwrap();
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
-    assert_eq!(scene.result(2).unwrap().0, Verdict::Stored(ResultStatus::Success));
-    agent.terminate().unwrap();
+    testbed.farm.add_machine(&bad).unwrap();
+    let mut agent = testbed.start(&[]).unwrap();
+    assert_eq!(testbed.result(2).unwrap().0, Verdict::Stored(ResultStatus::Success));
+    agent.end().unwrap();
     let lines = agent.lines();
     let complaints = lines.iter().filter(|line| line.contains("a-bad-machine")).count();
     assert_eq!(complaints, 1, "{lines:#?}");
@@ -413,48 +402,50 @@ fn a_bad_machine_does_not_stop_the_others() {
 /// W22: a task from a local repository is refused, and the refusal is sent.
 #[test]
 fn a_local_repository_is_refused() {
-    let scene = Scene::new(WELL, &[]).unwrap();
+    let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
     let mut package = Package::new("libfoo", "1.0.0", MACHINE);
     package.repository = Some("/var/lib/packages/1".to_owned());
-    scene.controller.add(package);
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
-    assert_eq!(scene.result(1).unwrap().0, Verdict::Stored(ResultStatus::Abort));
-    agent.terminate().unwrap();
-    assert_eq!(scene.task_requests(), 1, "the controller rests");
+    testbed.controller.add(package);
+    let mut agent = testbed.start(&[]).unwrap();
+    assert_eq!(testbed.result(1).unwrap().0, Verdict::Stored(ResultStatus::Abort));
+    agent.end().unwrap();
+    assert_eq!(testbed.controller.task_requests(), 1, "the controller rests");
 }
 
 /// W29: a hypervisor that a signal from the host ended is no fault of the task: `interrupt`.
 #[test]
 fn a_killed_hypervisor_is_an_interrupt() {
-    let scene = Scene::new(SILENT, &["libfoo"]).unwrap();
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    let testbed = Testbed::new(SILENT, &["libfoo"]).unwrap();
+    let mut agent = testbed.start(&[]).unwrap();
     agent.wait_for_phase(LIMIT, "first-request", 2).unwrap();
-    let inventory = scene.farm.inventory().unwrap();
+    let inventory = testbed.farm.inventory().unwrap();
     let processes = inventory.of_kind("process");
     let hypervisor = processes.iter().find(|line| line.contains("/run/bbot-pretend")).unwrap();
     let pid = hypervisor.split(' ').nth(1).unwrap();
-    let inside = scene.farm.inside();
-    assert!(inside.output(inside.command("kill").args(["-9", pid])).unwrap().status.success());
-    assert_eq!(scene.result(1).unwrap().0, Verdict::PutBack);
-    agent.terminate().unwrap();
+    let namespaces = testbed.farm.namespaces();
+    assert!(
+        namespaces.output(namespaces.command("kill").args(["-9", pid])).unwrap().status.success()
+    );
+    assert_eq!(testbed.result(1).unwrap().0, Verdict::PutBack);
+    agent.end().unwrap();
 }
 
 /// W21, W40: a request is made under the host lock, and SIGTERM ends it at once.
 #[test]
 fn a_silent_controller_is_left_on_sigterm() {
-    let scene = Scene::new(WELL, &[]).unwrap();
+    let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
     let address = (layout::BRIDGE_ADDRESS, 0);
-    let listener = scene.farm.inside().run(|| TcpListener::bind(address)).unwrap().unwrap();
+    let listener = testbed.farm.namespaces().run(|| TcpListener::bind(address)).unwrap().unwrap();
     let url = format!("http://{}/?build-task", listener.local_addr().unwrap());
-    let mut spec = scene.idle_agent(&[]);
+    let mut spec = testbed.idle_agent(&[]);
     spec.arguments.push(url.into());
-    let mut agent = Agent::start(&scene.farm, &spec).unwrap();
+    let mut agent = Agent::start(&testbed.farm, &spec).unwrap();
     let (mut connection, _) = listener.accept().unwrap();
     connection.read_exact(&mut [0; 5]).unwrap();
-    let lock = scene.farm.run().join("lock/bbot-agent-default.lock");
+    let lock = testbed.host_lock_file();
     let lock = std::fs::File::open(lock).unwrap();
     assert!(lock.try_lock().is_err(), "the host lock is free during the request");
-    assert!(agent.terminate().unwrap().success());
+    agent.end().unwrap();
     lock.try_lock().unwrap();
 }
 

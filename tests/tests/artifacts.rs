@@ -1,23 +1,19 @@
 //! W33: artifacts reach their controller before their result does, or the result goes without them.
 //! The real agent, a pretend guest, a controller that takes artifacts, or does not.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
-
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bbot_manifest::ResultStatus;
-use bbot_tests::agent::{Agent, AgentSpec};
-use bbot_tests::controller::{
-    Artifact, Controller, Exchange, Mischief, Outcome, Package, Receipt, Request, Verdict,
+use bbot_tests::harness::agent::{Agent, AgentSpec};
+use bbot_tests::harness::controller::{
+    Artifact, Controller, Exchange, Fault, Outcome, Package, Receipt, Request, Verdict,
 };
-use bbot_tests::scene::{MACHINE, Scene};
-use rustix::process::Signal;
+use bbot_tests::harness::limits::LIMIT;
+use bbot_tests::harness::testbed::{MACHINE, Testbed};
 
-/// Far more than anything here takes.
-const LIMIT: Duration = Duration::from_secs(60);
 const SECOND: u64 = 1_000_000_000;
 
 /// A guest that uploads this archive before its result.
@@ -39,32 +35,32 @@ const ONE: &str = "put-archive upload/bindist/archive/bindist-result.manifest:70
 /// A scene, and in it a controller that takes artifacts of this type.
 struct Stage {
     controller: Controller,
-    scene: Scene,
+    testbed: Testbed,
 }
 
 impl Stage {
     fn new(script: &str, kind: &str) -> Stage {
-        let scene = Scene::new(script, &[]).unwrap();
-        let controller = scene.add_controller_for(&[kind]).unwrap();
+        let testbed = Testbed::new(script, &[]).unwrap();
+        let controller = testbed.add_controller_for(&[kind]).unwrap();
         controller.add(Package::new("libfoo", "1.0.0", MACHINE));
-        Stage { controller, scene }
+        Stage { controller, testbed }
     }
 
     fn start(&self) -> Agent {
-        let mut spec: AgentSpec = self.scene.idle_agent(&[]);
+        let mut spec: AgentSpec = self.testbed.idle_agent(&[]);
         spec.arguments.push(self.controller.url().into());
-        Agent::start(&self.scene.farm, &spec).unwrap()
+        Agent::start(&self.testbed.farm, &spec).unwrap()
     }
 
     /// The outbox of instance 1.
     fn outbox(&self) -> PathBuf {
-        self.scene.farm.state().join("default-1/outbox")
+        self.testbed.state("outbox")
     }
 
     /// Waits until a result was taken in; returns what was posted until then, in order.
     fn posts(&self) -> Vec<Exchange> {
         let posts = |all: &[Exchange]| {
-            let is_post = |one: &&Exchange| is_upload(&one.request) || is_result(&one.request);
+            let is_post = |one: &&Exchange| one.request.is_upload() || one.request.is_result();
             let posts: Vec<_> = all.iter().filter(is_post).cloned().collect();
             let stored = Verdict::Stored(ResultStatus::Success);
             let is_stored = |one: &Exchange| match &one.outcome {
@@ -78,23 +74,15 @@ impl Stage {
 
     fn wait_for_upload(&self, count: usize) -> Exchange {
         let find = |all: &[Exchange]| {
-            all.iter().filter(|one| is_upload(&one.request)).nth(count - 1).cloned()
+            all.iter().filter(|one| one.request.is_upload()).nth(count - 1).cloned()
         };
         self.controller.wait(LIMIT, find).expect("no artifact came")
     }
 }
 
-fn is_upload(request: &Request) -> bool {
-    request.query().starts_with("upload=")
-}
-
-fn is_result(request: &Request) -> bool {
-    request.query() == "build-result"
-}
-
 /// A whim: each artifact meets this.
-fn at_uploads(mischief: Mischief) -> impl Fn(&Request) -> Option<Mischief> {
-    move |request| is_upload(request).then(|| mischief.clone())
+fn at_uploads(fault: Fault) -> impl Fn(&Request) -> Option<Fault> {
+    move |request| request.is_upload().then(|| fault.clone())
 }
 
 /// What each post was about: `archive`, or `result`.
@@ -104,11 +92,6 @@ fn subjects(posts: &[Exchange]) -> Vec<String> {
         Err(_) => "result".to_owned(),
     };
     posts.iter().map(subject).collect()
-}
-
-fn wait_for_line(agent: &Agent, text: &str) {
-    let says_so = |all: &[String]| all.iter().any(|line| line.contains(text)).then_some(());
-    agent.wait_for(LIMIT, says_so).unwrap();
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -151,7 +134,7 @@ fn artifacts_come_before_their_result() {
     let members: Vec<_> = members.entries().unwrap().map(member).collect();
     let expected = [("debian/", 0), ("debian/a.deb", 3000)];
     assert_eq!(members, expected.map(|(name, size)| (name.to_owned(), vec![b'x'; size])));
-    assert!(agent.terminate().unwrap().success());
+    agent.end().unwrap();
     assert_eq!(names(&stage.outbox()), [""; 0]);
 }
 
@@ -159,17 +142,17 @@ fn artifacts_come_before_their_result() {
 #[test]
 fn a_result_waits_for_its_artifacts() {
     let stage = Stage::new(&guest(ONE, "success"), "bindist");
-    stage.controller.misbehave(at_uploads(Mischief::status(503)));
+    stage.controller.inject_faults(at_uploads(Fault::status(503)));
     let mut agent = stage.start();
     let (first, second) = (stage.wait_for_upload(1), stage.wait_for_upload(2));
-    wait_for_line(&agent, "cannot post a result: artifact archive: HTTP 503: not now");
-    stage.controller.behave();
+    agent.wait_for_line("cannot post a result: artifact archive: HTTP 503: not now").unwrap();
+    stage.controller.stop_faults();
     let posts = stage.posts();
     assert_eq!(subjects(&posts), ["archive", "archive", "archive", "result"]);
     assert!(second.received_at - first.answered_at >= SECOND);
     let archive = |post: &Exchange| Artifact::parse(&post.request).unwrap().archive;
     assert_eq!(archive(&posts[0]), archive(&posts[2]));
-    assert!(agent.terminate().unwrap().success());
+    agent.end().unwrap();
     assert_eq!(names(&stage.outbox()), [""; 0]);
 }
 
@@ -178,17 +161,17 @@ fn a_result_waits_for_its_artifacts() {
 fn a_result_goes_without_refused_artifacts() {
     let two = "put-archive upload/bindist/a/x:1 upload/bindist/b/x:1";
     let stage = Stage::new(&guest(two, "success"), "bindist");
-    stage.controller.misbehave(|request| {
+    stage.controller.inject_faults(|request| {
         let artifact = Artifact::parse(request).ok()?;
         let page = ": 1\nstatus: 422\nmessage: checksum mismatch\n".to_owned();
-        let refusal = Mischief::Answer { status: 422, header: None, body: page };
+        let refusal = Fault::Answer { status: 422, header: None, body: page };
         (artifact.instance == "a").then_some(refusal)
     });
     let mut agent = stage.start();
     let posts = stage.posts();
     assert_eq!(subjects(&posts), ["a", "b", "result"]);
-    wait_for_line(&agent, "refused it: 422 checksum mismatch");
-    assert!(agent.terminate().unwrap().success());
+    agent.wait_for_line("refused it: 422 checksum mismatch").unwrap();
+    agent.end().unwrap();
     assert_eq!(names(&stage.outbox()), [""; 0]);
 }
 
@@ -197,13 +180,13 @@ fn a_result_goes_without_refused_artifacts() {
 fn a_taken_artifact_is_posted_once() {
     let stage = Stage::new(&guest(ONE, "success"), "bindist");
     let results = std::sync::atomic::AtomicUsize::new(0);
-    stage.controller.misbehave(move |request| {
+    stage.controller.inject_faults(move |request| {
         let is_first = || results.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
-        (is_result(request) && is_first()).then(|| Mischief::status(503))
+        (request.is_result() && is_first()).then(|| Fault::status(503))
     });
     let mut agent = stage.start();
     assert_eq!(subjects(&stage.posts()), ["archive", "result", "result"]);
-    assert!(agent.terminate().unwrap().success());
+    agent.end().unwrap();
     assert_eq!(names(&stage.outbox()), [""; 0]);
 }
 
@@ -211,19 +194,18 @@ fn a_taken_artifact_is_posted_once() {
 #[test]
 fn artifacts_wait_across_a_crash() {
     let stage = Stage::new(&guest(ONE, "success"), "bindist");
-    stage.controller.misbehave(at_uploads(Mischief::Silence));
+    stage.controller.inject_faults(at_uploads(Fault::NoAnswer));
     let mut agent = stage.start();
     let first = stage.wait_for_upload(1);
-    agent.process().signal(Signal::KILL).unwrap();
-    agent.wait(LIMIT).unwrap();
+    agent.kill().unwrap();
     assert_eq!(names(&stage.outbox()).len(), 2);
-    stage.controller.behave();
+    stage.controller.stop_faults();
     let mut agent = stage.start();
     let posts = stage.posts();
     assert_eq!(subjects(&posts), ["archive", "archive", "result"]);
     let artifact = |post: &Exchange| Artifact::parse(&post.request).unwrap();
     assert_eq!(artifact(&first), artifact(&posts[1]), "the same bytes, the same signature");
-    assert!(agent.terminate().unwrap().success());
+    agent.end().unwrap();
     assert_eq!(names(&stage.outbox()), [""; 0]);
 }
 
@@ -231,10 +213,10 @@ fn artifacts_wait_across_a_crash() {
 #[test]
 fn a_result_does_not_wait_for_ever() {
     let stage = Stage::new(&guest(ONE, "success"), "bindist");
-    stage.controller.misbehave(at_uploads(Mischief::status(503)));
+    stage.controller.inject_faults(at_uploads(Fault::status(503)));
     let mut agent = stage.start();
     stage.wait_for_upload(1);
-    assert!(agent.terminate().unwrap().success());
+    agent.end().unwrap();
     let before = stage.controller.exchanges().len();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let hour_ago = now.saturating_sub(Duration::from_secs(3600)).as_nanos();
@@ -245,11 +227,11 @@ fn a_result_does_not_wait_for_ever() {
     }
     let mut agent = stage.start();
     stage.posts();
-    wait_for_line(&agent, "artifact archive of /libfoo/1.0.0/");
-    wait_for_line(&agent, "is not posted: its result has waited long enough");
-    assert!(agent.terminate().unwrap().success());
+    agent.wait_for_line("artifact archive of /libfoo/1.0.0/").unwrap();
+    agent.wait_for_line("is not posted: its result has waited long enough").unwrap();
+    agent.end().unwrap();
     let exchanges = stage.controller.exchanges();
-    let uploads = exchanges[before..].iter().filter(|one| is_upload(&one.request));
+    let uploads = exchanges[before..].iter().filter(|one| one.request.is_upload());
     assert_eq!(uploads.count(), 0);
     assert_eq!(names(&stage.outbox()), [""; 0]);
 }
@@ -264,7 +246,7 @@ fn a_result_goes_without_a_bad_archive() {
         let stage = Stage::new(&guest(archive, "success"), kind);
         let mut agent = stage.start();
         assert_eq!(subjects(&stage.posts()), ["result"]);
-        assert!(agent.terminate().unwrap().success());
+        agent.end().unwrap();
         let said = agent.lines().concat();
         assert_eq!(said.contains("the result goes without artifacts"), line.is_some(), "{said}");
         assert!(said.contains(line.unwrap_or_default()), "{said}");
@@ -284,5 +266,5 @@ fn a_large_artifact_is_streamed() {
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let peak: u64 = peak.trim().strip_suffix(" kB").unwrap().parse().unwrap();
     assert!(peak < 20_000, "{peak} KiB");
-    assert!(agent.terminate().unwrap().success());
+    agent.end().unwrap();
 }

@@ -1,15 +1,13 @@
 //! The controller made for tests behaves as the real one: what it hands out, what it takes, and
 //! each of its refusals.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
-
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use bbot_manifest::{Lines, Manifest, ResultManifest, ResultRequest, ResultStatus, TaskResponse};
-use bbot_tests::controller::{
+use bbot_tests::harness::controller::{
     Controller, ControllerConfig, KnownKey, Outcome, Package, Verdict, generate_key,
 };
 
@@ -23,7 +21,7 @@ struct Setup {
 
 impl Setup {
     fn new(change: impl FnOnce(&mut ControllerConfig, &std::path::Path)) -> Setup {
-        let base = bbot_tests::programs::scratch_base().unwrap();
+        let base = bbot_tests::harness::programs::scratch_base().unwrap();
         let folder = tempfile::Builder::new().prefix("bbot-").tempdir_in(base).unwrap();
         let mut config = ControllerConfig {
             packages: vec![Package::new("libfoo", "1.2.3", "linux*-gcc*")],
@@ -296,12 +294,12 @@ fn repository_files_are_served() {
 #[test]
 fn exchanges_are_recorded() {
     let setup = Setup::open();
-    let before = bbot_tests::clock::now();
+    let before = bbot_tests::harness::clock::now();
     setup.ask("", &[MACHINE]);
     let first = |all: &[_]| all.first().cloned();
-    let exchange: bbot_tests::controller::Exchange =
+    let exchange: bbot_tests::harness::controller::Exchange =
         setup.controller.wait(Duration::from_secs(10), first).unwrap();
-    let after = bbot_tests::clock::now();
+    let after = bbot_tests::harness::clock::now();
     assert_eq!(exchange.request.body, task_request("", &[MACHINE]).into_bytes());
     assert_eq!(exchange.request.header("host"), Some("x"));
     assert!(before < exchange.received_at && exchange.received_at <= exchange.answered_at);

@@ -3,8 +3,8 @@
 use std::process::Command;
 use std::sync::Mutex;
 
-use bbot_tests::crash::{CampaignOptions, campaign};
-use bbot_tests::programs;
+use bbot_tests::campaign::{CampaignOptions, campaign};
+use bbot_tests::harness::programs;
 
 /// W3, W4, W33, W34, W38, W41, design.md rules 4 and 5: whenever the agent is killed, what it had
 /// promised is kept by the next one, no session gets two answers, and nothing is left.

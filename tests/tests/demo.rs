@@ -5,8 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use bbot_tests::farm::Traces;
-use bbot_tests::programs;
+use bbot_tests::harness::farm::Traces;
+use bbot_tests::harness::programs;
 
 /// W12 to W14, W25, W26, W28, W32 to W34, W37, W39 with QEMU: a bootstrap, a build that succeeds
 /// and one that fails; both results signed; the artifact as its log says; nothing left. The

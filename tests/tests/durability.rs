@@ -1,28 +1,24 @@
 //! In which order things reach the disk: the system calls of the real agent, as they are made.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
-
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bbot_manifest::ResultStatus;
-use bbot_tests::agent::Agent;
-use bbot_tests::controller::{Exchange, Outcome, Package, Verdict};
-use bbot_tests::farm::MachineSpec;
-use bbot_tests::pretend::WELL;
-use bbot_tests::scene::{MACHINE, Scene, TOOLCHAIN};
-
-/// Far more than anything here takes.
-const LIMIT: Duration = Duration::from_secs(60);
+use bbot_tests::harness::agent::Agent;
+use bbot_tests::harness::controller::{Exchange, Outcome, Package, Verdict};
+use bbot_tests::harness::farm::MachineSpec;
+use bbot_tests::harness::hypervisor::SUCCESSFUL;
+use bbot_tests::harness::limits::LIMIT;
+use bbot_tests::harness::testbed::{MACHINE, TOOLCHAIN, Testbed};
 
 /// Lets an agent bootstrap the machine and build one package; returns what it did to the world, one
 /// effect a line, in order, with `@` for the farm's folder.
-fn effects(scene: &Scene) -> Vec<String> {
-    let scratch = scene.farm.scratch();
+fn effects(testbed: &Testbed) -> Vec<String> {
+    let scratch = testbed.farm.scratch();
     let log = scratch.join("effects");
-    let agent = traced(scene, "--log", log.clone().into());
+    let agent = traced(testbed, "--log", log.clone().into());
     agent.wait_for_phase(LIMIT, "posted", 1).unwrap();
     agent.wait_for_phase(LIMIT, "enumerate", 3).unwrap();
     // The last steps come behind what the agent says of them.
@@ -36,11 +32,11 @@ fn effects(scene: &Scene) -> Vec<String> {
 }
 
 /// Starts an agent under the tracer, which has an option.
-fn traced(scene: &Scene, option: &str, value: OsString) -> Agent {
-    let tracer = bbot_tests::programs::find("bbot-crash").unwrap();
-    let mut spec = scene.agent(&[]);
+fn traced(testbed: &Testbed, option: &str, value: OsString) -> Agent {
+    let tracer = bbot_tests::harness::programs::find("bbot-crash").unwrap();
+    let mut spec = testbed.agent(&[]);
     spec.under = vec![tracer.into(), "trace".into(), option.into(), value, "--".into()];
-    Agent::start(&scene.farm, &spec).unwrap()
+    Agent::start(&testbed.farm, &spec).unwrap()
 }
 
 fn read_effects(log: &Path, scratch: &str) -> Vec<String> {
@@ -79,8 +75,8 @@ fn count(effects: &[String], start: &str) -> usize {
 /// W14: disk, manifest and the machine's name, each before what depends on it.
 #[test]
 fn what_is_promised_is_on_disk_first() {
-    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
-    let effects = effects(&scene);
+    let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
+    let effects = effects(&testbed);
     let record = "@/state/default-1/task-at-hand.manifest";
     let new_record = format!("{record}.new");
     check_order(
@@ -139,11 +135,11 @@ fn what_is_promised_is_on_disk_first() {
 /// W14: what was bootstrapped before stays until the new one has its name for good.
 #[test]
 fn the_obsolete_machine_goes_last() {
-    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
-    scene.farm.add_bootstrapped(&MachineSpec::small(MACHINE, WELL), TOOLCHAIN).unwrap();
-    let manifest = scene.farm.machine_folder(MACHINE).join(format!("{MACHINE}-default/manifest"));
-    scene.farm.inside().run(|| std::fs::write(manifest, "rubbish")).unwrap().unwrap();
-    let effects = effects(&scene);
+    let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
+    testbed.farm.add_bootstrapped(&MachineSpec::small(MACHINE, SUCCESSFUL), TOOLCHAIN).unwrap();
+    let manifest = testbed.farm.machine_folder(MACHINE).join(format!("{MACHINE}-default/manifest"));
+    testbed.farm.namespaces().run(|| std::fs::write(manifest, "rubbish")).unwrap().unwrap();
+    let effects = effects(&testbed);
     let folder = "@/machines/default/linux-pretend";
     let steps = [
         ("fsync @/machines/", "-0/manifest.new"),
@@ -172,8 +168,8 @@ const DELETION: &str = "subvolume 15 ";
 /// What is told of each phase is written at once, not word by word.
 #[test]
 fn a_phase_costs_one_write() {
-    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
-    let effects = effects(&scene);
+    let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
+    let effects = effects(&testbed);
     let status = "/run/bbot-agent/default-1/status.json.new";
     let phases = count(&effects, &format!("rename {status}"));
     assert!(phases >= 5, "{effects:#?}");
@@ -193,28 +189,28 @@ fn verdicts(exchanges: &[Exchange]) -> Vec<Verdict> {
 /// at once, lets the machine rest, and goes on with others.
 #[test]
 fn a_task_that_cannot_be_taken_on_is_given_back() {
-    let scene = Scene::new(WELL, &[]).unwrap();
+    let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
     for name in ["linux-other", "linux-third"] {
-        let machine = MachineSpec::small(name, WELL.replacen("fresh", "installed", 1));
-        scene.farm.add_machine(&machine).unwrap();
-        scene.farm.add_bootstrapped(&machine, TOOLCHAIN).unwrap();
+        let machine = MachineSpec::small(name, SUCCESSFUL.replacen("fresh", "installed", 1));
+        testbed.farm.add_machine(&machine).unwrap();
+        testbed.farm.add_bootstrapped(&machine, TOOLCHAIN).unwrap();
     }
     for (number, machine) in [MACHINE, "linux-other", "linux-third"].into_iter().enumerate() {
-        scene.controller.add(Package::new(&format!("lib{number}"), "1.0.0", machine));
+        testbed.controller.add(Package::new(&format!("lib{number}"), "1.0.0", machine));
     }
-    let lock = scene.farm.machine_folder(MACHINE).join(format!("{MACHINE}-{TOOLCHAIN}.lock"));
-    let record = scene.farm.state().join("default-1/task-at-hand.manifest.new");
-    let inside = scene.farm.inside().clone();
+    let lock = testbed.lock_file(MACHINE);
+    let record = testbed.state("task-at-hand.manifest.new");
+    let namespaces = testbed.farm.namespaces().clone();
     let number = AtomicU32::new(0);
     // While the agent waits for the answer, the host breaks; and is whole again for the next.
-    scene.controller.misbehave(move |request| {
-        if request.query() == "build-task" {
+    testbed.controller.inject_faults(move |request| {
+        if request.is_task_request() {
             let make = |path: &Path| std::fs::create_dir(path).unwrap();
             let remove = |path: &Path| std::fs::remove_dir(path).unwrap();
             match number.fetch_add(1, Ordering::Relaxed) {
-                0 => inside.run(|| make(&lock)).unwrap(),
+                0 => namespaces.run(|| make(&lock)).unwrap(),
                 1 => {
-                    inside.run(|| remove(&lock)).unwrap();
+                    namespaces.run(|| remove(&lock)).unwrap();
                     make(&record);
                 }
                 2 => remove(&record),
@@ -223,26 +219,26 @@ fn a_task_that_cannot_be_taken_on_is_given_back() {
         }
         None
     });
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    let mut agent = testbed.start(&[]).unwrap();
     let three = |all: &[Exchange]| Some(verdicts(all)).filter(|verdicts| verdicts.len() == 3);
-    let verdicts = scene.controller.wait(LIMIT, three).expect("not every task is answered");
+    let verdicts = testbed.controller.wait(LIMIT, three).expect("not every task is answered");
     let given_back = verdicts.iter().filter(|verdict| **verdict == Verdict::PutBack).count();
     assert_eq!(given_back, 2, "{verdicts:?}");
     assert!(verdicts.contains(&Verdict::Stored(ResultStatus::Success)), "{verdicts:?}");
     let lines = agent.lines();
     let says = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
     assert_eq!((says("cannot have linux-"), says("cannot build on linux-")), (1, 1), "{lines:#?}");
-    assert!(agent.terminate().unwrap().success());
+    agent.end().unwrap();
 }
 
 /// design.md rule 5, W26, W41: a result that the disk does not take for certain is not posted: the
 /// task is given back, and that is its only answer.
 #[test]
 fn a_result_that_is_not_durable_is_not_posted() {
-    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
-    let outbox = scene.farm.state().join("default-1/outbox");
-    let agent = traced(&scene, "--fail", format!("fsync {}", outbox.display()).into());
-    let (verdict, _) = scene.result(1).unwrap();
+    let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
+    let outbox = testbed.state("outbox");
+    let agent = traced(&testbed, "--fail", format!("fsync {}", outbox.display()).into());
+    let (verdict, _) = testbed.result(1).unwrap();
     assert_eq!(verdict, Verdict::PutBack, "{:#?}", agent.lines());
     let says = |line: &String| {
         line.contains("cannot build on linux-pretend: cannot synchronise")
@@ -256,5 +252,5 @@ fn a_result_that_is_not_durable_is_not_posted() {
         assert!(agent.process().wait(Duration::from_millis(50)).unwrap().is_none());
     }
     assert!(is_empty());
-    assert_eq!(verdicts(&scene.controller.exchanges()), [Verdict::PutBack]);
+    assert_eq!(verdicts(&testbed.controller.exchanges()), [Verdict::PutBack]);
 }

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use bbot_tests::farm::{Farm, MachineSpec};
-use bbot_tests::programs;
+use bbot_tests::harness::farm::{Farm, MachineSpec, Traces};
+use bbot_tests::harness::limits::LIMIT;
+use bbot_tests::harness::pidfd::PidFd;
+use bbot_tests::harness::programs;
+use tempfile::TempDir;
 
 /// A farm has a volume, a network and machines as a build host has.
 #[test]
@@ -19,7 +23,7 @@ fn a_farm_is_a_build_host() {
     assert_eq!(inventory.of_kind("link"), ["link br1", "link lo"]);
     assert_eq!(inventory.of_kind("rules"), [""; 0]);
     let disk = farm.machine_folder("linux-gcc").join("linux-gcc-1/disk.img");
-    assert_eq!(farm.inside().run(|| std::fs::read(&disk)).unwrap().unwrap(), b"disk");
+    assert_eq!(farm.namespaces().run(|| std::fs::read(&disk)).unwrap().unwrap(), b"disk");
     assert!(std::fs::read(&disk).is_err(), "the volume is seen outside");
     farm.end().unwrap();
 }
@@ -33,7 +37,7 @@ fn a_later_revision_takes_the_link() {
     machine.revision = 2;
     farm.add_machine(&machine).unwrap();
     let link = farm.machine_folder("linux-gcc").join("linux-gcc-1");
-    let target = farm.inside().run(|| std::fs::read_link(&link)).unwrap().unwrap();
+    let target = farm.namespaces().run(|| std::fs::read_link(&link)).unwrap().unwrap();
     assert_eq!(target.to_str(), Some("linux-gcc-1.2"));
     assert_eq!(farm.inventory().unwrap().of_kind("subvolume").len(), 2);
 }
@@ -44,7 +48,7 @@ fn a_later_revision_takes_the_link() {
 fn nothing_is_left_when_a_farm_ends() {
     let farm = Farm::start().unwrap();
     farm.add_machine(&MachineSpec::small("linux-gcc", "disk")).unwrap();
-    let sleeper = farm.inside().spawn(farm.inside().command("sleep").arg("1000")).unwrap();
+    let sleeper = farm.namespaces().spawn(farm.namespaces().command("sleep").arg("1000")).unwrap();
     let traces = farm.traces().unwrap();
     assert!(traces.remaining().unwrap().len() >= 4, "a living farm has traces");
     farm.end().unwrap();
@@ -58,7 +62,8 @@ fn two_farms_do_not_disturb_each_other() {
     let (first, second) = (Farm::start().unwrap(), Farm::start().unwrap());
     first.add_machine(&MachineSpec::small("one", "1")).unwrap();
     second.add_machine(&MachineSpec::small("two", "2")).unwrap();
-    let sleeper = second.inside().spawn(second.inside().command("sleep").arg("1000")).unwrap();
+    let sleeper =
+        second.namespaces().spawn(second.namespaces().command("sleep").arg("1000")).unwrap();
     let before = second.inventory().unwrap();
     assert_eq!(before.of_kind("subvolume"), ["subvolume default/two/two-1.1"]);
     assert_eq!(first.inventory().unwrap().of_kind("process").len(), 1, "its init alone");
@@ -67,49 +72,68 @@ fn two_farms_do_not_disturb_each_other() {
     assert!(sleeper.wait(Duration::ZERO).unwrap().is_none());
 }
 
-/// A farm whose owner is killed is put away all the same, by its holder.
+/// A program that has made a farm.
+struct Owner {
+    process: Child,
+    holder: PidFd,
+    scratch: PathBuf,
+    init: String,
+}
+
+impl Owner {
+    /// Starts it; the farm's scratch folder lies in `base`.
+    fn start(base: &Path) -> Owner {
+        let mut command = Command::new(programs::find("bbot-farm").unwrap());
+        command.arg("example").env("TMPDIR", base);
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut next = || lines.next().unwrap().unwrap();
+        let (holder, scratch, init) = (next(), next().into(), next());
+        let holder = PidFd::open(holder.parse().unwrap()).unwrap();
+        Owner { process, holder, scratch, init }
+    }
+
+    /// Kills it and waits until it has ended.
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+/// A folder for scratch folders that no other test sweeps.
+fn own_base() -> TempDir {
+    let base = programs::scratch_base().unwrap();
+    tempfile::Builder::new().prefix("bbot-").tempdir_in(base).unwrap()
+}
+
+/// A farm whose owner is killed is removed by its holder.
 #[test]
 fn nothing_is_left_when_the_owner_is_killed() {
-    let program = programs::find("bbot-farm").unwrap();
-    let mut owner = Command::new(program)
-        .arg("example")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(owner.stdout.take().unwrap()).lines();
-    let mut next = || lines.next().unwrap().unwrap();
-    let (holder, scratch, init) = (next(), next(), next());
-    assert!(std::fs::metadata(&scratch).is_ok());
+    let base = own_base();
+    let mut owner = Owner::start(base.path());
+    assert!(owner.scratch.is_dir());
     let namespaces: BTreeSet<_> = ["mnt", "net", "pid"]
-        .map(|kind| std::fs::read_link(format!("/proc/{init}/ns/{kind}")).unwrap())
+        .map(|kind| std::fs::read_link(format!("/proc/{}/ns/{kind}", owner.init)).unwrap())
         .into();
-    let holder = rustix::process::Pid::from_raw(holder.parse().unwrap()).unwrap();
-    let holder = rustix::process::pidfd_open(holder, rustix::process::PidfdFlags::empty()).unwrap();
-    owner.kill().unwrap();
-    owner.wait().unwrap();
-    let mut ended = [rustix::event::PollFd::new(&holder, rustix::event::PollFlags::IN)];
-    let limit = rustix::time::Timespec { tv_sec: 20, tv_nsec: 0 };
-    assert_eq!(rustix::event::poll(&mut ended, Some(&limit)).unwrap(), 1, "the holder lives on");
-    let traces = bbot_tests::farm::Traces::new(scratch.into(), namespaces);
+    owner.kill();
+    assert!(owner.holder.wait(LIMIT).unwrap(), "the holder has not ended");
+    let traces = Traces::new(owner.scratch, namespaces);
     assert_eq!(traces.remaining().unwrap(), [""; 0]);
 }
 
-/// If the holder is killed together with the owner, the processes, mounts and namespaces go with
+/// If the holder is killed together with the owner, the processes, mounts and namespaces end with
 /// it, and the next farm removes the folder.
 #[test]
 fn the_next_farm_sweeps_what_a_killed_holder_left() {
-    let program = programs::find("bbot-farm").unwrap();
-    let mut owner = Command::new(program);
-    owner.arg("example").stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut owner = owner.spawn().unwrap();
-    let mut lines = BufReader::new(owner.stdout.take().unwrap()).lines();
-    let holder = lines.next().unwrap().unwrap().parse().unwrap();
-    let scratch = lines.next().unwrap().unwrap();
-    let holder = rustix::process::Pid::from_raw(holder).unwrap();
-    rustix::process::kill_process(holder, rustix::process::Signal::KILL).unwrap();
-    owner.kill().unwrap();
-    owner.wait().unwrap();
-    Farm::start().unwrap().end().unwrap();
-    assert!(std::fs::metadata(&scratch).is_err(), "{scratch} is still there");
+    let base = own_base();
+    let mut owner = Owner::start(base.path());
+    // Its lock on the scratch folder is released when it has ended, not when it is signalled.
+    owner.holder.kill(LIMIT).unwrap();
+    owner.kill();
+    assert!(owner.scratch.is_dir());
+    let mut next = Owner::start(base.path());
+    assert!(!owner.scratch.is_dir(), "{} still exists", owner.scratch.display());
+    drop(next.process.stdin.take());
+    assert!(next.process.wait().unwrap().success());
+    assert_eq!(std::fs::read_dir(base.path()).unwrap().count(), 0);
 }

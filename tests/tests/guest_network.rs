@@ -1,43 +1,40 @@
 //! The agent's TFTP, as programs in a guest see it: through its kernel and its firewall, the tap,
 //! the bridge and the agent's rules.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
-
 use std::fs;
 use std::net::UdpSocket;
 use std::path::Path;
-use std::time::Duration;
 
-use bbot_manifest::{Manifest, ResultRequest, ResultStatus};
-use bbot_tests::agent::Agent;
-use bbot_tests::controller::{Exchange, Outcome, Verdict};
-use bbot_tests::farm::layout;
-use bbot_tests::pretend::lz4_frame;
-use bbot_tests::scene::Scene;
-use bbot_tests::station::{Gateway, Plug, Station};
+use bbot_manifest::ResultStatus;
+use bbot_tests::harness::controller::Verdict;
+use bbot_tests::harness::farm::layout;
+use bbot_tests::harness::hypervisor::lz4_frame;
+use bbot_tests::harness::limits::LIMIT;
+use bbot_tests::harness::namespace_guest::{Gateway, GuestListener, NamespaceGuest};
+use bbot_tests::harness::testbed::Testbed;
 
-/// Far more than anything here takes.
-const LIMIT: Duration = Duration::from_secs(60);
-/// A guest whose build is done elsewhere.
-const PLUGGED: &str = "fresh\nfirst: put-bootstrap 0.16.0\nfirst: install\nlater: plug /run/plug\n";
+/// A guest whose frames are forwarded in a build.
+const FORWARDED: &str =
+    "fresh\nfirst: put-bootstrap 0.16.0\nfirst: install\nlater: forward /run/guest\n";
 const SERVER: &str = "196.254.111.222";
 const RESULT: &str = ": 1\nname: libfoo\nversion: 1.0.0\nstatus: success\n\
     update-status: success\nupdate-log: by curl\n";
 
-/// A socket of the guest that nothing has asked for anything: what comes to it is no answer.
-struct Unasked {
+/// A socket in the guest that sends nothing, and one outside that sends to it: no datagram is an
+/// answer.
+struct Unsolicited {
     inside: UdpSocket,
     outside: UdpSocket,
 }
 
-impl Unasked {
-    fn new(scene: &Scene, station: &Station) -> Self {
-        let inside = station.socket().unwrap();
+impl Unsolicited {
+    fn new(testbed: &Testbed, guest: &NamespaceGuest) -> Self {
+        let inside = guest.socket().unwrap();
         inside.set_read_timeout(Some(LIMIT)).unwrap();
         let bind = || UdpSocket::bind((layout::BRIDGE_ADDRESS, 0));
-        let outside = scene.farm.inside().run(bind).unwrap().unwrap();
+        let outside = testbed.farm.namespaces().run(bind).unwrap().unwrap();
         let port = inside.local_addr().unwrap().port();
-        outside.connect((station.address(), port)).unwrap();
+        outside.connect((guest.address(), port)).unwrap();
         Self { inside, outside }
     }
 
@@ -50,10 +47,10 @@ fn content(length: usize) -> Vec<u8> {
     (0..length).map(|i| u8::try_from((i * 31 + i / 251) % 251).unwrap()).collect()
 }
 
-/// Gets and puts by programs in the guest; the agent's folders are `get` and `put`.
-fn transfer(station: &Station, get: &Path, put: &Path) {
+/// Downloads and uploads by programs in the guest; the agent's folders are `get` and `put`.
+fn transfer(guest: &NamespaceGuest, get: &Path, put: &Path) {
     let own = tempfile::tempdir().unwrap();
-    let run = |words: &str| station.program(own.path(), words).unwrap();
+    let run = |words: &str| guest.program(own.path(), words).unwrap();
     let big = content(300_000);
     fs::write(get.join("big"), &big).unwrap();
     fs::write(own.path().join("up"), &big).unwrap();
@@ -84,48 +81,41 @@ fn transfer(station: &Station, get: &Path, put: &Path) {
 }
 
 fn build_behind_a_firewall(gateway: Gateway) {
-    let scene = Scene::new(PLUGGED, &["libfoo"]).unwrap();
-    let plug = Plug::new(&scene.farm.run().join("plug")).unwrap();
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
-    let station = plug.wait(LIMIT, gateway).unwrap();
-    let unasked = Unasked::new(&scene, &station);
-    unasked.send();
-    unasked.inside.recv(&mut [0; 16]).unwrap();
-    station.close_firewall().unwrap();
-    unasked.send();
+    let testbed = Testbed::new(FORWARDED, &["libfoo"]).unwrap();
+    let listener = GuestListener::new(&testbed.farm.run().join("guest")).unwrap();
+    let mut agent = testbed.start(&[]).unwrap();
+    let guest = listener.wait(LIMIT, gateway).unwrap();
+    let unsolicited = Unsolicited::new(&testbed, &guest);
+    unsolicited.send();
+    unsolicited.inside.recv(&mut [0; 16]).unwrap();
+    guest.close_firewall().unwrap();
+    unsolicited.send();
 
-    let build = scene.farm.tftp().join("build/default-1");
-    transfer(&station, &build.join("get"), &build.join("put"));
-    unasked.inside.set_nonblocking(true).unwrap();
-    assert!(unasked.inside.recv(&mut [0; 16]).is_err(), "the firewall is open");
+    let build = testbed.farm.tftp().join("build/default-1");
+    transfer(&guest, &build.join("get"), &build.join("put"));
+    unsolicited.inside.set_nonblocking(true).unwrap();
+    assert!(unsolicited.inside.recv(&mut [0; 16]).is_err(), "the firewall is open");
 
     let own = tempfile::tempdir().unwrap();
     let file = own.path().join("result.manifest.lz4");
     fs::write(&file, lz4_frame(RESULT.as_bytes()).unwrap()).unwrap();
     let url = format!("tftp://{SERVER}/result.manifest.lz4");
-    station.program(own.path(), &format!("curl -sS -m 60 -T {} {url}", file.display())).unwrap();
-    let stored = |exchanges: &[Exchange]| {
-        exchanges.iter().find_map(|exchange| match &exchange.outcome {
-            Outcome::Result { verdict, .. } => {
-                Some((verdict.clone(), ResultRequest::parse(&exchange.request.body, "r").unwrap()))
-            }
-            _ => None,
-        })
-    };
-    let (verdict, result) = scene.controller.wait(LIMIT, stored).expect("no result came");
+    guest.program(own.path(), &format!("curl -sS -m 60 -T {} {url}", file.display())).unwrap();
+    let (verdict, result) = testbed.result(1).unwrap();
     assert_eq!(verdict, Verdict::Stored(ResultStatus::Success));
     assert_eq!(result.result.results[0].log.trim_end(), "by curl");
-    drop(station);
-    assert!(agent.terminate().unwrap().success());
+    drop(guest);
+    agent.end().unwrap();
 }
 
-/// T1, T3: curl and busybox in a guest whose firewall lets only answers in, gateway the bridge.
+/// T1, T3: curl and busybox in a guest whose firewall accepts only answers; its gateway is the
+/// bridge.
 #[test]
 fn a_firewall_lets_answers_in_through_the_bridge_as_gateway() {
     build_behind_a_firewall(Gateway::Bridge);
 }
 
-/// T1, T3: the same where the guest's gateway is another box.
+/// T1, T3: the same where the guest's gateway is another host.
 #[test]
 fn a_firewall_lets_answers_in_beside_another_gateway() {
     build_behind_a_firewall(Gateway::Other);

@@ -1,48 +1,37 @@
 //! Whatever a guest does, the agent copes: the real agent and everything around it, and pretend
 //! guests that go wrong in every way. Guests are not held here; `hold.rs` is about that.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
-
 use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
 
 use bbot_manifest::ResultStatus;
-use bbot_tests::agent::{Agent, wait_for_file, wait_for_status};
-use bbot_tests::controller::{Package, Verdict};
-use bbot_tests::farm::{MachineSpec, layout};
-use bbot_tests::pretend::{WELL, bootstrapping, building};
-use bbot_tests::scene::{MACHINE, Scene};
+use bbot_tests::harness::agent::Agent;
+use bbot_tests::harness::controller::{Package, Verdict};
+use bbot_tests::harness::farm::{MachineSpec, layout};
+use bbot_tests::harness::hypervisor::{SUCCESSFUL, bootstrapping, building};
+use bbot_tests::harness::limits::LIMIT;
+use bbot_tests::harness::testbed::{MACHINE, Testbed};
+use bbot_tests::harness::watch::wait_for_file;
 use rustix::process::Signal;
-
-/// Far more than anything here takes.
-const LIMIT: Duration = Duration::from_secs(60);
-
-fn phases(agent: &Agent, name: &str) -> usize {
-    agent.phases().iter().filter(|phase| phase.name == name).count()
-}
-
-fn says(agent: &Agent, text: &str) -> bool {
-    agent.lines().iter().any(|line| line.contains(text))
-}
 
 /// Lets an agent that does not hold guests do the task on a guest that does these steps; checks
 /// what the controller is told, that nothing is left, and whether a failure was reported.
 #[track_caller]
 fn check_build(steps: &[&str], options: &[&str], status: ResultStatus, has_report: bool) -> Agent {
-    let scene = Scene::new(&building(steps), &["libfoo"]).unwrap();
-    let before = scene.farm.inventory().unwrap();
+    let testbed = Testbed::new(&building(steps), &["libfoo"]).unwrap();
+    let before = testbed.farm.inventory().unwrap();
     let options = [&["--hold-timeout", "none"], options].concat();
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&options)).unwrap();
-    let (verdict, result) = scene.result(1).unwrap();
-    assert!(agent.terminate().unwrap().success(), "{:#?}", agent.lines());
+    let mut agent = testbed.start(&options).unwrap();
+    let (verdict, result) = testbed.result(1).unwrap();
+    agent.end().unwrap();
     assert_eq!(result.result.status, status, "{:#?}", agent.lines());
     assert_eq!(result.result.name.to_string(), "libfoo");
     assert_eq!(result.result.version.to_string(), "1.0.0");
     let is_put_back = status == ResultStatus::Interrupt;
     let expected = if is_put_back { Verdict::PutBack } else { Verdict::Stored(status) };
     assert_eq!(verdict, expected);
-    assert_eq!(scene.leftovers(&before).unwrap(), [""; 0]);
-    assert_eq!(!scene.failures("log").unwrap().is_empty(), has_report, "{:#?}", agent.lines());
+    assert_eq!(testbed.leftovers(&before).unwrap(), [""; 0]);
+    assert_eq!(!testbed.failures("log").unwrap().is_empty(), has_report, "{:#?}", agent.lines());
     agent
 }
 
@@ -52,58 +41,58 @@ fn check_build(steps: &[&str], options: &[&str], status: ResultStatus, has_repor
 fn a_guest_that_never_boots_is_given_up() {
     let options = ["--build-startup", "1", "--build-retries", "1"];
     let agent = check_build(&["spoil"], &options, ResultStatus::Abort, true);
-    assert_eq!(phases(&agent, "qemu"), 1 + 2, "{:#?}", agent.lines());
-    assert!(!says(&agent, "exited unexpectedly"), "{:#?}", agent.lines());
+    assert_eq!(agent.count_phases("qemu"), 1 + 2, "{:#?}", agent.lines());
+    assert!(agent.count("exited unexpectedly") == 0, "{:#?}", agent.lines());
 }
 
 /// W26, W34: the boot after a mis-boot goes well, and the task is done; a console log is kept.
 #[test]
 fn a_mis_boot_is_made_good() {
     let script = building(&["await /run/go", "get task.manifest", "put-result success"]);
-    let scene = Scene::new(&script, &["libfoo"]).unwrap();
+    let testbed = Testbed::new(&script, &["libfoo"]).unwrap();
     let options = ["--build-startup", "1", "--hold-timeout", "none"];
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&options)).unwrap();
+    let mut agent = testbed.start(&options).unwrap();
     let is_retried = |lines: &[String]| lines.iter().any(|l| l.contains("retrying")).then_some(());
     agent.wait_for(LIMIT, is_retried).unwrap();
-    std::fs::write(scene.farm.run().join("go"), "").unwrap();
-    assert_eq!(scene.result(1).unwrap().0, Verdict::Stored(ResultStatus::Success));
-    assert!(agent.terminate().unwrap().success());
-    assert!(!scene.failures("log").unwrap().is_empty());
+    std::fs::write(testbed.farm.run().join("go"), "").unwrap();
+    assert_eq!(testbed.result(1).unwrap().0, Verdict::Stored(ResultStatus::Success));
+    agent.end().unwrap();
+    assert!(!testbed.failures("log").unwrap().is_empty());
 }
 
 /// W10, W13, W16: a machine that does not come up in a bootstrap is booted from a fresh snapshot as
 /// often as was said; then it rests with nothing left of it, and the other machines are used.
 #[test]
 fn a_machine_that_never_boots_rests() {
-    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
-    scene.farm.add_machine(&MachineSpec::small("a-dead-one", bootstrapping(&["spoil"]))).unwrap();
-    let before = scene.farm.inventory().unwrap();
+    let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
+    testbed.farm.add_machine(&MachineSpec::small("a-dead-one", bootstrapping(&["spoil"]))).unwrap();
+    let before = testbed.farm.inventory().unwrap();
     let options = ["--bootstrap-startup", "1", "--bootstrap-retries", "1"];
     let options = [&options[..], &["--hold-timeout", "none"]].concat();
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&options)).unwrap();
-    assert_eq!(scene.result(1).unwrap().0, Verdict::Stored(ResultStatus::Success));
-    assert!(agent.terminate().unwrap().success());
+    let mut agent = testbed.start(&options).unwrap();
+    assert_eq!(testbed.result(1).unwrap().0, Verdict::Stored(ResultStatus::Success));
+    agent.end().unwrap();
     let boots = agent.phases();
     let boots = boots.iter().filter(|p| p.name == "qemu" && p.key("machine") == "a-dead-one");
     assert_eq!(boots.count(), 2, "{:#?}", agent.lines());
     let timeout = "error: cannot bootstrap a-dead-one: bootstrap startup timeout; it rests ";
-    assert!(says(&agent, timeout), "{:#?}", agent.lines());
-    assert_eq!(scene.leftovers(&before).unwrap(), [""; 0]);
-    assert_eq!(scene.failures("log").unwrap().len(), 2, "one console log for each boot");
+    assert!(agent.count(timeout) > 0, "{:#?}", agent.lines());
+    assert_eq!(testbed.leftovers(&before).unwrap(), [""; 0]);
+    assert_eq!(testbed.failures("log").unwrap().len(), 2, "one console log for each boot");
 }
 
 /// W14, W16: a bootstrap whose guest heeds no power button has failed, complete as it is.
 #[test]
 fn a_guest_that_ignores_the_power_button_is_not_bootstrapped() {
     let script = bootstrapping(&["ignore-power", "put-bootstrap 0.16.0", "install"]);
-    let scene = Scene::new(&script, &[]).unwrap();
-    let before = scene.farm.inventory().unwrap();
+    let testbed = Testbed::new(&script, &[]).unwrap();
+    let before = testbed.farm.inventory().unwrap();
     let options = ["--shutdown-timeout", "1", "--hold-timeout", "none"];
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&options)).unwrap();
+    let mut agent = testbed.start(&options).unwrap();
     agent.wait_for_phase(LIMIT, "enumerate", 2).unwrap();
-    assert!(agent.terminate().unwrap().success());
-    assert_eq!(phases(&agent, "publish"), 0);
-    assert_eq!(scene.leftovers(&before).unwrap(), [""; 0]);
+    agent.end().unwrap();
+    assert_eq!(agent.count_phases("publish"), 0);
+    assert_eq!(testbed.leftovers(&before).unwrap(), [""; 0]);
     let said = agent.lines().join("\n");
     assert!(said.contains("bootstrap shutdown timeout"), "{said}");
 }
@@ -112,7 +101,7 @@ fn a_guest_that_ignores_the_power_button_is_not_bootstrapped() {
 #[test]
 fn a_guest_that_exits_at_once_is_an_abort() {
     let agent = check_build(&["exit 1"], &[], ResultStatus::Abort, false);
-    assert_eq!(phases(&agent, "qemu"), 2, "{:#?}", agent.lines());
+    assert_eq!(agent.count_phases("qemu"), 2, "{:#?}", agent.lines());
 }
 
 /// W28, W29: what was uploaded by half does not count.
@@ -141,14 +130,14 @@ fn an_upload_begins_again() {
 fn an_upload_is_replaced() {
     let steps = ["get task.manifest", "put upload.tar 5000", "put upload.tar 3000"];
     let script = building(&[&steps[..], &["put done 1", "await /run/go", "exit 0"]].concat());
-    let scene = Scene::new(&script, &["libfoo"]).unwrap();
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
-    let put = scene.farm.tftp().join("build/default-1/put");
+    let testbed = Testbed::new(&script, &["libfoo"]).unwrap();
+    let mut agent = testbed.start(&[]).unwrap();
+    let put = testbed.farm.tftp().join("build/default-1/put");
     wait_for_file(&put.join("done"), LIMIT).unwrap();
     assert_eq!(std::fs::metadata(put.join("upload.tar")).unwrap().len(), 3000);
-    std::fs::write(scene.farm.run().join("go"), "").unwrap();
-    assert_eq!(scene.result(1).unwrap().0, Verdict::Stored(ResultStatus::Abort));
-    assert!(agent.terminate().unwrap().success());
+    std::fs::write(testbed.farm.run().join("go"), "").unwrap();
+    assert_eq!(testbed.result(1).unwrap().0, Verdict::Stored(ResultStatus::Abort));
+    agent.end().unwrap();
 }
 
 /// W8, W15: a worker that is older than expected just after its bootstrap is warned about, once,
@@ -156,27 +145,27 @@ fn an_upload_is_replaced() {
 /// does. A newer one is not used.
 #[test]
 fn an_old_worker_is_used_and_a_new_one_is_not() {
-    let script = WELL.replace("put-bootstrap 0.16.0", "put-bootstrap 0.15.0");
-    let scene = Scene::new(&script, &["libfoo"]).unwrap();
+    let script = SUCCESSFUL.replace("put-bootstrap 0.16.0", "put-bootstrap 0.15.0");
+    let testbed = Testbed::new(&script, &["libfoo"]).unwrap();
     let run = |options: &[&str], phase: &str| {
-        let mut agent = Agent::start(&scene.farm, &scene.agent(options)).unwrap();
+        let mut agent = testbed.start(options).unwrap();
         agent.wait_for_phase(LIMIT, phase, 1).unwrap();
-        assert!(agent.terminate().unwrap().success());
+        agent.end().unwrap();
         let said = agent.lines();
         let count = |text: &str| said.iter().filter(|line| line.contains(text)).count();
-        (phases(&agent, "publish"), count("is older"), count("is newer"))
+        (agent.count_phases("publish"), count("is older"), count("is newer"))
     };
     assert_eq!(run(&[], "posted"), (1, 1, 0));
-    scene.controller.add(Package::new("libbar", "1.0.0", MACHINE));
+    testbed.controller.add(Package::new("libbar", "1.0.0", MACHINE));
     assert_eq!(run(&[], "posted"), (0, 0, 0));
     assert_eq!(run(&["--worker-ver", "0.15.1"], "publish"), (1, 1, 0));
-    scene.controller.add(Package::new("libbaz", "1.0.0", MACHINE));
-    let requests = scene.task_requests();
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&["--worker-ver", "0.14.0"])).unwrap();
+    testbed.controller.add(Package::new("libbaz", "1.0.0", MACHINE));
+    let requests = testbed.controller.task_requests();
+    let mut agent = testbed.start(&["--worker-ver", "0.14.0"]).unwrap();
     agent.wait_for_phase(LIMIT, "enumerate", 1).unwrap();
-    wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
-    assert!(agent.terminate().unwrap().success());
-    assert_eq!((phases(&agent, "publish"), scene.task_requests()), (0, requests));
+    testbed.wait_until_idle().unwrap();
+    agent.end().unwrap();
+    assert_eq!((agent.count_phases("publish"), testbed.controller.task_requests()), (0, requests));
 }
 
 /// A guest that says one thing and is silent is given up when its time is over (W27).
@@ -236,18 +225,18 @@ fn an_interrupt_is_heeded_at_any_time() {
         &["get task.manifest"],
         &["get task.manifest", "put-half result.manifest.lz4 30000", "await /run/never"],
     ] {
-        let scene = Scene::new(&building(steps), &["libfoo"]).unwrap();
-        let before = scene.farm.inventory().unwrap();
-        let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+        let testbed = Testbed::new(&building(steps), &["libfoo"]).unwrap();
+        let before = testbed.farm.inventory().unwrap();
+        let mut agent = testbed.start(&[]).unwrap();
         agent.wait_for_phase(LIMIT, "qemu", 2).unwrap();
         if steps.len() > 1 {
             agent.wait_for_phase(LIMIT, "first-request", 2).unwrap();
         }
         agent.process().signal(Signal::USR1).unwrap();
-        let (verdict, result) = scene.result(1).unwrap();
+        let (verdict, result) = testbed.result(1).unwrap();
         assert_eq!((verdict, result.result.status), (Verdict::PutBack, ResultStatus::Interrupt));
-        assert!(agent.terminate().unwrap().success());
-        assert_eq!(scene.leftovers(&before).unwrap(), [""; 0]);
+        agent.end().unwrap();
+        assert_eq!(testbed.leftovers(&before).unwrap(), [""; 0]);
     }
 }
 
@@ -255,18 +244,18 @@ fn an_interrupt_is_heeded_at_any_time() {
 /// task that comes next (W25).
 #[test]
 fn an_interrupt_out_of_place_has_no_effect() {
-    let script =
-        WELL.replace("first: get", "first: get toolchain.sha256\nfirst: await /run/go\nfirst: get");
-    let scene = Scene::new(&script, &["libfoo"]).unwrap();
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    let script = SUCCESSFUL
+        .replace("first: get", "first: get toolchain.sha256\nfirst: await /run/go\nfirst: get");
+    let testbed = Testbed::new(&script, &["libfoo"]).unwrap();
+    let mut agent = testbed.start(&[]).unwrap();
     agent.wait_for_phase(LIMIT, "first-request", 1).unwrap();
     agent.process().signal(Signal::USR1).unwrap();
-    std::fs::write(scene.farm.run().join("go"), "").unwrap();
-    assert_eq!(scene.result(1).unwrap().0, Verdict::Stored(ResultStatus::Success));
-    wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
+    std::fs::write(testbed.farm.run().join("go"), "").unwrap();
+    assert_eq!(testbed.result(1).unwrap().0, Verdict::Stored(ResultStatus::Success));
+    testbed.wait_until_idle().unwrap();
     agent.process().signal(Signal::USR1).unwrap();
-    assert!(agent.terminate().unwrap().success());
-    assert_eq!(phases(&agent, "publish"), 1);
+    agent.end().unwrap();
+    assert_eq!(agent.count_phases("publish"), 1);
 }
 
 /// W31: an interactive task shows its screen to everybody, and ends by `abort` when its own time is
@@ -274,40 +263,40 @@ fn an_interrupt_out_of_place_has_no_effect() {
 #[test]
 fn an_interactive_task_ends_without_a_hold() {
     let script = building(&["get task.manifest"]);
-    let scene = Scene::new(&script, &[]).unwrap();
+    let testbed = Testbed::new(&script, &[]).unwrap();
     let mut package = Package::new("libfoo", "1.0.0", MACHINE);
     package.more.push(("interactive".to_owned(), "build".to_owned()));
-    scene.controller.add(package);
+    testbed.controller.add(package);
     // The address is the farm's only one that is not the loopback's.
     let options = ["--interactive", "both", "--interactive-timeout", "3", "--build-timeout", "1"];
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&options)).unwrap();
+    let mut agent = testbed.start(&options).unwrap();
     let start = agent.wait_for_phase(LIMIT, "first-request", 2).unwrap().at;
     let screen = format!("{}:5901", layout::BRIDGE_ADDRESS);
-    let inventory = scene.farm.inventory().unwrap();
+    let inventory = testbed.farm.inventory().unwrap();
     assert!(inventory.of_kind("port").iter().any(|p| p.contains(&screen)), "{inventory}");
-    assert_eq!(scene.result(1).unwrap().0, Verdict::Stored(ResultStatus::Abort));
+    assert_eq!(testbed.result(1).unwrap().0, Verdict::Stored(ResultStatus::Abort));
     let answered = agent.wait_for_phase(LIMIT, "durable", 1).unwrap().at;
     // Both count from the boot, a moment before.
     assert!(Duration::from_nanos(answered - start) > Duration::from_secs(2), "its own time");
-    wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
-    assert!(agent.terminate().unwrap().success());
-    assert!(scene.failures("log").unwrap().is_empty());
+    testbed.wait_until_idle().unwrap();
+    agent.end().unwrap();
+    assert!(testbed.failures("log").unwrap().is_empty());
 }
 
 /// W31: a task that nobody takes part in shows its screen to this host alone.
 #[test]
 fn other_screens_are_the_hosts_alone() {
-    let scene = Scene::new(&building(&["get task.manifest"]), &["libfoo"]).unwrap();
+    let testbed = Testbed::new(&building(&["get task.manifest"]), &["libfoo"]).unwrap();
     let address = layout::BRIDGE_ADDRESS.to_string();
     let options = ["--interactive", "both", "--interactive-address", &address];
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&options)).unwrap();
+    let mut agent = testbed.start(&options).unwrap();
     agent.wait_for_phase(LIMIT, "first-request", 2).unwrap();
-    let inventory = scene.farm.inventory().unwrap();
+    let inventory = testbed.farm.inventory().unwrap();
     let is_screen = |port: &&&str| port.contains(":5901 ");
     let ports = inventory.of_kind("port");
     let screens: Vec<_> = ports.iter().filter(is_screen).collect();
     assert!(matches!(screens[..], [one] if one.contains("127.0.0.1:5901")), "{inventory}");
-    assert!(agent.terminate().unwrap().success());
+    agent.end().unwrap();
 }
 
 /// W26: a host without room for the guest's disk, or for what its worker uploads, puts the task
@@ -325,18 +314,18 @@ fn a_full_disk_puts_the_task_back() {
         (&upload, "1000000", ResultStatus::Interrupt),
         (&upload, "10000", ResultStatus::Abort),
     ] {
-        let scene = Scene::new(&building(steps), &["libfoo"]).unwrap();
-        let mut mount = scene.farm.inside().command("mount");
+        let testbed = Testbed::new(&building(steps), &["libfoo"]).unwrap();
+        let mut mount = testbed.farm.namespaces().command("mount");
         mount
             .args(["-t", "tmpfs", "-o", "size=200k", "tmpfs"])
-            .arg(scene.farm.tftp().join("build"));
-        assert!(scene.farm.inside().output(&mut mount).unwrap().status.success());
+            .arg(testbed.farm.tftp().join("build"));
+        assert!(testbed.farm.namespaces().output(&mut mount).unwrap().status.success());
         let options = ["--upload-limit", limit, "--hold-timeout", "none"];
-        let mut agent = Agent::start(&scene.farm, &scene.agent(&options)).unwrap();
-        let (_, result) = scene.result(1).unwrap();
+        let mut agent = testbed.start(&options).unwrap();
+        let (_, result) = testbed.result(1).unwrap();
         assert_eq!(result.result.status, expected, "{:#?}", agent.lines());
-        wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
-        assert!(agent.terminate().unwrap().success());
+        testbed.wait_until_idle().unwrap();
+        agent.end().unwrap();
     }
 }
 
@@ -344,43 +333,44 @@ fn a_full_disk_puts_the_task_back() {
 /// that the agent does not take the task again at once, and the agent lives on.
 #[test]
 fn trouble_of_the_host_puts_the_task_back() {
-    type Trouble = fn(&Scene) -> Box<dyn Send>;
+    type Trouble = fn(&Testbed) -> Box<dyn Send>;
     let table: [(&str, &[&str], Trouble); 5] = [
         ("bridge", &["--bridge", "br9"], |_| Box::new(())),
-        ("tftp port", &[], |scene| {
+        ("tftp port", &[], |testbed| {
             let bind = || UdpSocket::bind((layout::BRIDGE_ADDRESS, 23401)).unwrap();
-            Box::new(scene.farm.inside().run(bind).unwrap())
+            Box::new(testbed.farm.namespaces().run(bind).unwrap())
         }),
-        ("screen", &[], |scene| {
+        ("screen", &[], |testbed| {
             let bind = || TcpListener::bind("127.0.0.1:5901").unwrap();
-            Box::new(scene.farm.inside().run(bind).unwrap())
+            Box::new(testbed.farm.namespaces().run(bind).unwrap())
         }),
-        ("volume", &[], |scene| {
-            let mut remount = scene.farm.inside().command("mount");
-            remount.args(["-o", "remount,ro"]).arg(scene.farm.volume());
-            Box::new(scene.farm.inside().output(&mut remount).unwrap())
+        ("volume", &[], |testbed| {
+            let mut remount = testbed.farm.namespaces().command("mount");
+            remount.args(["-o", "remount,ro"]).arg(testbed.farm.volume());
+            Box::new(testbed.farm.namespaces().output(&mut remount).unwrap())
         }),
-        ("hypervisor", &[], |scene| {
-            std::fs::remove_file(scene.farm.run().join("bbot-pretend")).unwrap();
+        ("hypervisor", &[], |testbed| {
+            std::fs::remove_file(testbed.farm.run().join("bbot-pretend")).unwrap();
             Box::new(())
         }),
     ];
     for (name, options, trouble) in table {
-        let scene = Scene::new(WELL, &[]).unwrap();
-        let mut agent = Agent::start(&scene.farm, &scene.idle_agent(&["--dump-machines"])).unwrap();
+        let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
+        let mut agent =
+            Agent::start(&testbed.farm, &testbed.idle_agent(&["--dump-machines"])).unwrap();
         assert!(agent.wait(LIMIT).unwrap().success(), "{:#?}", agent.lines());
-        let spec = scene.agent(options);
-        scene.controller.add(Package::new("libfoo", "1.0.0", MACHINE));
-        let before = scene.farm.inventory().unwrap();
-        let _trouble = trouble(&scene);
-        let mut agent = Agent::start(&scene.farm, &spec).unwrap();
-        let (verdict, result) = scene.result(1).unwrap();
+        let spec = testbed.agent(options);
+        testbed.controller.add(Package::new("libfoo", "1.0.0", MACHINE));
+        let before = testbed.farm.inventory().unwrap();
+        let _trouble = trouble(&testbed);
+        let mut agent = Agent::start(&testbed.farm, &spec).unwrap();
+        let (verdict, result) = testbed.result(1).unwrap();
         let expected = (Verdict::PutBack, ResultStatus::Interrupt);
         assert_eq!((verdict, result.result.status), expected, "{name}: {:#?}", agent.lines());
-        wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
+        testbed.wait_until_idle().unwrap();
         assert!(agent.terminate().unwrap().success(), "{name}");
-        assert_eq!(scene.task_requests(), 1, "{name}: {:#?}", agent.lines());
-        let left = scene.leftovers(&before).unwrap();
+        assert_eq!(testbed.controller.task_requests(), 1, "{name}: {:#?}", agent.lines());
+        let left = testbed.leftovers(&before).unwrap();
         let left: Vec<_> = left.iter().filter(|item| item.starts_with("subvolume")).collect();
         assert!(left.is_empty(), "{name}: {left:?}");
     }

@@ -1,38 +1,32 @@
 //! Machines as an operator may have them: the real agent's look at them, and what it does to them
 //! and does not.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
-
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use bbot_tests::agent::{Agent, wait_for_file, wait_for_status};
-use bbot_tests::controller::Exchange;
-use bbot_tests::farm::MachineSpec;
-use bbot_tests::pretend::WELL;
-use bbot_tests::scene::{MACHINE, Scene, TOOLCHAIN};
+use bbot_tests::harness::agent::Agent;
+use bbot_tests::harness::farm::MachineSpec;
+use bbot_tests::harness::hypervisor::SUCCESSFUL;
+use bbot_tests::harness::limits::LIMIT;
+use bbot_tests::harness::testbed::{MACHINE, TOOLCHAIN, Testbed};
 use rustix::fs::IFlags;
 use rustix::process::Signal;
 
-/// Far more than anything here takes.
-const LIMIT: Duration = Duration::from_secs(120);
-
-fn wait_until_idle(scene: &Scene) {
-    wait_for_file(&scene.runtime_folder().join("status.json"), LIMIT).unwrap();
-    wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
+fn wait_until_idle(testbed: &Testbed) {
+    testbed.wait_until_idle().unwrap();
 }
 
-fn lock_file(scene: &Scene, machine: &str) -> PathBuf {
-    scene.farm.machine_folder(machine).join(format!("{machine}-{TOOLCHAIN}.lock"))
+fn lock_file(testbed: &Testbed, machine: &str) -> PathBuf {
+    testbed.lock_file(machine)
 }
 
 /// Locks a machine as another instance does that builds on it.
-fn lock_machine(scene: &Scene, machine: &str) -> File {
-    let path = lock_file(scene, machine);
-    let file = scene.farm.inside().run(|| File::create(path)).unwrap().unwrap();
+fn lock_machine(testbed: &Testbed, machine: &str) -> File {
+    let path = lock_file(testbed, machine);
+    let file = testbed.farm.namespaces().run(|| File::create(path)).unwrap().unwrap();
     file.lock().unwrap();
     file.write_all_at(b"1 100", 0).unwrap();
     file
@@ -43,8 +37,8 @@ fn count(agent: &Agent, text: &str) -> usize {
 }
 
 /// The subvolumes that bear a toolchain's name.
-fn bootstrapped(scene: &Scene) -> Vec<String> {
-    let inventory = scene.farm.inventory().unwrap();
+fn bootstrapped(testbed: &Testbed) -> Vec<String> {
+    let inventory = testbed.farm.inventory().unwrap();
     let subvolumes = inventory.of_kind("subvolume").into_iter();
     let names = subvolumes.filter_map(|item| item.rsplit('/').next());
     names.filter(|name| name.ends_with("-default")).map(str::to_owned).collect()
@@ -54,16 +48,16 @@ fn bootstrapped(scene: &Scene) -> Vec<String> {
 /// that is due is bootstrapped, and does its work.
 #[test]
 fn a_failed_bootstrap_stops_nobody() {
-    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
+    let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
     let bad = MachineSpec::small("a-bad-machine", "fresh\nfirst: exit 1\n");
-    scene.farm.add_machine(&bad).unwrap();
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    testbed.farm.add_machine(&bad).unwrap();
+    let mut agent = testbed.start(&[]).unwrap();
     agent.wait_for_phase(LIMIT, "posted", 1).unwrap();
-    wait_until_idle(&scene);
-    assert!(agent.terminate().unwrap().success());
+    wait_until_idle(&testbed);
+    agent.end().unwrap();
     assert_eq!(count(&agent, "error: cannot bootstrap a-bad-machine: "), 1, "{:#?}", agent.lines());
     assert_eq!(count(&agent, "it rests"), 1);
-    assert_eq!(bootstrapped(&scene), [format!("{MACHINE}-default")]);
+    assert_eq!(bootstrapped(&testbed), [format!("{MACHINE}-default")]);
 }
 
 /// W10: machines that are no machines, each in its own way, are told of once, with the cause, and
@@ -71,18 +65,18 @@ fn a_failed_bootstrap_stops_nobody() {
 /// root is refused here is what others are refused for want of rights.
 #[test]
 fn broken_machines_stop_nobody() {
-    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
+    let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
     for name in ["a-rubbish", "b-unreadable", "c-refused"] {
-        scene.farm.add_machine(&MachineSpec::small(name, WELL)).unwrap();
+        testbed.farm.add_machine(&MachineSpec::small(name, SUCCESSFUL)).unwrap();
     }
-    let folder = |name: &str| scene.farm.machine_folder(name);
+    let folder = |name: &str| testbed.farm.machine_folder(name);
     let flags = |flags| {
         let file = File::open(folder("c-refused")).unwrap();
         rustix::fs::ioctl_setflags(file, flags).unwrap();
     };
-    scene
+    testbed
         .farm
-        .inside()
+        .namespaces()
         .run(|| {
             let rubbish = folder("a-rubbish").join("a-rubbish-1.1/manifest");
             std::fs::write(rubbish, "rubbish").unwrap();
@@ -98,11 +92,11 @@ fn broken_machines_stop_nobody() {
             symlink("d-plain-1.1", folder("d-plain").join("d-plain-1")).unwrap();
         })
         .unwrap();
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    let mut agent = testbed.start(&[]).unwrap();
     agent.wait_for_phase(LIMIT, "posted", 1).unwrap();
-    wait_until_idle(&scene);
-    assert!(agent.terminate().unwrap().success());
-    scene.farm.inside().run(|| flags(IFlags::empty())).unwrap();
+    wait_until_idle(&testbed);
+    agent.end().unwrap();
+    testbed.farm.namespaces().run(|| flags(IFlags::empty())).unwrap();
     for (name, cause) in [
         ("a-rubbish", "a-rubbish-1.1/manifest:"),
         ("b-unreadable", "Is a directory"),
@@ -115,23 +109,23 @@ fn broken_machines_stop_nobody() {
         assert!(said.len() == 1 && said[0].contains(cause), "{name}: {lines:#?}");
     }
     assert_eq!(count(&agent, "it rests"), 2);
-    assert_eq!(bootstrapped(&scene), [format!("{MACHINE}-default")]);
-    let locked = |name: &&str| lock_file(&scene, name).symlink_metadata().is_ok();
-    let left = scene.farm.inside().run(|| ["c-refused", "d-plain"].iter().any(locked));
+    assert_eq!(bootstrapped(&testbed), [format!("{MACHINE}-default")]);
+    let locked = |name: &&str| lock_file(&testbed, name).symlink_metadata().is_ok();
+    let left = testbed.farm.namespaces().run(|| ["c-refused", "d-plain"].iter().any(locked));
     assert!(!left.unwrap(), "a lock file is left");
 }
 
 /// W10: no machine is bootstrapped while `--instance-max` machines are busy.
 #[test]
 fn a_full_host_bootstraps_nothing() {
-    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
-    scene.farm.add_machine(&MachineSpec::small("a-busy-machine", WELL)).unwrap();
-    let busy = lock_machine(&scene, "a-busy-machine");
+    let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
+    testbed.farm.add_machine(&MachineSpec::small("a-busy-machine", SUCCESSFUL)).unwrap();
+    let busy = lock_machine(&testbed, "a-busy-machine");
     for (max, expected) in [("1", 0), ("2", 1)] {
-        let mut agent = Agent::start(&scene.farm, &scene.agent(&["--instance-max", max])).unwrap();
-        wait_until_idle(&scene);
-        assert!(agent.terminate().unwrap().success());
-        assert_eq!(bootstrapped(&scene).len(), expected, "{:#?}", agent.lines());
+        let mut agent = testbed.start(&["--instance-max", max]).unwrap();
+        wait_until_idle(&testbed);
+        agent.end().unwrap();
+        assert_eq!(bootstrapped(&testbed).len(), expected, "{:#?}", agent.lines());
     }
     drop(busy);
 }
@@ -140,42 +134,42 @@ fn a_full_host_bootstraps_nothing() {
 /// machine that has no link any more is removed, unless somebody has it locked.
 #[test]
 fn machines_are_locked_only_for_work() {
-    let scene = Scene::new(WELL, &[]).unwrap();
+    let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
     let gone = ["a-gone-machine", "b-gone-machine"];
     for name in gone {
-        let machine = MachineSpec::small(name, WELL);
-        scene.farm.add_machine(&machine).unwrap();
-        scene.farm.add_bootstrapped(&machine, TOOLCHAIN).unwrap();
-        let link = scene.farm.machine_folder(name).join(format!("{name}-1"));
-        scene.farm.inside().run(|| std::fs::remove_file(link)).unwrap().unwrap();
+        let machine = MachineSpec::small(name, SUCCESSFUL);
+        testbed.farm.add_machine(&machine).unwrap();
+        testbed.farm.add_bootstrapped(&machine, TOOLCHAIN).unwrap();
+        let link = testbed.farm.machine_folder(name).join(format!("{name}-1"));
+        testbed.farm.namespaces().run(|| std::fs::remove_file(link)).unwrap().unwrap();
     }
-    let locked = lock_machine(&scene, gone[1]);
-    let (inside, lock) = (scene.farm.inside().clone(), lock_file(&scene, MACHINE));
+    let locked = lock_machine(&testbed, gone[1]);
+    let (namespaces, lock) = (testbed.farm.namespaces().clone(), lock_file(&testbed, MACHINE));
     let (seen, was_locked) = std::sync::mpsc::channel();
-    scene.controller.misbehave(move |_| {
-        seen.send(inside.run(|| lock.symlink_metadata().is_ok()).unwrap()).unwrap();
+    testbed.controller.inject_faults(move |_| {
+        seen.send(namespaces.run(|| lock.symlink_metadata().is_ok()).unwrap()).unwrap();
         None
     });
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&["--fake-bootstrap"])).unwrap();
+    let mut agent = testbed.start(&["--fake-bootstrap"]).unwrap();
     assert!(!was_locked.recv_timeout(LIMIT).unwrap(), "the machine is locked for the request");
-    wait_until_idle(&scene);
-    assert!(agent.terminate().unwrap().success());
+    wait_until_idle(&testbed);
+    agent.end().unwrap();
     let left = ["b-gone-machine-default".to_owned(), format!("{MACHINE}-default")];
-    assert_eq!(bootstrapped(&scene), left, "{:#?}", agent.lines());
+    assert_eq!(bootstrapped(&testbed), left, "{:#?}", agent.lines());
     drop(locked);
 }
 
 /// W8: a broken bootstrapped manifest means another bootstrap, neither an error nor the end.
 #[test]
 fn a_broken_bootstrap_is_repeated() {
-    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
-    let machine = MachineSpec::small(MACHINE, WELL);
-    scene.farm.add_bootstrapped(&machine, TOOLCHAIN).unwrap();
-    let manifest = scene.farm.machine_folder(MACHINE).join(format!("{MACHINE}-default/manifest"));
-    scene.farm.inside().run(|| std::fs::write(manifest, "rubbish")).unwrap().unwrap();
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
+    let machine = MachineSpec::small(MACHINE, SUCCESSFUL);
+    testbed.farm.add_bootstrapped(&machine, TOOLCHAIN).unwrap();
+    let manifest = testbed.farm.machine_folder(MACHINE).join(format!("{MACHINE}-default/manifest"));
+    testbed.farm.namespaces().run(|| std::fs::write(manifest, "rubbish")).unwrap().unwrap();
+    let mut agent = testbed.start(&[]).unwrap();
     agent.wait_for_phase(LIMIT, "posted", 1).unwrap();
-    assert!(agent.terminate().unwrap().success());
+    agent.end().unwrap();
     assert_eq!(agent.phases().iter().filter(|phase| phase.name == "publish").count(), 1);
 }
 
@@ -183,24 +177,24 @@ fn a_broken_bootstrap_is_repeated() {
 /// has been changed since it was looked at, and needs no bootstrap now, gets none.
 #[test]
 fn a_machine_that_has_changed_is_looked_at_again() {
-    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
-    let machine = MachineSpec::small(MACHINE, WELL.replacen("fresh", "installed", 1));
-    scene.farm.remove_machine(MACHINE).unwrap();
-    scene.farm.add_machine(&machine).unwrap();
-    scene.farm.add_bootstrapped(&machine, TOOLCHAIN).unwrap();
-    let folder = scene.farm.machine_folder(MACHINE).join(format!("{MACHINE}-1.1"));
+    let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
+    let machine = MachineSpec::small(MACHINE, SUCCESSFUL.replacen("fresh", "installed", 1));
+    testbed.farm.remove_machine(MACHINE).unwrap();
+    testbed.farm.add_machine(&machine).unwrap();
+    testbed.farm.add_bootstrapped(&machine, TOOLCHAIN).unwrap();
+    let folder = testbed.farm.machine_folder(MACHINE).join(format!("{MACHINE}-1.1"));
     let (manifest, pipe) = (folder.join("manifest"), folder.join("pipe"));
-    let inside = scene.farm.inside();
-    inside
+    let namespaces = testbed.farm.namespaces();
+    namespaces
         .run(|| {
             nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
             std::fs::rename(&pipe, &manifest).unwrap();
         })
         .unwrap();
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    let mut agent = testbed.start(&[]).unwrap();
     // It sees another machine in the pipe, whose end comes when the old one is back in its place.
     let other = machine.manifest.replace("id: ", "id: other-");
-    inside
+    namespaces
         .run(|| {
             let mut writer = File::options().write(true).open(&manifest).unwrap();
             writer.write_all(other.as_bytes()).unwrap();
@@ -209,22 +203,22 @@ fn a_machine_that_has_changed_is_looked_at_again() {
         })
         .unwrap();
     agent.wait_for_phase(LIMIT, "posted", 1).unwrap();
-    assert!(agent.terminate().unwrap().success());
+    agent.end().unwrap();
     assert_eq!(count(&agent, "is due: new machine"), 1, "{:#?}", agent.lines());
     assert_eq!(count(&agent, "phase: qemu"), 1, "the build's alone: {:#?}", agent.lines());
-    assert_eq!(bootstrapped(&scene), [format!("{MACHINE}-default")]);
+    assert_eq!(bootstrapped(&testbed), [format!("{MACHINE}-default")]);
 }
 
 /// W11: no machines are no reason to end, but for a warning.
 #[test]
 fn a_host_without_machines_is_waited_for() {
-    let scene = Scene::new(WELL, &[]).unwrap();
-    scene.farm.remove_machine(MACHINE).unwrap();
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
-    wait_until_idle(&scene);
-    assert!(agent.terminate().unwrap().success());
+    let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
+    testbed.farm.remove_machine(MACHINE).unwrap();
+    let mut agent = testbed.start(&[]).unwrap();
+    wait_until_idle(&testbed);
+    agent.end().unwrap();
     assert_eq!(count(&agent, "warning: no build machines for toolchain default"), 1);
-    assert!(scene.controller.exchanges().is_empty(), "there is nothing to offer");
+    assert!(testbed.controller.exchanges().is_empty(), "there is nothing to offer");
 }
 
 /// Waits until the agent has a thread that waits for the host lock.
@@ -245,19 +239,17 @@ fn wait_until_waiting(agent: &Agent) {
 /// W6: a signal that is not to end the agent does not end its wait for the host lock.
 #[test]
 fn the_host_is_waited_for() {
-    let scene = Scene::new(WELL, &[]).unwrap();
-    let lock = File::create(scene.farm.run().join("lock/bbot-agent-default.lock")).unwrap();
+    let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
+    let lock = File::create(testbed.host_lock_file()).unwrap();
     lock.lock().unwrap();
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
-    wait_for_file(&scene.runtime_folder().join("status.json"), LIMIT).unwrap();
-    wait_for_status(&scene.runtime_folder(), "enumerating", LIMIT).unwrap();
+    let mut agent = testbed.start(&[]).unwrap();
+    testbed.wait_for_status("enumerating").unwrap();
     wait_until_waiting(&agent);
     for _ in 0..3 {
         agent.process().signal(Signal::USR1).unwrap();
     }
     assert!(agent.phases().iter().all(|phase| phase.name != "enumerate"));
     lock.unlock().unwrap();
-    let asked = |all: &[Exchange]| (!all.is_empty()).then_some(());
-    scene.controller.wait(LIMIT, asked).expect("nobody asked");
-    assert!(agent.terminate().unwrap().success());
+    testbed.controller.wait_for_request().unwrap();
+    agent.end().unwrap();
 }

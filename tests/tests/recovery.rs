@@ -1,16 +1,12 @@
 //! What a start finds and sweeps, and what it leaves alone: on a host where it is all real.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
-
 use std::time::Duration;
 
-use bbot_tests::agent::Agent;
-use bbot_tests::farm::{Inventory, MachineSpec, Process, layout};
-use bbot_tests::pretend::WELL;
-use bbot_tests::scene::{MACHINE, Scene, TOOLCHAIN};
-
-/// Far more than anything here takes.
-const LIMIT: Duration = Duration::from_secs(60);
+use bbot_tests::harness::agent::Agent;
+use bbot_tests::harness::farm::{Inventory, MachineSpec, Process, layout};
+use bbot_tests::harness::hypervisor::SUCCESSFUL;
+use bbot_tests::harness::limits::LIMIT;
+use bbot_tests::harness::testbed::{MACHINE, TOOLCHAIN, Testbed};
 
 /// What a dead process of instance 1 of the toolchain `default` may have left. The farm's init has
 /// the pid 1; no process has the pid 999999.
@@ -46,58 +42,58 @@ const OTHERS: &str = r#"
 "#;
 
 struct Host {
-    scene: Scene,
+    testbed: Testbed,
 }
 
 impl Host {
     /// A host with one machine, which needs no bootstrap.
     fn new() -> Host {
-        let scene = Scene::new(WELL, &[]).unwrap();
-        let machine = MachineSpec::small(MACHINE, WELL);
-        scene.farm.add_bootstrapped(&machine, TOOLCHAIN).unwrap();
-        Host { scene }
+        let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
+        let machine = MachineSpec::small(MACHINE, SUCCESSFUL);
+        testbed.farm.add_bootstrapped(&machine, TOOLCHAIN).unwrap();
+        Host { testbed }
     }
 
     fn make(&self, script: &str) {
-        let farm = &self.scene.farm;
-        let mut shell = farm.inside().command("sh");
+        let farm = &self.testbed.farm;
+        let mut shell = farm.namespaces().command("sh");
         shell.args(["-ec", script]).env("tftp", farm.tftp()).env("run", "/run/bbot-agent");
         shell.env("machine", farm.machine_folder(MACHINE).join(MACHINE));
-        let output = farm.inside().output(&mut shell).unwrap();
+        let output = farm.namespaces().output(&mut shell).unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// A process whose command line says whose hypervisor it is; it does nothing.
     fn hypervisor(&self, instance: &str) -> Process {
-        let mut shell = self.scene.farm.inside().command("sh");
+        let mut shell = self.testbed.farm.namespaces().command("sh");
         let mark = format!("data=/run/bbot-agent/{instance}/private/monitor.sock");
         shell.args(["-c", "kill -STOP $$", "sh", "-object"]);
         let process = shell.arg(format!("secret,id=bbot-monitor,{mark}"));
-        self.scene.farm.inside().spawn(process).unwrap()
+        self.testbed.farm.namespaces().spawn(process).unwrap()
     }
 
     /// Starts an agent that recovers, looks at the machines, and ends; returns what it said.
     fn recover(&self) -> Vec<String> {
-        let spec = self.scene.idle_agent(&["--dump-machines"]);
-        let mut agent = Agent::start(&self.scene.farm, &spec).unwrap();
+        let spec = self.testbed.idle_agent(&["--dump-machines"]);
+        let mut agent = Agent::start(&self.testbed.farm, &spec).unwrap();
         assert!(agent.wait(LIMIT).unwrap().success(), "{:#?}", agent.lines());
         agent.lines()
     }
 
     /// The same, killed before its n-th effect; returns whether it was.
     fn die_recovering(&self, effect: u64) -> bool {
-        let mut spec = self.scene.idle_agent(&["--dump-machines"]);
-        let tracer = bbot_tests::programs::find("bbot-crash").unwrap();
+        let mut spec = self.testbed.idle_agent(&["--dump-machines"]);
+        let tracer = bbot_tests::harness::programs::find("bbot-crash").unwrap();
         spec.under = vec![tracer.into(), "trace".into(), "--kill".into()];
         spec.under.extend([effect.to_string().into(), "--".into()]);
-        let mut agent = Agent::start(&self.scene.farm, &spec).unwrap();
+        let mut agent = Agent::start(&self.testbed.farm, &spec).unwrap();
         let code = agent.wait(LIMIT).unwrap().code();
         assert!([Some(0), Some(128 + 9)].contains(&code), "{code:?}: {:#?}", agent.lines());
         code != Some(0)
     }
 
     fn inventory(&self) -> Inventory {
-        self.scene.farm.inventory().unwrap()
+        self.testbed.farm.inventory().unwrap()
     }
 }
 

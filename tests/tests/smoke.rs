@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use bbot_tests::programs;
+use bbot_tests::harness::programs;
 
 /// W27, W30 with QEMU: boot, bootstrap, a hold that an operator ends, an interrupt; each is told in
 /// one line with its time.

@@ -1,39 +1,32 @@
 //! What can be seen of agents from outside: `--dump-status`, and what the service manager hears.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
-
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
 
-use bbot_tests::agent::{Agent, wait_for_file, wait_for_status};
-use bbot_tests::controller::{Exchange, Mischief};
-use bbot_tests::pretend::WELL;
-use bbot_tests::scene::{MACHINE, Scene};
-use rustix::process::Signal;
+use bbot_tests::harness::agent::Agent;
+use bbot_tests::harness::controller::Fault;
+use bbot_tests::harness::hypervisor::{SILENT, SUCCESSFUL};
+use bbot_tests::harness::limits::LIMIT;
+use bbot_tests::harness::testbed::{MACHINE, Testbed};
 use serde_json::{Value, json};
 
-/// Far more than anything here takes.
-const LIMIT: Duration = Duration::from_secs(60);
 const NOBODY: u32 = 65534;
-/// A guest that bootstraps well and then, in a build, says one thing and is silent.
-const SILENT: &str =
-    "fresh\nfirst: put-bootstrap 0.16.0\nfirst: install\nlater: get task.manifest\n";
 
 /// What `--dump-status` prints, as this user.
-fn dump(scene: &Scene, user: Option<u32>) -> Value {
+fn dump(testbed: &Testbed, user: Option<u32>) -> Value {
     // Where every user may run it.
-    let program = scene.farm.run().join("look");
-    std::fs::copy(bbot_tests::programs::find("bbot-agent").unwrap(), &program).unwrap();
-    let inside = scene.farm.inside();
-    let mut command = inside.command("/run/look");
-    command.arg("--dump-status").arg("--machines").arg(scene.farm.machines());
+    let program = testbed.farm.run().join("look");
+    std::fs::copy(bbot_tests::harness::programs::find("bbot-agent").unwrap(), &program).unwrap();
+    let namespaces = testbed.farm.namespaces();
+    let mut command = namespaces.command("/run/look");
+    command.arg("--dump-status").arg("--machines").arg(testbed.farm.machines());
     if let Some(user) = user {
         command.uid(user).gid(user);
     }
-    let output = inside.output(&mut command).unwrap();
+    let output = namespaces.output(&mut command).unwrap();
     std::fs::remove_file(program).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
@@ -51,12 +44,12 @@ fn toolchain(status: &Value) -> &Value {
 /// does not take. Nobody is asked and no lock is waited for.
 #[test]
 fn the_host_is_shown() {
-    let scene = Scene::new(SILENT, &["libfoo"]).unwrap();
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    let testbed = Testbed::new(SILENT, &["libfoo"]).unwrap();
+    let mut agent = testbed.start(&[]).unwrap();
     agent.wait_for_phase(LIMIT, "first-request", 2).unwrap();
-    let host_lock = File::open(scene.farm.run().join("lock/bbot-agent-default.lock")).unwrap();
+    let host_lock = File::open(testbed.host_lock_file()).unwrap();
     host_lock.lock().unwrap();
-    let status = dump(&scene, None);
+    let status = dump(&testbed, None);
     host_lock.unlock().unwrap();
     assert_eq!((&status["version"], &status["problems"]), (&json!(1), &json!([])), "{status:#}");
     let instance = &status["instances"][0];
@@ -73,35 +66,33 @@ fn the_host_is_shown() {
         "holder": {"pid": pid, "priority": 0, "instance": "default-1"}});
     assert_eq!(toolchain(&status), &expected, "{status:#}");
 
-    agent.process().signal(Signal::KILL).unwrap();
-    agent.wait(LIMIT).unwrap();
-    let status = dump(&scene, None);
+    agent.kill().unwrap();
+    let status = dump(&testbed, None);
     assert_eq!(status["instances"][0]["running"], false);
     assert_eq!(status["instances"][0]["phase"], "building");
     assert_eq!(toolchain(&status)["state"], "free", "{status:#}");
 
-    scene.controller.misbehave(|_| Some(Mischief::status(503)));
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
+    testbed.controller.inject_faults(|_| Some(Fault::status(503)));
+    let mut agent = testbed.start(&[]).unwrap();
     agent.wait_for_phase(LIMIT, "enumerate", 1).unwrap();
-    wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
-    let status = dump(&scene, None);
+    testbed.wait_until_idle().unwrap();
+    let status = dump(&testbed, None);
     let instance = &status["instances"][0];
     assert_eq!((&instance["running"], &instance["phase"]), (&json!(true), &json!("idle")));
     assert_eq!(instance["outbox"]["entries"], 1, "the interrupt");
     assert_eq!(instance["controllers"][0]["outcome"], "failed");
     assert_eq!(instance["controllers"][0]["reason"], "HTTP 503: not now");
-    assert!(agent.terminate().unwrap().success());
+    agent.end().unwrap();
 }
 
 /// W43: without root, what file modes hide is a problem, and the rest is shown.
 #[test]
 fn anybody_may_look() {
-    let scene = Scene::new(WELL, &[]).unwrap();
-    let mut agent = Agent::start(&scene.farm, &scene.agent(&[])).unwrap();
-    let asked = |all: &[Exchange]| (!all.is_empty()).then_some(());
-    scene.controller.wait(LIMIT, asked).expect("nobody asked");
-    wait_for_status(&scene.runtime_folder(), "idle", LIMIT).unwrap();
-    let status = dump(&scene, Some(NOBODY));
+    let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
+    let mut agent = testbed.start(&[]).unwrap();
+    testbed.controller.wait_for_request().unwrap();
+    testbed.wait_until_idle().unwrap();
+    let status = dump(&testbed, Some(NOBODY));
     let instance = &status["instances"][0];
     assert_eq!((&instance["running"], &instance["phase"]), (&json!(true), &json!("idle")));
     assert_eq!(instance["controllers"][0]["outcome"], "no-task");
@@ -109,24 +100,21 @@ fn anybody_may_look() {
     let problems = status["problems"].as_array().unwrap();
     let is_hidden = |problem: &Value| problem.as_str().unwrap().contains("Permission denied");
     assert!(!problems.is_empty() && problems.iter().all(is_hidden), "{status:#}");
-    assert!(agent.terminate().unwrap().success());
+    agent.end().unwrap();
 }
 
 /// W43: no lock is taken to look, not even for a moment: the kernel is asked who has them.
 #[test]
 fn no_lock_is_taken_to_look() {
-    let scene = Scene::new(WELL, &[]).unwrap();
-    let locks = [
-        scene.farm.run().join("lock/bbot-agent-default.lock"),
-        scene.farm.machine_folder(MACHINE).join(format!("{MACHINE}-default.lock")),
-    ];
-    scene.farm.inside().run(|| locks.map(|path| File::create(path).unwrap())).unwrap();
-    let inside = scene.farm.inside();
-    let mut strace = inside.command("strace");
+    let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
+    let locks = [testbed.host_lock_file(), testbed.lock_file(MACHINE)];
+    testbed.farm.namespaces().run(|| locks.map(|path| File::create(path).unwrap())).unwrap();
+    let namespaces = testbed.farm.namespaces();
+    let mut strace = namespaces.command("strace");
     strace.args(["-f", "-e", "trace=flock,fcntl,openat", "-e", "signal=none"]);
-    strace.arg(bbot_tests::programs::find("bbot-agent").unwrap());
-    strace.arg("--dump-status").arg("--machines").arg(scene.farm.machines());
-    let output = inside.output(&mut strace).unwrap();
+    strace.arg(bbot_tests::harness::programs::find("bbot-agent").unwrap());
+    strace.arg("--dump-status").arg("--machines").arg(testbed.farm.machines());
+    let output = namespaces.output(&mut strace).unwrap();
     let calls = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{calls}");
     assert!(calls.contains("/proc/locks"), "{calls}");
@@ -139,17 +127,17 @@ fn no_lock_is_taken_to_look() {
 /// W5: with `--systemd-daemon` every line has its priority, and the first ones are the banner.
 #[test]
 fn every_line_has_its_priority() {
-    let scene = Scene::new(WELL, &["libfoo"]).unwrap();
-    let spec = scene.agent(&["--systemd-daemon"]);
-    let mut agent = Agent::start(&scene.farm, &spec).unwrap();
+    let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
+    let spec = testbed.agent(&["--systemd-daemon"]);
+    let mut agent = Agent::start(&testbed.farm, &spec).unwrap();
     agent.wait_for_phase(LIMIT, "posted", 1).unwrap();
-    assert!(agent.terminate().unwrap().success());
+    agent.end().unwrap();
     let lines = agent.lines();
     let has_priority =
         |line: &String| ["<3>", "<4>", "<6>", "<7>"].iter().any(|start| line.starts_with(start));
     assert!(lines.iter().all(has_priority), "{lines:#?}");
     assert!(lines[0].starts_with("<6>info: bbot agent 0.16.0 (bbot-rs "), "{lines:#?}");
-    let last = format!("<6>info: controller url 0000={}", scene.controller.url());
+    let last = format!("<6>info: controller url 0000={}", testbed.controller.url());
     let banner = lines.iter().position(|line| *line == last).expect("no controller in the banner");
     assert!(lines[..=banner].iter().all(|line| line.starts_with("<6>info: ")), "{lines:#?}");
 }
@@ -159,8 +147,8 @@ struct Manager(UnixDatagram);
 
 impl Manager {
     /// Listens where `/run/notify` is.
-    fn new(scene: &Scene) -> Manager {
-        Manager(UnixDatagram::bind(scene.farm.run().join("notify")).unwrap())
+    fn new(testbed: &Testbed) -> Manager {
+        Manager(UnixDatagram::bind(testbed.farm.run().join("notify")).unwrap())
     }
 
     /// The next message, `limit` at most.
@@ -198,13 +186,13 @@ fn task() -> String {
 #[test]
 fn the_service_manager_is_told() {
     const PATIENCE: Duration = Duration::from_millis(400);
-    let scene = Scene::new(WELL, &[]).unwrap();
-    let manager = Manager::new(&scene);
-    let pipe = scene.farm.run().join("request");
+    let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
+    let manager = Manager::new(&testbed);
+    let pipe = testbed.farm.run().join("request");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let mut spec = scene.idle_agent(&["--fake-request", "/run/request", "--dump-result"]);
+    let mut spec = testbed.idle_agent(&["--fake-request", "/run/request", "--dump-result"]);
     spec.environment = environment(PATIENCE);
-    let mut agent = Agent::start(&scene.farm, &spec).unwrap();
+    let mut agent = Agent::start(&testbed.farm, &spec).unwrap();
     let heard = manager.hear_until(|message| message == "STATUS=asking");
     assert_eq!(heard[..2], ["STATUS=recovering", "READY=1"]);
     assert!(heard.contains(&format!("STATUS=bootstrapping {MACHINE}")), "{heard:?}");
@@ -215,32 +203,31 @@ fn the_service_manager_is_told() {
     assert!(heard.contains(&format!("STATUS=building libfoo/1.0.0 on {MACHINE}")), "{heard:?}");
     assert!(agent.wait(LIMIT).unwrap().success());
 
-    let mut spec = scene.agent(&[]);
+    let mut spec = testbed.agent(&[]);
     spec.environment = environment(PATIENCE);
-    let mut agent = Agent::start(&scene.farm, &spec).unwrap();
-    wait_for_file(&scene.runtime_folder().join("status.json"), LIMIT).unwrap();
+    let mut agent = Agent::start(&testbed.farm, &spec).unwrap();
     manager.hear_until(|message| message == "STATUS=idle");
     for _ in 0..8 {
         assert_eq!(manager.hear(PATIENCE).as_deref(), Some("WATCHDOG=1"));
     }
-    assert!(agent.terminate().unwrap().success());
+    agent.end().unwrap();
 }
 
 /// W5, W27: an instance that holds a guest says so, and that it lives.
 #[test]
 fn the_service_manager_is_told_of_a_hold() {
     const PATIENCE: Duration = Duration::from_millis(400);
-    let scene = Scene::new(SILENT, &["libfoo"]).unwrap();
-    let manager = Manager::new(&scene);
-    let mut spec = scene.agent(&["--build-timeout", "1"]);
+    let testbed = Testbed::new(SILENT, &["libfoo"]).unwrap();
+    let manager = Manager::new(&testbed);
+    let mut spec = testbed.agent(&["--build-timeout", "1"]);
     spec.environment = environment(PATIENCE);
-    let mut agent = Agent::start(&scene.farm, &spec).unwrap();
+    let mut agent = Agent::start(&testbed.farm, &spec).unwrap();
     let held = format!("STATUS=holding libfoo/1.0.0 on {MACHINE}");
     manager.hear_until(|message| message == held);
     for _ in 0..4 {
         assert_eq!(manager.hear(PATIENCE).as_deref(), Some("WATCHDOG=1"));
     }
-    assert!(agent.terminate().unwrap().success());
+    agent.end().unwrap();
 }
 
 fn environment(patience: Duration) -> Vec<(String, String)> {

@@ -8,7 +8,7 @@ use bbot_manifest::{
 };
 use ureq::http::Uri;
 
-use crate::cli::quoted;
+use crate::diag::quoted;
 
 /// What this agent takes.
 #[derive(Debug, Clone, Copy)]

@@ -95,7 +95,7 @@ pub(crate) struct Identity {
     pub(crate) lock: PathBuf,
 }
 
-/// The file's content, version 1; `look/instances.rs` reads it.
+/// The file's content, version 1; `host_status/instances.rs` reads it.
 #[derive(Debug, Serialize)]
 struct Document<'a> {
     version: u32,

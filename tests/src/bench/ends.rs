@@ -1,22 +1,21 @@
-//! How soon an agent lets go: of a machine that another instance wants, and of everything.
+//! How long an agent takes to release a machine for another instance, and to end.
 
 use std::fs::File;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use rustix::process::Signal;
 
-use super::{Figure, LIMIT, greatest, millis};
-use crate::agent::{Agent, wait_for_file, wait_for_status};
-use crate::controller::{Exchange, Mischief};
-use crate::pretend::WELL;
-use crate::scene::{MACHINE, Scene, TOOLCHAIN};
+use super::figure::Figure;
+use super::statistics::{greatest, millis};
+use crate::harness::agent::Agent;
+use crate::harness::controller::Fault;
+use crate::harness::hypervisor::{SILENT, SUCCESSFUL};
+use crate::harness::limits::LIMIT;
+use crate::harness::testbed::{MACHINE, Testbed};
 
-/// How often each is measured; the greatest counts.
+/// The number of measurements of each figure, which is the greatest of them.
 const ROUNDS: usize = 10;
-/// A guest that bootstraps well and then, in a build, says one thing and is silent.
-const SILENT: &str =
-    "fresh\nfirst: put-bootstrap 0.16.0\nfirst: install\nlater: get task.manifest\n";
 
 pub(super) fn measure() -> Result<Vec<Figure>> {
     let greatest_of = |measure: fn() -> Result<Duration>| {
@@ -44,16 +43,16 @@ pub(super) fn measure() -> Result<Vec<Figure>> {
     ])
 }
 
-/// One agent is interrupted time and again: its task is put back, and given to it again.
+/// One agent is interrupted repeatedly: its task is assigned to it again each time.
 fn interrupt() -> Result<f64> {
-    let scene = Scene::new(SILENT, &["libfoo"])?;
-    let agent = Agent::start(&scene.farm, &scene.agent(&[]))?;
-    let path = scene.farm.machine_folder(MACHINE).join(format!("{MACHINE}-{TOOLCHAIN}.lock"));
+    let testbed = Testbed::new(SILENT, &["libfoo"])?;
+    let agent = testbed.start(&[])?;
+    let path = testbed.lock_file(MACHINE);
     let mut all = Vec::new();
     for round in 1..=ROUNDS {
-        // The first one is the bootstrap's.
+        // The first one is that of the bootstrap.
         agent.wait_for_phase(LIMIT, "first-request", 1 + round)?;
-        let lock = scene.farm.inside().run(|| File::open(&path))??;
+        let lock = testbed.farm.namespaces().run(|| File::open(&path))??;
         ensure!(lock.try_lock().is_err(), "the machine is not locked");
         let start = Instant::now();
         agent.process().signal(Signal::USR1)?;
@@ -74,25 +73,23 @@ fn stop(mut agent: Agent) -> Result<Duration> {
 }
 
 fn stop_idle() -> Result<Duration> {
-    let scene = Scene::new(WELL, &[])?;
-    let agent = Agent::start(&scene.farm, &scene.agent(&["--fake-bootstrap"]))?;
-    wait_for_file(&scene.runtime_folder().join("status.json"), LIMIT)?;
-    wait_for_status(&scene.runtime_folder(), "idle", LIMIT)?;
+    let testbed = Testbed::new(SUCCESSFUL, &[])?;
+    let agent = testbed.start(&["--fake-bootstrap"])?;
+    testbed.wait_until_idle()?;
     stop(agent)
 }
 
 fn stop_build() -> Result<Duration> {
-    let scene = Scene::new(SILENT, &["libfoo"])?;
-    let agent = Agent::start(&scene.farm, &scene.agent(&[]))?;
+    let testbed = Testbed::new(SILENT, &["libfoo"])?;
+    let agent = testbed.start(&[])?;
     agent.wait_for_phase(LIMIT, "first-request", 2)?;
     stop(agent)
 }
 
 fn stop_asking() -> Result<Duration> {
-    let scene = Scene::new(WELL, &[])?;
-    scene.controller.misbehave(|_| Some(Mischief::Silence));
-    let agent = Agent::start(&scene.farm, &scene.agent(&["--fake-bootstrap"]))?;
-    let asked = |all: &[Exchange]| (!all.is_empty()).then_some(());
-    scene.controller.wait(LIMIT, asked).context("nobody asked")?;
+    let testbed = Testbed::new(SUCCESSFUL, &[])?;
+    testbed.controller.inject_faults(|_| Some(Fault::NoAnswer));
+    let agent = testbed.start(&["--fake-bootstrap"])?;
+    testbed.controller.wait_for_request()?;
     stop(agent)
 }

@@ -1,4 +1,4 @@
-//! How long a look at all machines takes, by their number, and if others have half of them.
+//! How long an enumeration takes, by the number of machines, and with half of them locked.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -6,36 +6,38 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Figure, LIMIT, median, millis};
-use crate::agent::Agent;
-use crate::farm::{Farm, MachineSpec};
-use crate::pretend::WELL;
-use crate::scene::{MACHINE, Scene, TOOLCHAIN};
+use super::figure::Figure;
+use super::statistics::{median, millis};
+use crate::harness::agent::Agent;
+use crate::harness::farm::{Farm, MachineSpec};
+use crate::harness::hypervisor::SUCCESSFUL;
+use crate::harness::limits::LIMIT;
+use crate::harness::testbed::{MACHINE, TOOLCHAIN, Testbed};
 
-/// Machines on the volume, one measurement after the other.
+/// The numbers of machines on the volume, one measurement after the other.
 const STEPS: [u32; 4] = [250, 500, 1000, 2000];
-/// Where half of the machines are locked too, and the original's way is tried.
+/// The number of machines for the measurements with locks, and of the original agent's method.
 const USUAL: u32 = 1000;
-/// Enumerations, each by an agent of its own.
+/// The number of enumerations, each by its own agent.
 const ROUNDS: usize = 10;
 
 pub(super) fn measure() -> Result<Vec<Figure>> {
-    let scene = Scene::new(WELL, &[])?;
-    // The machine of the scene is not one of them.
-    scene.farm.remove_machine(MACHINE)?;
+    let testbed = Testbed::new(SUCCESSFUL, &[])?;
+    // The testbed's own machine is not one of them.
+    testbed.farm.remove_machine(MACHINE)?;
     let mut figures = Vec::new();
     let mut each = Vec::new();
     let mut count = 0;
     for step in STEPS {
-        add_machines(&scene.farm, count + 1, step)?;
+        add_machines(&testbed.farm, count + 1, step)?;
         count = step;
-        let time = enumerate(&scene, count)?;
+        let time = enumerate(&testbed, count)?;
         each.push(time / f64::from(count));
         let name = format!("enumerate-{count}");
         let figure = Figure::millis(name, format!("enumerate {count} machines"), time);
         figures.push(if count == USUAL { figure.at_most(100.0) } else { figure });
         if count == USUAL {
-            figures.extend(measure_more(&scene, time)?);
+            figures.extend(measure_more(&testbed, time)?);
         }
     }
     let ratio = each[STEPS.len() - 1] / each[0];
@@ -45,18 +47,18 @@ pub(super) fn measure() -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// Half of the machines locked; and the original's way.
-fn measure_more(scene: &Scene, plain: f64) -> Result<Vec<Figure>> {
-    let locks = lock_half(&scene.farm)?;
+/// With half of the machines locked; and by the original agent's method.
+fn measure_more(testbed: &Testbed, plain: f64) -> Result<Vec<Figure>> {
+    let locks = lock_half(testbed)?;
     let locked = locks.len();
-    let time = enumerate(scene, USUAL)?;
+    let time = enumerate(testbed, USUAL)?;
     drop(locks);
-    let seed = snapshot_each(&scene.farm)?;
+    let seed = snapshot_each(&testbed.farm)?;
     let what = format!("enumerate {USUAL}, {locked} locked by others");
-    let ratio = Figure::new("original-ratio", "the original's way: how many times", seed / plain);
+    let ratio = Figure::new("original-ratio", "original agent's method: factor", seed / plain);
     Ok(vec![
         Figure::millis(format!("enumerate-{USUAL}-locked-{locked}"), what, time).at_most(100.0),
-        Figure::millis("snapshot-each", "the original's way: snapshot, delete each", seed),
+        Figure::millis("snapshot-each", "original agent's method: snapshot and delete each", seed),
         Figure { unit: "x", ..ratio },
     ])
 }
@@ -65,8 +67,8 @@ fn name(number: u32) -> String {
     format!("linux_{number:04}-gcc")
 }
 
-/// Adds bootstrapped machines. The subvolumes are made by one shell: a process into the farm for
-/// each would take minutes.
+/// Adds bootstrapped machines. One shell makes all subvolumes: one process for each would take
+/// minutes.
 fn add_machines(farm: &Farm, first: u32, last: u32) -> Result<()> {
     let script = "for number in $(seq -f %04.0f \"$2\" \"$3\"); do \
         name=linux_$number-gcc; mkdir $name; cd $name; \
@@ -74,7 +76,7 @@ fn add_machines(farm: &Farm, first: u32, last: u32) -> Result<()> {
         btrfs -q subvolume create $name-$4 || exit 1; cd ..; done";
     run(farm, script, &[&first.to_string(), &last.to_string(), TOOLCHAIN])?;
     let numbers = first..=last;
-    farm.inside().run(|| {
+    farm.namespaces().run(|| {
         numbers.into_iter().try_for_each(|number| {
             let machine = MachineSpec::small(&name(number), "");
             let folder = farm.machine_folder(&machine.name);
@@ -88,30 +90,29 @@ fn add_machines(farm: &Farm, first: u32, last: u32) -> Result<()> {
 }
 
 /// The median of several enumerations of `count` machines, in milliseconds.
-fn enumerate(scene: &Scene, count: u32) -> Result<f64> {
-    let spec = scene.idle_agent(&["--dump-machines"]);
+fn enumerate(testbed: &Testbed, count: u32) -> Result<f64> {
+    let spec = testbed.idle_agent(&["--dump-machines"]);
     let mut durations = Vec::new();
     for _ in 0..ROUNDS {
-        let mut agent = Agent::start(&scene.farm, &spec)?;
+        let mut agent = Agent::start(&testbed.farm, &spec)?;
         let status = agent.wait(LIMIT)?;
         ensure!(status.success(), "the agent ended with {status}: {:?}", agent.lines());
         let phase = agent.phases().into_iter().find(|phase| phase.name == "enumerate");
-        let phase = phase.context("the agent has not said how long enumeration took")?;
+        let phase = phase.context("there is no phase enumerate")?;
         ensure!(phase.key("machines") == count.to_string(), "not all machines: {phase:?}");
         durations.push(phase.millis);
     }
     Ok(median(durations))
 }
 
-/// Locks every second of the usual number of machines, as other instances do that build.
-fn lock_half(farm: &Farm) -> Result<Vec<File>> {
-    farm.inside().run(|| {
+/// Locks every second machine, as other instances do that build on them.
+fn lock_half(testbed: &Testbed) -> Result<Vec<File>> {
+    testbed.farm.namespaces().run(|| {
         (1..=USUAL)
             .step_by(2)
             .map(|number| {
                 let machine = name(number);
-                let path =
-                    farm.machine_folder(&machine).join(format!("{machine}-{TOOLCHAIN}.lock"));
+                let path = testbed.lock_file(&machine);
                 let file = File::create(path)?;
                 file.lock()?;
                 file.write_all_at(format!("{} 100", std::process::id()).as_bytes(), 0)?;
@@ -121,7 +122,7 @@ fn lock_half(farm: &Farm) -> Result<Vec<File>> {
     })?
 }
 
-/// Does to each machine what the original does in each round.
+/// Does with each machine what the original agent does in each round.
 fn snapshot_each(farm: &Farm) -> Result<f64> {
     let script = "for source in */*-1.1; do \
         btrfs -q subvolume snapshot \"$source\" \"$source-x\" && \
@@ -133,9 +134,9 @@ fn snapshot_each(farm: &Farm) -> Result<f64> {
 
 /// Runs a script in the volume; the arguments begin with `$2`.
 fn run(farm: &Farm, script: &str, arguments: &[&str]) -> Result<()> {
-    let mut shell = farm.inside().command("sh");
+    let mut shell = farm.namespaces().command("sh");
     shell.args(["-ec", &format!("cd \"$1\"; {script}"), "sh"]).arg(farm.volume());
-    let output = farm.inside().output(shell.args(arguments))?;
+    let output = farm.namespaces().output(shell.args(arguments))?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }

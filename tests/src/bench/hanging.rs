@@ -1,17 +1,18 @@
-//! What a controller that hangs costs those that are asked after it.
+//! By how much a controller that hangs delays the requests to the others.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::{Figure, LIMIT, greatest};
-use crate::agent::Agent;
-use crate::clock::{Nanos, millis_between};
-use crate::controller::{Controller, Exchange, Mischief};
-use crate::pretend::WELL;
-use crate::scene::Scene;
+use super::figure::Figure;
+use super::statistics::greatest;
+use crate::harness::agent::Agent;
+use crate::harness::clock::{Nanos, millis_between};
+use crate::harness::controller::{Controller, Fault};
+use crate::harness::hypervisor::SUCCESSFUL;
+use crate::harness::testbed::Testbed;
 
-/// How often it is measured; the greatest counts.
+/// The number of measurements; the figure is the greatest of them.
 const ROUNDS: usize = 3;
-/// How long asking may take in a round, in seconds.
+/// The limit of all requests in a round, in seconds.
 const REQUEST: &str = "1";
 
 pub(super) fn measure() -> Result<Vec<Figure>> {
@@ -20,22 +21,21 @@ pub(super) fn measure() -> Result<Vec<Figure>> {
     Ok(vec![Figure::millis("hanging-to-asked", what, greatest(all)).at_most(1100.0)])
 }
 
-/// One of three controllers, the first to be asked, hangs: from there until the last of the others
-/// is asked.
+/// The first of three controllers hangs: the time from the request to it until the last request to
+/// the others.
 fn hang() -> Result<f64> {
-    let scene = Scene::new(WELL, &[])?;
-    scene.controller.misbehave(|_| Some(Mischief::Silence));
-    let others = [scene.add_controller()?, scene.add_controller()?];
+    let testbed = Testbed::new(SUCCESSFUL, &[])?;
+    testbed.controller.inject_faults(|_| Some(Fault::NoAnswer));
+    let others = [testbed.add_controller()?, testbed.add_controller()?];
     let options = ["--fake-bootstrap", "--request-timeout", REQUEST];
-    let controllers = [("0002", &scene.controller), ("0001", &others[0]), ("0001", &others[1])];
-    let _agent = Agent::start(&scene.farm, &scene.instance(1, &options, &controllers))?;
-    let start = asked(&scene.controller)?;
+    let controllers = [("0002", &testbed.controller), ("0001", &others[0]), ("0001", &others[1])];
+    let _agent = Agent::start(&testbed.farm, &testbed.instance(1, &options, &controllers))?;
+    let start = asked(&testbed.controller)?;
     let ends: Vec<_> = others.iter().map(asked).collect::<Result<_>>()?;
     Ok(greatest(ends.into_iter().map(|end| millis_between(start, end))))
 }
 
-/// When a controller was asked first.
+/// The time of the first request to a controller.
 fn asked(controller: &Controller) -> Result<Nanos> {
-    let first = |all: &[Exchange]| all.first().map(|exchange| exchange.received_at);
-    controller.wait(LIMIT, first).context("nobody asked")
+    Ok(controller.wait_for_request()?.received_at)
 }

@@ -1,4 +1,4 @@
-//! What an instance costs that has nothing to do.
+//! What an idle instance costs.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -7,25 +7,23 @@ use anyhow::{Context, Result, ensure};
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
-use super::{Figure, LIMIT};
-use crate::agent::{Agent, wait_for_file, wait_for_status};
-use crate::pretend::WELL;
-use crate::scene::Scene;
+use super::figure::Figure;
+use crate::harness::agent::Agent;
+use crate::harness::hypervisor::SUCCESSFUL;
+use crate::harness::testbed::Testbed;
 
-/// How long a pause is watched: they last for 50 s at least.
+/// How long a pause is measured; pauses last for at least 50 s.
 const WATCHED: Duration = Duration::from_secs(45);
-/// How long all is watched: a whole turn with its round, as pauses last for 60 s at most.
+/// How long a pause and a round are measured; pauses last for at most 60 s.
 const TURN: Duration = Duration::from_secs(60);
-/// Until a round that has just ended has quite ended.
+/// How long the agent may still work after its status is idle.
 const SETTLED: Duration = Duration::from_secs(1);
 
 pub(super) fn measure() -> Result<Vec<Figure>> {
-    let scene = Scene::new(WELL, &[])?;
-    let agent = Agent::start(&scene.farm, &scene.agent(&["--fake-bootstrap"]))?;
-    let status = scene.runtime_folder();
-    wait_for_file(&status.join("status.json"), LIMIT)?;
-    wait_for_status(&status, "idle", LIMIT)?;
-    let idle = Idle { pid: agent.process().pid() };
+    let testbed = Testbed::new(SUCCESSFUL, &[])?;
+    let agent = testbed.start(&["--fake-bootstrap"])?;
+    testbed.wait_until_idle()?;
+    let idle = IdleProcess { pid: agent.process().pid() };
     stays(&agent, SETTLED)?;
     let (start, cpu) = (Instant::now(), idle.cpu()?);
     let (resident, own) = (idle.kib("VmRSS:")?, idle.kib("RssAnon:")?);
@@ -34,9 +32,9 @@ pub(super) fn measure() -> Result<Vec<Figure>> {
     stays(&agent, WATCHED)?;
     let in_a_pause = idle.wake_ups()? - before;
     stays(&agent, TURN.saturating_sub(start.elapsed()))?;
-    wait_for_status(&status, "idle", LIMIT)?;
+    testbed.wait_until_idle()?;
     let in_a_turn = idle.wake_ups()? - before;
-    ensure!(rounds(&agent) == first + 1, "not one round: {:?}", agent.lines());
+    ensure!(rounds(&agent) == first + 1, "not exactly one round: {:?}", agent.lines());
     let share = idle.cpu()?.saturating_sub(cpu).as_secs_f64() / start.elapsed().as_secs_f64();
     let count = |name: &str, what: &str, value: u32| Figure::new(name, what, f64::from(value));
     let kib = |name: &str, what: &str, value| Figure { unit: "KiB", ..count(name, what, value) };
@@ -54,25 +52,25 @@ pub(super) fn measure() -> Result<Vec<Figure>> {
     ])
 }
 
-/// How often it has looked at its machines.
+/// How many rounds have begun.
 fn rounds(agent: &Agent) -> usize {
-    agent.phases().iter().filter(|phase| phase.name == "enumerate").count()
+    agent.count_phases("enumerate")
 }
 
-/// Waits for so long, in which the agent does not end.
+/// Waits for this time, and checks that the agent has not ended.
 fn stays(agent: &Agent, time: Duration) -> Result<()> {
     let ended = agent.process().wait(time)?;
     ensure!(ended.is_none(), "the agent has ended: {:?}", agent.lines());
     Ok(())
 }
 
-/// A process that has nothing to do.
-struct Idle {
+/// A process whose costs are read from `/proc`.
+struct IdleProcess {
     pid: u32,
 }
 
-impl Idle {
-    /// Time of its own, of all threads that are and were.
+impl IdleProcess {
+    /// CPU time of all its threads, also of those that have ended.
     fn cpu(&self) -> Result<Duration> {
         let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(self.pid)?))?;
         Ok(clock_gettime(clock)?.into())
@@ -84,7 +82,7 @@ impl Idle {
         folder.map(|entry| Ok(entry?.path().join("status"))).collect()
     }
 
-    /// How often its threads have gone to sleep, each time after they had been woken.
+    /// How often its threads have blocked, each time after a wake-up.
     fn wake_ups(&self) -> Result<u32> {
         let own = |path: &PathBuf| number(path, "voluntary_ctxt_switches:");
         self.threads()?.iter().map(own).sum()
@@ -95,7 +93,7 @@ impl Idle {
     }
 }
 
-/// The number that stands after `name` in a file of `/proc`.
+/// The number after `name` in a file of `/proc`.
 fn number(path: &PathBuf, name: &str) -> Result<u32> {
     let text = std::fs::read_to_string(path)?;
     let value = text.lines().find_map(|line| line.strip_prefix(name));

@@ -1,14 +1,14 @@
-//! Kills the agent, and looks whether it keeps its promises.
+//! Kills the agent, and checks that it keeps its promises.
 //!
-//! * `campaign` plays runs, one seed each.
-//! * `trace` runs a program, writes down its effects, kills it at one of them, or lets one fail.
+//! * `campaign` performs runs, one seed each.
+//! * `trace` runs a program, logs its effects, kills it at one of them, or makes one fail.
 
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use bbot_tests::crash::{CampaignOptions, TraceOptions, campaign, trace};
+use bbot_tests::campaign::{CampaignOptions, TraceOptions, campaign, trace};
 
 const USAGE: &str = "usage: bbot-crash campaign [--runs NUMBER] [--seed NUMBER] [--jobs NUMBER]
        bbot-crash trace [--kill NUMBER] [--fail EFFECT] [--log FILE] -- PROGRAM [ARGUMENT]...";
@@ -24,20 +24,20 @@ fn main() -> ExitCode {
 fn run() -> Result<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next().as_deref().and_then(std::ffi::OsStr::to_str) {
-        Some("campaign") => fight(campaign_options(arguments)?),
+        Some("campaign") => run_campaign(campaign_options(arguments)?),
         Some("trace") => trace(&trace_options(arguments)?),
         _ => bail!("{USAGE}"),
     }
 }
 
-fn fight(options: CampaignOptions) -> Result<ExitCode> {
-    let tell = |text: &str| {
+fn run_campaign(options: CampaignOptions) -> Result<ExitCode> {
+    let report = |text: &str| {
         // Nothing is left to do if even this cannot be written.
         drop(writeln!(std::io::stderr(), "{text}\n"));
     };
-    let tally = campaign(options, &tell);
-    writeln!(std::io::stdout(), "seeds from {}: {tally}", options.seed)?;
-    Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let summary = campaign(options, &report);
+    writeln!(std::io::stdout(), "seeds from {}: {summary}", options.seed)?;
+    Ok(if summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn campaign_options(mut arguments: impl Iterator<Item = OsString>) -> Result<CampaignOptions> {

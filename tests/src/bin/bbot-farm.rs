@@ -1,9 +1,9 @@
 //! The farm's program.
 //!
 //! * `demo` does the system's whole job once, on real parts, and shows it.
-//! * `smoke` runs the smoke tests, all or those of some names.
-//! * `example` makes an empty farm, says how it can be entered, and puts it away at the end of
-//!   its standard input.
+//! * `smoke` runs the smoke tests, all or those with these names.
+//! * `example` makes an empty farm, prints the pid of its holder, its folder and the pid of its
+//!   init, and removes it at the end of its standard input.
 //! * `hold` and `init` are the processes of a farm, started by the library.
 
 use std::ffi::OsString;
@@ -12,8 +12,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use bbot_tests::demo::{DemoOptions, demo};
-use bbot_tests::farm::Farm;
+use bbot_tests::demo::{DemoOptions, show, smoke};
+use bbot_tests::harness::farm::Farm;
 
 const USAGE: &str = "usage: bbot-farm demo --image FOLDER [--report FILE] [--keep]
        bbot-farm smoke --image FOLDER [NAME...]
@@ -34,14 +34,14 @@ fn run() -> Result<()> {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).collect();
     match words.iter().map(AsRef::as_ref).collect::<Vec<&str>>()[..] {
-        ["hold", _] => bbot_tests::farm::hold(Path::new(&arguments[1])),
-        ["init"] => bbot_tests::farm::init(),
+        ["hold", _] => bbot_tests::harness::farm::hold(Path::new(&arguments[1])),
+        ["init"] => bbot_tests::harness::farm::init(),
         ["example"] => example(),
         ["smoke", "--image", _, ..] => {
             let names = words[3..].iter().map(ToString::to_string).collect::<Vec<_>>();
-            bbot_tests::smoke::smoke(Path::new(&arguments[2]), &names)
+            smoke::smoke(Path::new(&arguments[2]), &names)
         }
-        ["demo", ..] => demo(&demo_options(&arguments[1..])?),
+        ["demo", ..] => show(&demo_options(&arguments[1..])?),
         _ => bail!("{USAGE}"),
     }
 }

@@ -1,15 +1,15 @@
-//! What the guest built, as it has reached the controller.
+//! The artifacts that the controller accepted.
 
 use std::io::Read;
 
 use anyhow::{Context, Result, bail};
 
-use crate::controller::{Artifact, Controller, Outcome, Receipt, hex_sha256};
+use crate::harness::controller::{Artifact, Controller, Outcome, Receipt, hex_sha256};
 
-/// An artifact that the controller has taken in, whose digest and signature it has checked.
+/// An artifact that the controller has accepted: it has checked digest and signature.
 #[derive(Debug)]
-pub(super) struct Taken {
-    /// What came.
+pub(super) struct Accepted {
+    /// The artifact.
     pub(super) artifact: Artifact,
     /// The name of the one file in its archive.
     pub(super) file: String,
@@ -17,18 +17,18 @@ pub(super) struct Taken {
     pub(super) sha256: String,
 }
 
-/// The artifacts that have come, in their order.
+/// The accepted artifacts, in the order of their uploads.
 ///
 /// # Errors
-/// If one was not taken in.
-pub(super) fn taken(controller: &Controller) -> Result<Vec<Taken>> {
-    let mut taken = Vec::new();
+/// If one was not accepted.
+pub(super) fn accepted(controller: &Controller) -> Result<Vec<Accepted>> {
+    let mut accepted = Vec::new();
     for exchange in controller.exchanges() {
         match &exchange.outcome {
             Outcome::Artifact { receipt: Receipt::Queued, .. } => {
                 let artifact = Artifact::parse(&exchange.request).map_err(anyhow::Error::msg)?;
                 let (file, sha256) = content(&artifact)?;
-                taken.push(Taken { artifact, file, sha256 });
+                accepted.push(Accepted { artifact, file, sha256 });
             }
             Outcome::Artifact { instance, receipt, .. } => {
                 bail!("artifact {instance}: {receipt:?}")
@@ -36,7 +36,7 @@ pub(super) fn taken(controller: &Controller) -> Result<Vec<Taken>> {
             _ => {}
         }
     }
-    Ok(taken)
+    Ok(accepted)
 }
 
 /// Name and SHA-256 of the one file in an artifact's archive.

@@ -1,4 +1,4 @@
-//! The demo's report, as data.
+//! The demo's report as JSON.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,13 +6,13 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-/// What `report.json` holds.
+/// The content of `report.json`.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    /// Of the good build, and of what came before it.
+    /// Durations of the good build, and of the bootstrap before it.
     pub(super) phases_ms: BTreeMap<&'static str, f64>,
     pub(super) builds: Vec<BuildReport>,
-    /// The worst of all builds.
+    /// The greatest values of all builds.
     pub(super) overhead_ms: Overhead,
 }
 
