@@ -60,7 +60,8 @@ impl Fixture {
         (interruption, changes)
     }
 
-    /// Waits for the end of an interruption; `meanwhile` runs once the victim has been seen at work.
+    /// Waits for the end of an interruption; `meanwhile` runs once the victim has been seen at
+    /// work.
     fn wait(&self, limit: Duration, meanwhile: impl FnOnce()) -> Progress {
         let (mut interruption, changes) = self.interruption(limit);
         assert_eq!(interruption.poll(Instant::now()).unwrap(), Progress::Waiting);

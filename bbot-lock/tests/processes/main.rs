@@ -95,8 +95,8 @@ fn machine_lock_excludes() {
     assert!(f.toolchain.try_exists().unwrap());
 }
 
-/// The unlink race at its worst: without a host lock, the lock file is opened, locked and removed by
-/// all processes at once.
+/// The unlink race at its worst: without a host lock, the lock file is opened, locked and removed
+/// by all processes at once.
 #[test]
 fn machine_lock_excludes_openers_of_a_removed_file() {
     let f = Fixture::new();
@@ -302,8 +302,8 @@ fn disabled_host_lock_is_no_lock() {
     assert_eq!(fs::read_dir(&f.directory).unwrap().count(), 0);
 }
 
-/// If another process removes a lock file, against the protocol, the lock is still released, and the
-/// next holder's file is left as it is.
+/// If another process removes a lock file, against the protocol, the lock is still released, and
+/// the next holder's file is left as it is.
 #[test]
 fn release_leaves_the_next_holders_file() {
     let f = Fixture::new();
