@@ -91,11 +91,13 @@ mod error;
 mod publication;
 mod snapshot;
 mod subvolume;
+mod target;
 
 pub use error::{Cause, Error, Operation};
 pub use publication::{Published, publish};
 pub use snapshot::Snapshot;
-pub use subvolume::{As, create, delete, is_read_only, is_subvolume, set_read_only, snapshot};
+pub use subvolume::{create, delete, is_read_only, is_subvolume, set_read_only, snapshot};
+pub use target::As;
 
 /// Compiles the README's example.
 #[cfg(doctest)]

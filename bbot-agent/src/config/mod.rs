@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use bbot_manifest::{InteractiveMode, Sha256Fingerprint, StandardVersion};
+use bbot_manifest::StandardVersion;
+use bbot_manifest::protocol::{InteractiveMode, Sha256Fingerprint};
 
 use crate::cli::Cli;
 use crate::diag::quoted;
@@ -279,7 +280,7 @@ impl Config {
         self.fake_machine.is_some() || (self.fake_request.is_some() && looks_only)
     }
 
-    /// Returns the hypervisor to run (decisions.md 5).
+    /// Returns the hypervisor to run (D5).
     pub(crate) fn hypervisor(&self) -> PathBuf {
         self.hypervisor.clone().unwrap_or_else(|| host::default_hypervisor().into())
     }
