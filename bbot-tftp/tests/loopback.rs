@@ -277,7 +277,7 @@ fn closed_port_ends_the_client() {
     assert!(matches!(gone, ClientError::Transfer(Failure::Unreachable)), "{gone:?}");
 }
 
-/// T3: answers are sent from the address that the request was sent to, also if the host has several.
+/// T3: answers are sent from the address that the request was sent to, of several ones.
 #[test]
 fn answers_from_the_requested_address() {
     for (single_port, address) in [(false, "0.0.0.0:0"), (true, "0.0.0.0:0"), (false, "[::]:0")] {

@@ -160,8 +160,8 @@ fn sockets(port: u16) -> (usize, usize) {
     (ours.len(), ours.iter().filter(|row| !row[2].ends_with(":0000")).count())
 }
 
-/// T1: the port of a transfer, connected or not, cannot be bound by another socket, and is closed at
-/// the end of the transfer.
+/// T1: the port of a transfer, connected or not, cannot be bound by another socket, and is closed
+/// at the end of the transfer.
 #[test]
 fn a_port_is_not_shared() {
     let host = "127.0.0.1".parse().unwrap();

@@ -105,8 +105,8 @@ pub(crate) fn keep_files_in(folder: String) {
     FOLDER.get_or_init(|| folder);
 }
 
-/// Mounts a tmpfs in a mount namespace of this process and its children, which ends with them. It must
-/// be called before there are threads.
+/// Mounts a tmpfs in a mount namespace of this process and its children, which ends with them. It
+/// must be called before there are threads.
 pub(crate) fn mount_memory() -> nix::Result<()> {
     let (none, private) = (None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE);
     unshare(CloneFlags::CLONE_NEWNS)?;

@@ -113,7 +113,7 @@ enum Attempts {
 }
 
 /// What a [`ClientTransfer`] has to send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClientStep {
     /// The request.
     Request,
