@@ -1,5 +1,5 @@
-//! The rules of docs/rules.md, one by one: hostile and unusual packets against a whole server in
-//! virtual time.
+//! The rules of docs/rules.md, one by one: hostile and unusual packets, sent to a server in virtual
+//! time.
 
 #![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
 

@@ -125,8 +125,8 @@ fn repeated_requests() {
     assert!(server.engine.is_idle());
 }
 
-/// T5, T24: the last block of a finished upload is acknowledged again, until a new request comes
-/// from the same port.
+/// T5, T24: the last block of a finished upload is acknowledged again, until a new request is
+/// received from the same port.
 #[test]
 fn dallying_transfers() {
     for mut server in [server(), single_port()] {

@@ -153,7 +153,7 @@ fn only_progress_counts() {
             break;
         }
         answers = server.ask(port_of(1), &ack(1));
-        answers.extend(server.ask(port_of(1), b"junk"));
+        answers.extend(server.ask(port_of(1), b"noise"));
         answers.extend(server.ask(port_of(1), &ack(60_000)));
         server.pass(Duration::ZERO);
     }
@@ -203,14 +203,14 @@ fn the_last_ack_follows_the_commit() {
     let mut server = server();
     server.ask(LISTENER, WRQ);
     for _ in 0..3 {
-        server.receive(client(), port_of(1), &data(1, b"whole"));
+        server.receive(client(), port_of(1), &data(1, b"complete"));
         server.pass(SECOND * 60);
         assert_eq!(server.sent(), []);
     }
     server.receive(client(), port_of(1), &error(ErrorCode::UNDEFINED));
     server.commit();
     assert_eq!(server.sent()[0].bytes, ack(1));
-    assert!(matches!(server.host.events.last(), Some(Event::Finished { bytes: 5, .. })));
+    assert!(matches!(server.host.events.last(), Some(Event::Finished { bytes: 8, .. })));
     server.ask(LISTENER, b"\0\x02fails\0octet\0");
     let port = *server.host.ports.iter().max().unwrap();
     check_error(&server.ask(port, &data(1, b"lost")), ErrorCode::DISK_FULL);
@@ -248,7 +248,7 @@ fn congestion() {
 fn drains() {
     let mut server = server();
     server.receive(client(), LISTENER, WRQ);
-    server.receive(client(), port_of(1), &data(1, b"whole"));
+    server.receive(client(), port_of(1), &data(1, b"complete"));
     server.receive(other_client(), LISTENER, RRQ);
     server.sent();
     let now = server.now;
@@ -258,6 +258,6 @@ fn drains() {
     assert!(!server.engine.is_idle());
     server.commit();
     assert!(server.engine.is_idle());
-    assert_eq!(server.store.get("up").unwrap(), b"whole");
+    assert_eq!(server.store.get("up").unwrap(), b"complete");
     assert!(server.ask(LISTENER, RRQ).iter().all(|packet| packet.starts_with(&[0, 4])));
 }

@@ -20,6 +20,11 @@ pub(super) const PURE: &[&str] = &[
     "bbot-agent/src/controller/verdict.rs",
     "bbot-agent/src/reports/artifact_wait.rs",
     "bbot-agent/src/reports/schedule.rs",
+    "bbot-tftp/src/protocol/",
+    "bbot-tftp/src/engine/admission.rs",
+    "bbot-tftp/src/engine/dispatch.rs",
+    "bbot-tftp/src/engine/rate_limit.rs",
+    "bbot-tftp/src/engine/session_table.rs",
 ];
 
 /// What such code may not name: the clock, chance, and all ways out of the process.
