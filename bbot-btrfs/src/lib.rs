@@ -85,7 +85,6 @@
 //! build). To snapshot and to create needs no privilege but that to write; to delete needs
 //! `CAP_SYS_ADMIN` or a volume mounted with `user_subvol_rm_allowed`.
 #![forbid(unsafe_code)]
-#![deny(missing_debug_implementations)]
 
 mod error;
 mod publication;
