@@ -4,7 +4,6 @@
 //!
 //! The page of rules is the module [`rules`].
 #![forbid(unsafe_code)]
-#![deny(missing_debug_implementations)]
 
 mod client;
 mod config;

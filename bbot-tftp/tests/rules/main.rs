@@ -1,7 +1,7 @@
 //! The rules of docs/rules.md, one by one: hostile and unusual packets, sent to a server in virtual
 //! time.
 
-#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod requests;
 mod transfers;
