@@ -188,9 +188,9 @@ impl Bootstrap<'_> {
     }
 }
 
-/// Takes a snapshot of the current revision and reads the manifest *inside* it, so that the manifest
-/// that is compared is that of the machine that is bootstrapped (W9); `None` if there is no link any
-/// more.
+/// Takes a snapshot of the current revision and reads the manifest *inside* it, so that the
+/// manifest that is compared is that of the machine that is bootstrapped (W9); `None` if there is
+/// no link any more.
 fn take_snapshot(layout: &Layout, dir: &MachineDir) -> anyhow::Result<Option<Disk>> {
     let start = Instant::now();
     let taken = with_current(dir, |source| {

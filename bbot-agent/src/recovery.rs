@@ -2,8 +2,8 @@
 //!
 //! The same sweep serves after a clean stop, when there is nothing to do, and after a crash at any
 //! instruction. It runs under the instance lock, so whatever bears this instance's name is unused
-//! unless it belongs to a live process. Machine lock files stay: the kernel has freed the locks, the
-//! next enumeration finds them free.
+//! unless it belongs to a live process. Machine lock files stay: the kernel has freed the locks,
+//! the next enumeration finds them free.
 
 use std::fs;
 

@@ -19,7 +19,8 @@ impl EventChannel {
     /// Opens the channel and installs the signal handlers; `on_terminate` is called for SIGTERM and
     /// SIGINT even if the loop is busy.
     ///
-    /// SIGUSR1 is blocked in the calling thread and in those that it starts: there must be no other.
+    /// SIGUSR1 is blocked in the calling thread and in those that it starts: there must be no
+    /// other.
     pub(crate) fn open(on_terminate: impl FnMut() + Send + 'static) -> io::Result<Self> {
         let (sender, receiver) = channel();
         let signals = Signals::install(&sender, on_terminate)?;

@@ -154,7 +154,8 @@ impl GuestSession {
         }
     }
 
-    /// Lets the server finish, on a thread of its own: its events and signals are handled meanwhile.
+    /// Lets the server finish, on a thread of its own: its events and signals are handled
+    /// meanwhile.
     fn drain(&mut self, events: &Sender<Event>) {
         let Some(tftp) = self.tftp.take() else { return };
         let session = self.number;

@@ -1,4 +1,5 @@
-//! `--fake-machine`: the operator, who tests a worker, puts its result where a guest would upload it.
+//! `--fake-machine`: the operator, who tests a worker, puts its result where a guest would upload
+//! it.
 
 use std::path::Path;
 use std::sync::mpsc::Sender;
