@@ -14,15 +14,15 @@ use crate::outbox::{Entry, Outbox, OutboxError};
 
 /// Answers one task.
 #[derive(Debug)]
-pub(super) struct Reporter<'a> {
+pub(crate) struct Reporter<'a> {
     /// What is answered.
-    pub(super) assignment: &'a Assignment,
+    pub(crate) assignment: &'a Assignment,
     /// Where results go; none if nothing is posted (`--fake-request`).
-    pub(super) outbox: Option<Arc<Outbox>>,
+    pub(crate) outbox: Option<Arc<Outbox>>,
     /// Whether the result is printed and not posted (`--dump-result`).
-    pub(super) dump_result: bool,
+    pub(crate) dump_result: bool,
     /// The key that challenges are made for.
-    pub(super) fingerprint: Option<&'a str>,
+    pub(crate) fingerprint: Option<&'a str>,
 }
 
 impl Reporter<'_> {
