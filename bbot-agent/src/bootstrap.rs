@@ -55,7 +55,7 @@ impl Bootstrap<'_> {
     ///
     /// # Errors
     ///
-    /// The machine's own trouble; nothing of the attempt is left (W16).
+    /// A failure of the machine, or of the host; nothing of the attempt is left (W16).
     pub(crate) fn perform(mut self, host_lock: HostLock) -> anyhow::Result<Bootstrapped> {
         let machine = self.machine;
         let lock_file = self.host.layout.lock_file(machine);
@@ -104,8 +104,7 @@ impl Bootstrap<'_> {
             let Disk { snapshot, machine } = first;
             return Ok(Some((snapshot, self.bootstrapped(machine, fake::MAC, versions))));
         }
-        let path = tftp_folder::bootstrap(&config.tftp, &config.instance_name());
-        let folder = TftpFolder::create(path, &[])?;
+        let folder = TftpFolder::create(tftp_folder::path(config, Job::Bootstrap), &[])?;
         let setup = self.setup(&folder, mac);
         let mut first = Some(first);
         let (host, machine) = (self.host, self.machine);

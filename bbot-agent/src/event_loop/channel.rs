@@ -12,7 +12,7 @@ use super::signals::Signals;
 pub(crate) struct EventChannel {
     sender: Sender<Event>,
     receiver: Receiver<Event>,
-    signals: Signals,
+    pub(super) signals: Signals,
 }
 
 impl EventChannel {
@@ -30,11 +30,6 @@ impl EventChannel {
     /// Returns a sender for a thread that reports to the loop.
     pub(crate) fn sender(&self) -> Sender<Event> {
         self.sender.clone()
-    }
-
-    /// Returns which signals have arrived.
-    pub(super) fn signals(&self) -> &Signals {
-        &self.signals
     }
 
     /// Waits for the next event, until `deadline` at most; `None` if it has passed.

@@ -105,7 +105,7 @@ impl Performer<'_> {
         self.reporter.report_bare(ResultStatus::Interrupt)
     }
 
-    /// Releases the machine; should its lock file resist, the kernel frees the lock all the same.
+    /// Releases the machine; if its lock file cannot be removed, the kernel frees the lock anyway.
     fn release(&mut self) {
         if let Some(Err(error)) = self.lock.take().map(MachineLock::release) {
             diag::warn(format_args!("{:#}", anyhow::Error::new(error)));
@@ -116,11 +116,10 @@ impl Performer<'_> {
     ///
     /// # Errors
     ///
-    /// The host's trouble, and nothing was reported: a session gets one result only.
+    /// A failure of the host; nothing was reported then, as a session gets one result only.
     fn build(&mut self) -> anyhow::Result<ResultManifest> {
         let (config, host, assignment) = (self.config, self.host, self.reporter.assignment);
-        let path = tftp_folder::build(&config.tftp, &config.instance_name());
-        let folder = TftpFolder::create(path, &["get", "put"])?;
+        let folder = TftpFolder::create(tftp_folder::path(config, Job::Build), &["get", "put"])?;
         task_file::write(&folder, &assignment.task, &config.trust)?;
         let setup = self.setup(&folder)?;
         let fresh_disk = || {

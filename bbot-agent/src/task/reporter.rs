@@ -1,4 +1,4 @@
-//! The answer to one task, on its way to the outbox.
+//! Puts the answer to one task into the outbox.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,6 @@ use crate::outbox::{Entry, Outbox, OutboxError};
 /// Answers one task.
 #[derive(Debug)]
 pub(crate) struct Reporter<'a> {
-    /// What is answered.
     pub(crate) assignment: &'a Assignment,
     /// Where results go; none if nothing is posted (`--fake-request`).
     pub(crate) outbox: Option<Arc<Outbox>>,
@@ -52,8 +51,8 @@ impl Reporter<'_> {
         let start = Instant::now();
         let urls = &self.assignment.task.upload_urls;
         artifacts::store(outbox, self.entry(result.clone()), upload, urls)?;
-        // The record has done its duty. Recovery looks for the result first, so one that stays does
-        // no harm.
+        // The record is obsolete now. One that stays does no harm, as recovery looks for the result
+        // first.
         if let Err(error) = outbox.forget_record() {
             diag::warn(format_args!("{:#}", anyhow::Error::new(error)));
         }
