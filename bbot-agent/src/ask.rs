@@ -113,7 +113,7 @@ pub(crate) fn ask(
 /// Warns of a result that goes to another host than the controller's: once, until it is again
 /// another one (W23).
 fn warn_of_elsewhere(agent: &mut Agent, url: &str, task: &AcceptedTask) {
-    let Some(host) = &task.elsewhere else { return };
+    let Some(host) = &task.foreign_result_host else { return };
     if agent.result_hosts.insert(url.to_owned(), host.clone()).as_ref() != Some(host) {
         diag::warn(format_args!("results of tasks from {url} go to {}", task.result_url));
     }

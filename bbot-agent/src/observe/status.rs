@@ -183,12 +183,12 @@ impl Status {
         self.contacts.insert(url.to_owned(), contact);
     }
 
-    /// Tells the service manager that the start is over.
+    /// Notifies the service manager that the start is complete.
     pub(crate) fn ready(&self) {
         self.manager.ready();
     }
 
-    /// Tells the service manager that the event loop turns.
+    /// Notifies the service manager that the event loop is running.
     pub(crate) fn alive(&self) {
         self.manager.alive();
     }
