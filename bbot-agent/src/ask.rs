@@ -4,7 +4,6 @@
 //! and leave the first unanswered. The request itself runs on a thread of its own, so that a
 //! signal ends the wait.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,9 +12,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use bbot_manifest::protocol::InteractiveMode;
 use bbot_manifest::{
-    InteractiveMode, MachineHeader, Manifest, ResultManifest, TaskManifest, TaskRequest,
-    TaskResponse,
+    MachineHeader, Manifest, ResultManifest, TaskManifest, TaskRequest, TaskResponse,
 };
 
 use crate::agent::Agent;
@@ -149,17 +148,18 @@ fn request(agent: &Agent, machines: Vec<MachineHeader>) -> TaskRequest {
     let login = config
         .interactive_address
         .map(|address| std::net::SocketAddr::new(address, 5900 + config.offset).to_string());
-    TaskRequest {
-        agent: config.hostname.clone(),
-        toolchain_name: config.toolchain.name.to_string(),
-        toolchain_version: config.toolchain.version.clone(),
-        interactive_mode: interactive.then_some(config.interactive),
-        interactive_login: if interactive { login } else { None },
-        // W37: who is not shown a key gives no challenge.
-        fingerprint: agent.able_signer().map(|signer| signer.fingerprint().to_owned()),
-        auxiliary_ram: None,
+    let toolchain = &config.toolchain;
+    let mut request = TaskRequest::new(
+        config.hostname.clone(),
         machines,
-    }
+        toolchain.name.to_string(),
+        toolchain.version.clone(),
+    );
+    request.interactive_mode = interactive.then_some(config.interactive);
+    request.interactive_login = if interactive { login } else { None };
+    // W37: who is not shown a key gives no challenge.
+    request.fingerprint = agent.able_signer().map(|signer| signer.fingerprint().to_owned());
+    request
 }
 
 /// What the controller answers; `None` if the agent is to stop meanwhile.
@@ -210,15 +210,10 @@ fn fake_response(file: &Path) -> anyhow::Result<TaskResponse> {
     let text = fs::read_to_string(file)
         .with_context(|| format!("cannot read fake request {}", file.display()))?;
     let task = TaskManifest::parse(text.as_bytes(), &file.display().to_string())?;
-    Ok(TaskResponse {
-        session: "fake-session".into(),
-        challenge: None,
-        result_url: Some("https://example.org".into()),
-        upload_urls: BTreeMap::new(),
-        agent_checksum: Some(AGENT_CHECKSUM.into()),
-        task: Some(task),
-        task_text: Some(text),
-    })
+    let mut response = TaskResponse::new("fake-session", task, "https://example.org");
+    response.agent_checksum = Some(AGENT_CHECKSUM.into());
+    response.task_text = Some(text);
+    Ok(response)
 }
 
 fn judge(agent: &Agent, url: &str, response: TaskResponse, request: &TaskRequest) -> Verdict {

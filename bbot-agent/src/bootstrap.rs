@@ -9,9 +9,8 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use bbot_btrfs::Snapshot;
 use bbot_lock::{Acquired, HostLock, MachineLock};
-use bbot_manifest::{
-    BootstrapManifest, BootstrappedMachine, Lines, MachineManifest, Manifest, ToolchainManifest,
-};
+use bbot_manifest::protocol::{BootstrapManifest, ToolchainManifest};
+use bbot_manifest::{BootstrappedMachine, Lines, MachineManifest, Manifest};
 
 use crate::agent::Agent;
 use crate::diag;
@@ -195,7 +194,7 @@ fn bootstrapped(
 ) -> anyhow::Result<BootstrappedMachine> {
     machine.mac = Some(mac.parse().context("the machine's mac address is none")?);
     let id = agent.config.toolchain.id.clone().unwrap_or_else(|| "bogus".into());
-    Ok(BootstrappedMachine { machine, toolchain: ToolchainManifest { id }, bootstrap })
+    Ok(BootstrappedMachine::new(machine, ToolchainManifest::new(id), bootstrap))
 }
 
 /// Replaces the machine's manifest in the snapshot, and brings the disk to disk: what is published

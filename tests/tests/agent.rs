@@ -8,7 +8,8 @@ use std::process::Stdio;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use bbot_manifest::{BootstrappedMachine, Manifest, ResultRequest, ResultStatus, decode_base64};
+use bbot_manifest::text::decode_base64;
+use bbot_manifest::{BootstrappedMachine, Manifest, ResultRequest, ResultStatus};
 use bbot_tests::harness::agent::Agent;
 use bbot_tests::harness::controller::{Exchange, Fault, Outcome, Package, Verdict};
 use bbot_tests::harness::farm::{MachineSpec, layout};

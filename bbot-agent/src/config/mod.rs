@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use bbot_manifest::{InteractiveMode, Sha256Fingerprint, StandardVersion};
+use bbot_manifest::StandardVersion;
+use bbot_manifest::protocol::{InteractiveMode, Sha256Fingerprint};
 
 use crate::cli::Cli;
 use crate::diag::quoted;

@@ -46,12 +46,9 @@ pub(crate) fn result_request(
     entry: &Entry,
     signature: Option<Vec<u8>>,
 ) -> Result<Vec<u8>, RequestError> {
-    let request = ResultRequest {
-        session: entry.session.clone(),
-        challenge: signature,
-        agent_checksum: Some(AGENT_CHECKSUM.to_owned()),
-        result: entry.result.clone(),
-    };
+    let mut request = ResultRequest::new(entry.session.clone(), entry.result.clone());
+    request.challenge = signature;
+    request.agent_checksum = Some(AGENT_CHECKSUM.to_owned());
     let text =
         request.to_text(Lines::Long).map_err(|source| RequestError::Unwritable { source })?;
     if text.len() > REQUEST_MAX {

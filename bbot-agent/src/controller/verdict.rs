@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use bbot_manifest::protocol::InteractiveMode;
 use bbot_manifest::{
-    Event, InteractiveMode, PackageName, PackageVersion, Parser, ResultStatus, TaskManifest,
-    TaskResponse,
+    Event, PackageName, PackageVersion, Parser, ResultStatus, TaskManifest, TaskResponse,
 };
 use ureq::http::Uri;
 

@@ -60,12 +60,19 @@ impl Room {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::num::NonZeroU64;
     use std::time::Duration;
 
+    use bbot_tftp::TransferId;
+
+    use super::*;
+
+    fn transfer() -> TransferId {
+        NonZeroU64::MIN.into()
+    }
+
     fn put(code: ErrorCode) -> Event {
-        let reason = Failure::Local { code, message: "" };
-        Event::Failed { id: 1, direction: Direction::Put, file: "a".into(), reason }
+        Event::failed(transfer(), Direction::Put, "a", Failure::local(code, ""))
     }
 
     /// W26: full is the disk that would not hold what the guest may still upload.
@@ -78,13 +85,8 @@ mod tests {
         assert!(!room(1).is_lacking_for_upload(&full));
         assert!(!room(u64::MAX).is_lacking_for_upload(&put(ErrorCode::ACCESS)));
         let mut greedy = room(u64::MAX);
-        let stored = Event::Finished {
-            id: 1,
-            direction: Direction::Put,
-            file: "a".into(),
-            bytes: u64::MAX - 1,
-            duration: Duration::ZERO,
-        };
+        let bytes = u64::MAX - 1;
+        let stored = Event::finished(transfer(), Direction::Put, "a", bytes, Duration::ZERO);
         assert!(!greedy.is_lacking_for_upload(&stored) && !greedy.is_lacking_for_upload(&full));
         let gone = Room::new("/no/such/folder".into(), 1);
         assert!({ gone }.is_lacking_for_upload(&full));

@@ -387,7 +387,7 @@ fn start_tftp(
         .upload_limit(agent.config.upload_limit);
     // The answers come from the port that was asked: the redirection and a guest's firewall let
     // them through without a helper.
-    let config = ServerConfig { single_port: true, ..ServerConfig::default() };
+    let config = ServerConfig::default().with_single_port(true);
     let server = Server::bind(address, namespace, config)
         .with_context(|| format!("cannot serve TFTP at {address}"))?;
     let sender = agent.events.sender();

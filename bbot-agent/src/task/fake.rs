@@ -67,7 +67,7 @@ fn watch(agent: &Agent, directory: &Path) -> anyhow::Result<()> {
 
 /// As the original: what was uploaded beside a good result must be an archive.
 fn check_upload(upload: &Path, result: &ResultManifest) -> anyhow::Result<()> {
-    if !result.status.is_bad() && upload.try_exists()? {
+    if !result.status.is_failure() && upload.try_exists()? {
         artifacts::check(upload)?;
     }
     Ok(())

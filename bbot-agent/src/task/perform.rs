@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use bbot_btrfs::Snapshot;
 use bbot_lock::{HostLock, MachineLock};
-use bbot_manifest::{BootstrappedMachine, ResultManifest, ResultStatus, TaskEdit};
+use bbot_manifest::protocol::TaskEdit;
+use bbot_manifest::{BootstrappedMachine, ResultManifest, ResultStatus};
 
 use super::artifacts::{self, UPLOAD};
 use super::claim::claim;
@@ -305,10 +306,10 @@ pub(super) fn write_task(
 
 /// W24: `--trust` replaces the task's own; another agent's checksum takes the worker's along.
 fn edit<'a>(trust: &'a [String], agent_checksum: Option<&str>) -> TaskEdit<'a> {
-    TaskEdit {
-        trust: (!trust.is_empty()).then_some(trust),
-        drop_worker_checksum: agent_checksum != Some(result_request::AGENT_CHECKSUM),
-    }
+    let mut edit = TaskEdit::default();
+    edit.trust = (!trust.is_empty()).then_some(trust);
+    edit.drop_worker_checksum = agent_checksum != Some(result_request::AGENT_CHECKSUM);
+    edit
 }
 
 fn limits(agent: &Agent, assignment: &Assignment) -> Limits {

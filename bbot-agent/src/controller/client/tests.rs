@@ -103,23 +103,9 @@ fn soon() -> Instant {
 }
 
 fn request() -> TaskRequest {
-    TaskRequest {
-        agent: "host".into(),
-        toolchain_name: "default".into(),
-        toolchain_version: "0.16.0".parse().unwrap(),
-        interactive_mode: None,
-        interactive_login: None,
-        fingerprint: None,
-        auxiliary_ram: None,
-        machines: vec![bbot_manifest::MachineHeader {
-            id: "linux-1.0".into(),
-            name: "linux".parse().unwrap(),
-            summary: "Linux".into(),
-            role: None,
-            ram_minimum: None,
-            ram_maximum: None,
-        }],
-    }
+    let name = "linux".parse().unwrap();
+    let machine = bbot_manifest::MachineHeader::new("linux-1.0", name, "Linux");
+    TaskRequest::new("host", vec![machine], "default", "0.16.0".parse().unwrap())
 }
 
 /// Returns the error of a request to which the server replies in this way.

@@ -115,7 +115,7 @@ pub(super) fn store(
     upload: Option<&Path>,
     urls: &BTreeMap<String, String>,
 ) -> anyhow::Result<EntryId> {
-    let is_wanted = !urls.is_empty() && !entry.result.status.is_bad();
+    let is_wanted = !urls.is_empty() && !entry.result.status.is_failure();
     let Some(upload) = upload.filter(|_| is_wanted) else { return Ok(outbox.store(&entry)?) };
     let start = Instant::now();
     let archive = match File::open(upload) {
