@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::controller::auth::Signer;
 use crate::controller::client::Client;
 use crate::event_loop::{Event, Events};
-use crate::machines::enumerate::Wanted;
+use crate::machines::enumerate::Requirements;
 use crate::machines::layout::Layout;
 use crate::observe::status::Status;
 use crate::observe::systemd::Watchdog;
@@ -131,11 +131,11 @@ impl Agent {
     }
 
     /// Returns what the machines must fit.
-    pub(crate) fn wanted(&self) -> Wanted<'_> {
+    pub(crate) fn wanted(&self) -> Requirements<'_> {
         let config = &self.config;
         // W20: without a limit nobody is interrupted.
         let priorities = config.controllers.iter().filter(|_| config.instance_max != 0);
-        Wanted {
+        Requirements {
             toolchain_id: config.toolchain.id.as_deref(),
             worker: &config.worker_version,
             greatest: priorities.map(|controller| controller.priority).max(),

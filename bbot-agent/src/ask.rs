@@ -25,7 +25,7 @@ use crate::diag;
 use crate::event_loop::Event;
 use crate::observe::status::ContactOutcome;
 use crate::outbox::Entry;
-use crate::schedule::plan::Question;
+use crate::schedule::plan::PlannedRequest;
 
 /// Tells the answers of one request from those of an earlier one.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -55,12 +55,12 @@ pub(crate) enum Asked {
 /// `header` gives the header of each machine.
 pub(crate) fn ask(
     agent: &mut Agent,
-    questions: &[Question],
+    questions: &[PlannedRequest],
     header: impl Fn(usize) -> MachineHeader,
 ) -> anyhow::Result<Asked> {
     let round_end = Instant::now() + agent.config.timeouts.request;
     let mut somebody_failed = false;
-    for &Question { controller, ref machines } in questions {
+    for &PlannedRequest { controller, ref machines } in questions {
         let url = agent.config.controllers[controller].url.clone();
         let start = Instant::now();
         // W40: SIGHUP, too, ends the asking; what is answered already is the task at hand.

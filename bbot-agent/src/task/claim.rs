@@ -99,7 +99,7 @@ fn choose_victims(
     host: &HostLock,
     assignment: &Assignment,
 ) -> Result<Option<Vec<Victim>>, bbot_lock::Error> {
-    let look = |dir| Ok((dir, Busy::look(&agent.layout, host, dir)?));
+    let look = |dir| Ok((dir, Busy::read(&agent.layout, host, dir)?));
     let others = assignment.others.iter().filter(|dir| **dir != assignment.dir);
     let dirs = std::iter::once(&assignment.dir).chain(others);
     let machines: Vec<(&MachineDir, Option<Busy>)> = dirs.map(look).collect::<Result<_, _>>()?;
