@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use bbot_manifest::{Lines, Serializer};
+use bbot_manifest::Lines;
 use serde::{Deserialize, Serialize};
 
 /// A guest that is held, as `status.json`, the report and standard error show it.
@@ -41,27 +41,7 @@ impl Held {
     ///
     /// If a value cannot be written in one.
     pub(crate) fn to_text(&self) -> Result<Vec<u8>, bbot_manifest::Error> {
-        let mut serializer = Serializer::new(Vec::new(), Lines::Long);
-        serializer.start()?;
-        let until = self.until.map(|until| until.to_string());
-        let path = |path: &PathBuf| Some(path.display().to_string());
-        for (name, value) in [
-            ("reason", Some(self.reason.clone())),
-            ("machine", Some(self.machine.clone())),
-            ("package", self.package.clone()),
-            ("until", until),
-            ("qemu-pid", Some(self.qemu_pid.to_string())),
-            ("vnc", Some(self.vnc.clone())),
-            ("monitor", path(&self.monitor)),
-            ("console-log", path(&self.console_log)),
-            ("mac", Some(self.mac.clone())),
-            ("snapshot", path(&self.snapshot)),
-        ] {
-            if let Some(value) = value {
-                serializer.pair(name, &value)?;
-            }
-        }
-        serializer.finish()
+        Ok(bbot_manifest::ser::to_string_with(self, Lines::Long)?.into_bytes())
     }
 }
 
