@@ -12,6 +12,7 @@
 
 mod agent;
 mod ask;
+mod backoffs;
 mod bootstrap;
 pub mod cli;
 mod config;
@@ -56,8 +57,8 @@ fn run_command_line() -> anyhow::Result<()> {
         return observe::host_status::dump(&cli);
     }
     let config = config::Config::from_cli(cli)?;
-    stop::run(|events| {
-        let mut start = start::start(config, events)?;
-        work_loop::work(&mut start.agent)
+    stop::run(|channel| {
+        let mut started = start::start(config, channel)?;
+        work_loop::work(&mut started.agent)
     })
 }

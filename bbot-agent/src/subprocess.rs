@@ -2,14 +2,17 @@
 //! output.
 
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 /// The PATH if the agent's own environment has none.
@@ -147,6 +150,12 @@ enum End {
     TooMuchOutput,
 }
 
+fn set_nonblocking(pipe: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(pipe, FcntlArg::F_GETFL)?);
+    fcntl(pipe, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(())
+}
+
 /// The three pipes to a program, and its exit.
 #[derive(Debug)]
 struct Communication<'a> {
@@ -169,7 +178,7 @@ impl<'a> Communication<'a> {
             stdout.as_ref().map(AsFd::as_fd),
             stderr.as_ref().map(AsFd::as_fd),
         ] {
-            rustix::io::ioctl_fionbio(pipe.ok_or(io::ErrorKind::BrokenPipe)?, true)?;
+            set_nonblocking(pipe.ok_or(io::ErrorKind::BrokenPipe)?)?;
         }
         Ok(Self {
             stdin,
@@ -202,19 +211,24 @@ impl<'a> Communication<'a> {
     /// Waits until a pipe is ready or the program has ended, for `left` at most.
     fn wait(&mut self, left: Duration) -> io::Result<()> {
         let mut fds = Vec::with_capacity(4);
-        fds.extend(self.stdin.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::OUT)));
-        fds.extend(self.stdout.pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
-        fds.extend(self.stderr.pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
+        fds.extend(self.stdin.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLOUT)));
+        fds.extend(
+            self.stdout.pipe.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)),
+        );
+        fds.extend(
+            self.stderr.pipe.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)),
+        );
         if !self.exited {
-            fds.push(PollFd::from_borrowed_fd(self.exit.as_fd(), PollFlags::IN));
+            fds.push(PollFd::new(self.exit.as_fd(), PollFlags::POLLIN));
         }
         // After a signal the caller tries again.
-        match poll(&mut fds, Timespec::try_from(left).ok().as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        match ppoll(&mut fds, Some(TimeSpec::from_duration(left)), None) {
+            Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
         let watched = !self.exited;
-        self.exited |= watched && fds.last().is_some_and(|fd| !fd.revents().is_empty());
+        let is_exited = watched && fds.last().and_then(PollFd::any) == Some(true);
+        self.exited |= is_exited;
         Ok(())
     }
 
@@ -266,7 +280,8 @@ impl<T: Read> Collected<T> {
 
 #[cfg(test)]
 mod tests {
-    use rustix::fs::{Mode, OFlags};
+    use nix::fcntl::open;
+    use nix::sys::stat::Mode;
 
     use super::*;
 
@@ -331,15 +346,15 @@ mod tests {
         let fifo = folder.path().join("fifo");
         let made = run(shell(&format!("mkfifo {}", fifo.display())), b"", LONG, 100).unwrap();
         assert!(made.status.success());
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let reader = rustix::fs::open(&fifo, flags, Mode::empty()).unwrap();
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let reader = open(&fifo, flags, Mode::empty()).unwrap();
         let script = format!("exec 3>{}; sleep 1000 >/dev/null 2>&1 & yes", fifo.display());
         let error = run(shell(&script), b"", LONG, 10_000).unwrap_err();
         assert!(matches!(error, SpawnError::Output { .. }), "{error:?}");
-        let mut fds = [PollFd::new(&reader, PollFlags::IN)];
-        let ready = poll(&mut fds, Some(&Timespec::try_from(LONG).unwrap())).unwrap();
+        let mut fds = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
+        let ready = ppoll(&mut fds, Some(TimeSpec::from_duration(LONG)), None).unwrap();
         assert_eq!(ready, 1, "a process still has the FIFO open");
-        assert!(fds[0].revents().contains(PollFlags::HUP));
+        assert!(fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP)));
     }
 
     #[test]

@@ -77,9 +77,9 @@ impl Snapshot {
     }
 
     /// Gives the snapshot the name `name`, as [`publish`](crate::publish) does, and deletes the
-    /// subvolume that bore that name before, if there was one.
+    /// subvolume that had that name before, if there was one.
     ///
-    /// Until it is deleted, the obsolete subvolume bears the snapshot's former name: so a process
+    /// Until it is deleted, the obsolete subvolume has the snapshot's former name: so a process
     /// that is killed between the two steps leaves what looks like an unpublished snapshot.
     ///
     /// # Errors

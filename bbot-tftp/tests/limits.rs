@@ -1,6 +1,6 @@
 //! Limits other than the number of transfers: their duration, file descriptors, the disk.
 
-#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod virtual_server;
 

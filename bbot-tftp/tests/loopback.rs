@@ -1,6 +1,6 @@
 //! Server and client over real sockets on the loopback interface.
 
-#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};

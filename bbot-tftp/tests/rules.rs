@@ -1,6 +1,6 @@
 //! Hostile and unusual packets, one by one, against a whole server in virtual time.
 
-#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod virtual_server;
 

@@ -4,7 +4,7 @@
 //! The property of all tests: the content is equal, or an end reports a failure; both ends never
 //! report success with different content.
 
-#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod virtual_server;
 

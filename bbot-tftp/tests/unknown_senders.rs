@@ -1,7 +1,7 @@
 //! The port of a long transfer, which is connected to its client: the packets of other senders are
 //! still answered.
 
-#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr, UdpSocket};

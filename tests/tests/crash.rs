@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use bbot_tests::campaign::{CampaignOptions, campaign};
 use bbot_tests::harness::programs;
 
-/// W3, W4, W33, W34, W38, W41, design.md rules 4 and 5: whenever the agent is killed, what it had
+/// W3, W4, W33, W34, W38, W41, I4, I5: whenever the agent is killed, what it had
 /// promised is kept by the next one, no session gets two answers, and nothing is left.
 ///
 /// The seeds are fixed, so that this fails for a reason; `cargo xtask crash` goes on from there.

@@ -69,7 +69,7 @@ fn count(effects: &[String], start: &str) -> usize {
     effects.iter().filter(|effect| effect.starts_with(start)).count()
 }
 
-/// design.md rule 5, W25, W38, W41: the record of the task is on disk, file and folder, before the
+/// I5, W25, W38, W41: the record of the task is on disk, file and folder, before the
 /// host is let go; the result is, before the guest is; the record goes before the post, and is gone
 /// for good before the entry goes. Folders that were made on the way are on disk as well.
 /// W14: disk, manifest and the machine's name, each before what depends on it.
@@ -231,7 +231,7 @@ fn a_task_that_cannot_be_taken_on_is_given_back() {
     agent.end().unwrap();
 }
 
-/// design.md rule 5, W26, W41: a result that the disk does not take for certain is not posted: the
+/// I5, W26, W41: a result that the disk does not take for certain is not posted: the
 /// task is given back, and that is its only answer.
 #[test]
 fn a_result_that_is_not_durable_is_not_posted() {

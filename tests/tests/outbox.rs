@@ -184,7 +184,7 @@ fn contains(body: &[u8], text: &str) -> bool {
     body.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
-/// W38, design.md rule 5: a result waits across restarts, and across a SIGKILL: it arrives with the
+/// W38, I5: a result waits across restarts, and across a SIGKILL: it arrives with the
 /// bytes that were posted before, and is not replaced by an `interrupt` (W41).
 #[test]
 fn a_result_waits_across_restarts() {

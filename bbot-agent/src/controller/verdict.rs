@@ -10,24 +10,24 @@ use ureq::http::Uri;
 
 use crate::diag::quoted;
 
-/// The tasks that this agent accepts.
+/// The tasks that this agent accepts; `O` identifies an offered machine.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Terms<'a> {
+pub(crate) struct Terms<'a, O> {
     /// The most bytes of a challenge that it can sign; `None` if it cannot sign.
     pub(crate) challenge_max: Option<usize>,
     /// Whether it accepts interactive tasks, others, or both.
     pub(crate) interactive: InteractiveMode,
-    /// The names of the machines that it has offered.
-    pub(crate) machines: &'a [&'a str],
+    /// The machines that it has offered, with their names.
+    pub(crate) offers: &'a [(&'a str, O)],
 }
 
 /// How a response is judged.
 #[derive(Debug)]
-pub(crate) enum Verdict {
+pub(crate) enum Verdict<O> {
     /// The controller has no task.
     NoTask,
-    /// The task is accepted.
-    Accept(Box<AcceptedTask>),
+    /// The task is accepted, for the machine of this offer.
+    Accept(Box<AcceptedTask>, O),
     /// The task is not accepted.
     Refuse(Box<Refusal>),
 }
@@ -41,7 +41,7 @@ pub(crate) struct AcceptedTask {
     pub(crate) challenge: Option<String>,
     /// The URL to post the result to; http or https.
     pub(crate) result_url: String,
-    /// The host of the result URL, if it is not that of the controller (W23: used, with a warning).
+    /// The host of that URL, if it is not the controller's (W23: used, with a warning).
     pub(crate) foreign_result_host: Option<String>,
     /// The URLs to post artifacts to, by their type (W33).
     pub(crate) upload_urls: BTreeMap<String, String>,
@@ -80,12 +80,18 @@ pub(crate) struct Answer {
 }
 
 /// Judges the response of the controller `url`.
-pub(crate) fn verdict(response: TaskResponse, url: &str, terms: &Terms<'_>) -> Verdict {
+pub(crate) fn verdict<O: Copy>(
+    response: TaskResponse,
+    url: &str,
+    terms: &Terms<'_, O>,
+) -> Verdict<O> {
     if response.session.is_empty() {
         return Verdict::NoTask;
     }
     let refuse = |reason, answer| Verdict::Refuse(Box::new(Refusal { reason, answer }));
-    if let Some(reason) = response.challenge.as_deref().and_then(|c| unanswerable(c, terms)) {
+    if let Some(reason) =
+        response.challenge.as_deref().and_then(|c| unanswerable(c, terms.challenge_max))
+    {
         return refuse(reason, None);
     }
     let (Some(task), Some(task_text)) = (response.task, response.task_text) else {
@@ -97,58 +103,62 @@ pub(crate) fn verdict(response: TaskResponse, url: &str, terms: &Terms<'_>) -> V
     let Some(result_host) = host(&result_url) else {
         return refuse(format!("result-url {} is not an http URL", quoted(&result_url)), None);
     };
-    if let Some((reason, status)) = misfit(&task, terms) {
-        let answer = Answer {
-            session: response.session,
-            result_url,
-            challenge: response.challenge,
-            name: task.name,
-            version: task.version,
-            status,
-        };
-        return refuse(reason, Some(answer));
-    }
-    Verdict::Accept(Box::new(AcceptedTask {
+    let offer = match offer(&task, terms) {
+        Ok(offer) => offer,
+        Err((reason, status)) => {
+            let answer = Answer {
+                session: response.session,
+                result_url,
+                challenge: response.challenge,
+                name: task.name,
+                version: task.version,
+                status,
+            };
+            return refuse(reason, Some(answer));
+        }
+    };
+    let task = AcceptedTask {
         session: response.session,
         challenge: response.challenge,
         foreign_result_host: Some(result_host)
-            .filter(|result_host| host(url).as_ref() != Some(result_host)),
+            .filter(|host_name| host(url).as_ref() != Some(host_name)),
         result_url,
         upload_urls: response.upload_urls,
         agent_checksum: response.agent_checksum,
         task,
         task_text,
-    }))
+    };
+    Verdict::Accept(Box::new(task), offer)
 }
 
-/// Returns why the task is not for this agent, and the status of the answer.
-fn misfit(task: &TaskManifest, terms: &Terms<'_>) -> Option<(String, ResultStatus)> {
+/// Returns the offer that the task uses; or why it is not for this agent, and the status of the
+/// answer.
+fn offer<O: Copy>(task: &TaskManifest, terms: &Terms<'_, O>) -> Result<O, (String, ResultStatus)> {
     if task.repository.is_local() {
         let location = quoted(&task.repository.to_string());
-        return Some((format!("local repository {location}"), ResultStatus::Abort));
+        return Err((format!("local repository {location}"), ResultStatus::Abort));
     }
     match (&task.interactive, terms.interactive) {
         (Some(breakpoint), InteractiveMode::False) => {
             let reason = format!("interactive task (breakpoint {})", quoted(breakpoint));
-            return Some((reason, ResultStatus::Interrupt));
+            return Err((reason, ResultStatus::Interrupt));
         }
         (None, InteractiveMode::True) => {
-            return Some(("non-interactive task".to_owned(), ResultStatus::Interrupt));
+            return Err(("non-interactive task".to_owned(), ResultStatus::Interrupt));
         }
         _ => {}
     }
     let machine = task.machine.as_str();
-    if !terms.machines.contains(&machine) {
-        let reason = format!("machine {} was not offered", quoted(machine));
-        return Some((reason, ResultStatus::Interrupt));
-    }
-    None
+    let offer = terms.offers.iter().find(|(name, _)| *name == machine);
+    offer.map(|(_, offer)| *offer).ok_or_else(|| {
+        (format!("machine {} was not offered", quoted(machine)), ResultStatus::Interrupt)
+    })
 }
 
 /// Returns why a challenge cannot be answered. A controller rejects a result without the answer,
 /// and a failure when it is to be signed would be taken for a broken key (W37).
-fn unanswerable(challenge: &str, terms: &Terms<'_>) -> Option<String> {
-    match terms.challenge_max {
+fn unanswerable(challenge: &str, max: Option<usize>) -> Option<String> {
+    match max {
         None => Some(format!("unexpected challenge {}", quoted(challenge))),
         Some(_) if challenge.is_empty() => Some("empty challenge".to_owned()),
         Some(max) if challenge.len() > max => {
@@ -168,7 +178,7 @@ fn host(url: &str) -> Option<String> {
 /// Finds the values in a malformed response that are needed to answer `abort`.
 ///
 /// Pairs are used up to the first syntax error, if their lines are complete.
-pub(crate) fn salvage(response: &[u8], terms: &Terms<'_>) -> Option<Answer> {
+pub(crate) fn salvage<O>(response: &[u8], terms: &Terms<'_, O>) -> Option<Answer> {
     let end = response.iter().rposition(|byte| *byte == b'\n')?;
     let response = &response[..=end];
     let [mut session, mut result_url, mut challenge, mut name, mut version] = [const { None }; 5];
@@ -190,7 +200,8 @@ pub(crate) fn salvage(response: &[u8], terms: &Terms<'_>) -> Option<Answer> {
             _ => {}
         }
     }
-    if challenge.as_deref().is_some_and(|challenge| unanswerable(challenge, terms).is_some()) {
+    let unanswerable = |challenge| unanswerable(challenge, terms.challenge_max).is_some();
+    if challenge.as_deref().is_some_and(unanswerable) {
         return None;
     }
     Some(Answer {
@@ -215,18 +226,23 @@ mod tests {
                         repository-url: https://pkg.example.org/1\nrepository-type: pkg\n\
                         machine: linux\ntarget: x86_64-linux-gnu\n";
 
-    const TERMS: Terms<'_> = Terms {
+    const TERMS: Terms<'_, u8> = Terms {
         challenge_max: None,
         interactive: InteractiveMode::False,
-        machines: &["linux", "bsd"],
+        offers: &[("bsd", 1), ("linux", 2)],
     };
 
-    fn judge(text: &str, terms: &Terms<'_>) -> Verdict {
+    fn judge(text: &str, terms: &Terms<'_, u8>) -> Verdict<u8> {
         verdict(TaskResponse::parse(text.as_bytes(), "response").unwrap(), URL, terms)
     }
 
     #[track_caller]
-    fn check_refused(text: &str, terms: &Terms<'_>, reason: &str, status: Option<ResultStatus>) {
+    fn check_refused(
+        text: &str,
+        terms: &Terms<'_, u8>,
+        reason: &str,
+        status: Option<ResultStatus>,
+    ) {
         let Verdict::Refuse(refusal) = judge(text, terms) else { panic!("not refused: {text}") };
         assert_eq!(refusal.reason, reason);
         assert_eq!(refusal.answer.as_ref().map(|answer| answer.status), status);
@@ -250,7 +266,7 @@ mod tests {
     fn a_fitting_task_is_accepted_unchanged() {
         let head = format!("{HEAD}agent-checksum: 2\n");
         let task = format!("{TASK}worker-checksum: 1\nfuture-value: x\n");
-        let Verdict::Accept(accepted) = judge(&format!("{head}{task}"), &TERMS) else {
+        let Verdict::Accept(accepted, 2) = judge(&format!("{head}{task}"), &TERMS) else {
             panic!("not accepted")
         };
         assert_eq!(accepted.session, "a/b");
@@ -267,7 +283,7 @@ mod tests {
         let text = format!("{HEAD}challenge: c\n{TASK}");
         check_refused(&text, &TERMS, "unexpected challenge 'c'", None);
         let can_sign = Terms { challenge_max: Some(245), ..TERMS };
-        let Verdict::Accept(task) = judge(&text, &can_sign) else { panic!("not accepted") };
+        let Verdict::Accept(task, _) = judge(&text, &can_sign) else { panic!("not accepted") };
         assert_eq!(task.challenge.as_deref(), Some("c"));
     }
 
@@ -279,7 +295,7 @@ mod tests {
         let text = |length| format!("{HEAD}challenge: {}\n{TASK}", "c".repeat(length));
         let reason = "challenge of 246 bytes, the key signs 245";
         check_refused(&text(246), &terms, reason, None);
-        assert!(matches!(judge(&text(245), &terms), Verdict::Accept(_)));
+        assert!(matches!(judge(&text(245), &terms), Verdict::Accept(..)));
         let broken = |length| text(length).replace("machine: linux\n", "");
         assert_eq!(salvage(broken(246).as_bytes(), &terms), None);
         assert!(salvage(broken(245).as_bytes(), &terms).is_some());
@@ -310,14 +326,14 @@ mod tests {
             (&plain, InteractiveMode::Both),
             (&interactive, InteractiveMode::Both),
         ] {
-            assert!(matches!(judge(text, &terms(mode)), Verdict::Accept(_)), "{mode}");
+            assert!(matches!(judge(text, &terms(mode)), Verdict::Accept(..)), "{mode}");
         }
     }
 
     /// W22
     #[test]
     fn a_machine_that_was_not_offered_is_refused() {
-        let terms = Terms { machines: &["bsd", "linux-2"], ..TERMS };
+        let terms = Terms { offers: &[("bsd", 1), ("linux-2", 2)], ..TERMS };
         let reason = "machine 'linux' was not offered";
         check_refused(&format!("{HEAD}{TASK}"), &terms, reason, Some(ResultStatus::Interrupt));
     }
@@ -338,7 +354,7 @@ mod tests {
             ("https://CI.example.org/", None),
             ("https://Example.org/", Some("example.org")),
         ] {
-            let Verdict::Accept(task) = judge(&text(url), &TERMS) else { panic!("{url}") };
+            let Verdict::Accept(task, _) = judge(&text(url), &TERMS) else { panic!("{url}") };
             assert_eq!(task.foreign_result_host.as_deref(), foreign, "{url}");
         }
     }

@@ -21,21 +21,32 @@ pub(crate) const LINK_RETRIES: u32 = 10;
 /// The most bytes of a machine's manifest.
 const MANIFEST_LIMIT: u64 = 1 << 20;
 
-/// The conditions under which a bootstrapped machine can take tasks (W8).
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Requirements<'a> {
+/// What a bootstrapped machine must meet to be offered (W8).
+#[derive(Debug, Clone)]
+pub(crate) struct Requirements {
     /// `--toolchain-id`, if one is set.
-    pub(crate) toolchain_id: Option<&'a str>,
+    pub(crate) toolchain_id: Option<String>,
     /// `--worker-ver`.
-    pub(crate) worker: &'a StandardVersion,
-    /// The greatest priority of this instance's controllers; `None` if no task is interrupted.
+    pub(crate) worker: StandardVersion,
+    /// The greatest priority for which tasks of other instances may be interrupted; none if they
+    /// never are.
     pub(crate) greatest: Option<Priority>,
 }
 
-impl Requirements<'_> {
-    /// Returns whether a running task may be interrupted, so that its machine can be offered.
-    fn may_interrupt(&self, running: Priority) -> bool {
+impl Requirements {
+    /// Returns whether a task of priority `running` may be interrupted, so that its machine may be
+    /// offered.
+    fn allow_interrupting(&self, running: Priority) -> bool {
         self.greatest.is_some_and(|greatest| greatest.fdc() > running.fdc())
+    }
+
+    /// Judges the bootstrapped machine `have` against the machine as it is now.
+    pub(crate) fn freshness(
+        &self,
+        machine: &MachineManifest,
+        have: &BootstrappedMachine,
+    ) -> Freshness {
+        freshness(machine, have, self.toolchain_id.as_deref(), &self.worker)
     }
 }
 
@@ -158,7 +169,7 @@ impl Machine {
 pub(crate) fn enumerate(
     layout: &Layout,
     host: &HostLock,
-    requirements: Requirements<'_>,
+    requirements: &Requirements,
 ) -> io::Result<Enumeration> {
     let (dirs, bad) = layout.machines()?;
     let mut problems: Vec<Problem> = bad
@@ -181,11 +192,11 @@ fn examine(
     layout: &Layout,
     host: &HostLock,
     dir: &MachineDir,
-    requirements: Requirements<'_>,
+    requirements: &Requirements,
 ) -> anyhow::Result<Option<State>> {
     if let Some(mut busy) = Busy::read(layout, host, dir)? {
         // A machine in use need not be complete; then it is not offered.
-        if busy.priority().is_some_and(|running| requirements.may_interrupt(running))
+        if busy.priority().is_some_and(|running| requirements.allow_interrupting(running))
             && let Ok(Some(State::Ready(machine))) = judge(layout, dir, requirements)
         {
             busy.machine = Some(machine);
@@ -204,19 +215,17 @@ fn examine(
 pub(crate) fn judge(
     layout: &Layout,
     dir: &MachineDir,
-    requirements: Requirements<'_>,
+    requirements: &Requirements,
 ) -> anyhow::Result<Option<State>> {
     let Some(machine) = read_current(dir)? else { return Ok(None) };
     Ok(Some(match read_bootstrapped(layout, dir) {
         None => State::Due("not bootstrapped"),
         Some(Err(_)) => State::Due("broken bootstrapped manifest"),
-        Some(Ok(have)) => {
-            match freshness(&machine, &have, requirements.toolchain_id, requirements.worker) {
-                Freshness::Ready => State::Ready(Box::new(have)),
-                Freshness::Due(reason) => State::Due(reason),
-                Freshness::Newer => State::Newer,
-            }
-        }
+        Some(Ok(have)) => match requirements.freshness(&machine, &have) {
+            Freshness::Ready => State::Ready(Box::new(have)),
+            Freshness::Due(reason) => State::Due(reason),
+            Freshness::Newer => State::Newer,
+        },
     }))
 }
 
@@ -348,8 +357,8 @@ mod tests {
         fn enumerate_for(&self, greatest: Option<u16>) -> Enumeration {
             let worker = "0.16.0".parse().unwrap();
             let greatest = greatest.and_then(Priority::new);
-            let requirements = Requirements { toolchain_id: None, worker: &worker, greatest };
-            enumerate(&self.layout, &HostLock::disabled(), requirements).unwrap()
+            let requirements = Requirements { toolchain_id: None, worker, greatest };
+            enumerate(&self.layout, &HostLock::disabled(), &requirements).unwrap()
         }
 
         fn lock(&self, name: &str, priority: Option<u64>) -> MachineLock {

@@ -5,13 +5,16 @@ use std::cmp::Reverse;
 use super::host::{Host, Running, Use};
 use super::priority::Priority;
 
-/// Returns the tasks that must be interrupted before a task of priority `p` may use the machine
-/// `wanted`, as indexes of their machines in the order of the interrupts; `None` if the machine is
-/// not available.
+/// Returns the machines whose tasks must be interrupted before a task of priority `p` may use the
+/// machine `wanted`, in the order of the interrupts; `None` if the machine is not available.
 ///
 /// Every task of a lesser FD is interrupted. Then, if the host is still full, or if it uses the
 /// wanted machine, one of equal FD and lesser C.
-pub(crate) fn victims(host: &Host, p: Priority, wanted: usize) -> Option<Vec<usize>> {
+pub(crate) fn victims<M: Copy + PartialEq>(
+    host: &Host<M>,
+    p: Priority,
+    wanted: M,
+) -> Option<Vec<M>> {
     let mut interruptible: Vec<_> =
         host.tasks().filter(|(_, running)| host.gives_way(*running, p)).collect();
     // The lowest priority first, of equals the youngest: the least work is lost.
@@ -19,8 +22,9 @@ pub(crate) fn victims(host: &Host, p: Priority, wanted: usize) -> Option<Vec<usi
     let (mut victims, lesser_c): (Vec<_>, Vec<_>) =
         interruptible.into_iter().partition(|(_, running)| running.priority.fd() < p.fd());
 
-    let uses_wanted = |&&(index, _): &&(usize, Running)| index == wanted;
-    let is_in_the_way = match *host.machines.get(wanted)? {
+    let uses_wanted = |&&(machine, _): &&(M, Running)| machine == wanted;
+    let &(_, used) = host.machines.iter().find(|(machine, _)| *machine == wanted)?;
+    let is_in_the_way = match used {
         Use::Free => false,
         Use::Task(running) if running.is_fit && host.gives_way(running, p) => true,
         Use::Task(_) | Use::Unfit | Use::Taken => return None,
@@ -33,19 +37,18 @@ pub(crate) fn victims(host: &Host, p: Priority, wanted: usize) -> Option<Vec<usi
         victims.extend(lesser_c.first());
     }
     let has_room = !host.is_full() || !victims.is_empty();
-    has_room.then(|| victims.into_iter().map(|(index, _)| index).collect())
+    has_room.then(|| victims.into_iter().map(|(machine, _)| machine).collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::host::tests::{task, task_on_unfit};
+    use super::super::host::tests::{host, task, task_on_unfit};
     use super::*;
 
     /// Checks which tasks a task of priority `p` for the machine 0 interrupts.
     #[track_caller]
     fn check(machines: &[Use], instance_max: u16, p: u16, expected: Option<&[usize]>) {
-        let host = Host { machines: machines.to_vec(), instance_max };
-        let victims = victims(&host, Priority::new(p).unwrap(), 0);
+        let victims = victims(&host(machines, instance_max), Priority::new(p).unwrap(), 0);
         assert_eq!(victims.as_deref(), expected);
     }
 

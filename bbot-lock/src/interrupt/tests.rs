@@ -60,18 +60,20 @@ impl Fixture {
         (interruption, changes)
     }
 
-    /// Waits for the end of an interruption; `meanwhile` runs once the victim has been seen at work.
+    /// Waits for the end of an interruption; `meanwhile` runs once the victim has been seen at
+    /// work.
     fn wait(&self, limit: Duration, meanwhile: impl FnOnce()) -> Progress {
         let (mut interruption, changes) = self.interruption(limit);
         assert_eq!(interruption.poll(Instant::now()).unwrap(), Progress::Waiting);
         meanwhile();
         loop {
             let left = interruption.deadline().saturating_duration_since(Instant::now());
-            // Without a change, the poll finds the deadline passed.
-            let _ = changes.recv_timeout(left);
+            let is_reported = changes.recv_timeout(left).is_ok();
             match interruption.poll(Instant::now()).unwrap() {
                 Progress::Waiting => {}
                 end => {
+                    let is_timed_out = end == self.withheld(WithheldReason::TimedOut);
+                    assert_eq!(is_reported, !is_timed_out, "the watch reports every other end");
                     let released = usize::from(end == Progress::Done);
                     assert_eq!(interruption.take_released().len(), released);
                     return end;

@@ -11,9 +11,9 @@
 //! measure the kernel's memory management. `--folder DIR` measures with files in another folder,
 //! such as `/dev/shm`.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)] // A program speaks to its user.
-#![allow(clippy::unwrap_used)] // A bench that cannot go on has failed.
-#![allow(clippy::cast_precision_loss)] // Figures are rounded anyway.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
+#![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
+#![allow(clippy::cast_precision_loss, reason = "figures are rounded anyway")]
 
 mod bound;
 mod concurrent;
