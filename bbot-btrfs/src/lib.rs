@@ -87,14 +87,14 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod owned;
 mod publication;
-mod snapshot;
 mod subvolume;
 mod target;
 
 pub use error::{Cause, Error, Operation};
+pub use owned::Snapshot;
 pub use publication::{Published, publish};
-pub use snapshot::Snapshot;
 pub use subvolume::{create, delete, is_read_only, is_subvolume, set_read_only, snapshot};
 pub use target::As;
 

@@ -315,8 +315,10 @@ fn examine(host: &HostLock, victim: Victim) -> Result<Examined, Error> {
 }
 
 /// Opens a process; `None` if it does not exist: then the kernel has freed its locks.
+///
+/// No process has a pid that is not positive, which `Pid` does not check.
 fn open_process(pid: i32) -> Result<Option<OwnedFd>, Error> {
-    let Some(raw) = Pid::from_raw(pid) else { return Ok(None) };
+    let Some(raw) = Pid::from_raw(pid.max(0)) else { return Ok(None) };
     match pidfd_open(raw, PidfdFlags::empty()) {
         Ok(process) => Ok(Some(process)),
         Err(Errno::SRCH) => Ok(None),

@@ -42,7 +42,7 @@ impl Claimant<'_> {
     ///
     /// # Errors
     ///
-    /// The host's trouble, or the machine's.
+    /// A failure of the host or of the machine.
     pub(super) fn claim(
         &self,
         events: &mut EventLoop,

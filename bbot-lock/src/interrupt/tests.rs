@@ -204,6 +204,16 @@ fn a_dead_process_is_left_out() {
     assert_eq!(Fixture::new(child.id()).begin_without_signal(), Progress::Done);
 }
 
+/// A pid that no process can have is left out, and not taken for a group of processes.
+#[test]
+fn a_pid_that_is_not_positive_is_left_out() {
+    let mut fixture = Fixture::new(std::process::id());
+    for pid in [0, -1, i32::MIN] {
+        fixture.victim.pid = pid;
+        assert_eq!(fixture.begin_without_signal(), Progress::Done);
+    }
+}
+
 /// W35: if the lock names another process by now, or no task, no signal is sent.
 #[test]
 fn a_changed_lock_gets_no_signal() {

@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bbot_lock::holders::{self, Content};
+use bbot_lock::holders::{self, Content, LockTable};
+use bbot_lock::interrupt::Interruption;
 use bbot_lock::{
     Acquired, Error, Holder, HostLock, InstanceLock, MachineLock, MachineState, probe,
 };
@@ -25,6 +26,17 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use peer::Peer;
+
+/// The locks can be sent to, and shared with, other threads; so can all that concerns them.
+const _: () = {
+    const fn check<T: Send + Sync>() {}
+    check::<HostLock>();
+    check::<InstanceLock>();
+    check::<Acquired<MachineLock>>();
+    check::<Interruption<'_>>();
+    check::<LockTable>();
+    check::<Error>();
+};
 
 /// Not a test of its own: the entry point of the other process.
 #[test]

@@ -11,7 +11,7 @@
 //! measure the kernel's memory management. `--folder DIR` measures with files in another folder,
 //! such as `/dev/shm`.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program prints its messages")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 #![allow(clippy::cast_precision_loss, reason = "figures are rounded anyway")]
 
@@ -44,7 +44,7 @@ struct Case {
 /// How often each server is measured in a round.
 #[derive(Clone, Copy)]
 enum Turns {
-    /// Once in the whole run: some servers are too slow for more.
+    /// Once in all: some servers are too slow for more.
     Once,
     /// This number of times, each with a new process: earlier transfers have no effect. Short cases
     /// have more turns, because a disturbance of the machine may last as long as they.
