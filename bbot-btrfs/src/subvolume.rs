@@ -23,7 +23,7 @@ pub fn snapshot(source: &Path, target: As<'_>) -> Result<(), Error> {
         CreateSnapshotOptions::new().create(source, target.0).map_err(|e| e.os_error())
     })
     .map_err(|cause| cause.of_subvolume(source))
-    .map_err(|cause| Error { operation: Operation::snapshot(source, target), cause })
+    .map_err(|cause| Error { operation: Operation::snapshot(source, target.0), cause })
 }
 
 /// Creates an empty subvolume.

@@ -31,7 +31,7 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 /// assert_eq!(summary.bytes, file.len() as u64);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Client {
     server: SocketAddr,
     parameters: ClientParameters,
@@ -91,7 +91,7 @@ impl Client {
         self
     }
 
-    /// Requests a fixed interval of retransmissions, in seconds; without it, both ends adapt theirs.
+    /// Requests a fixed interval of retransmissions; without it, both ends adapt theirs.
     #[must_use]
     pub fn timeout(mut self, seconds: NonZeroU8) -> Self {
         self.parameters.options.timeout = Some(seconds);
@@ -414,6 +414,7 @@ impl Link {
             transfer.fail(Failure::local(ErrorCode::DISK_FULL, "cannot write the file"));
             *local = LocalFile::Failed(Some(error));
         }
+        // T2: other senders get an ERROR, but an ERROR is not answered.
         for (route, is_error) in unknown_senders {
             if !is_error {
                 self.send_error(&route, ErrorCode::UNKNOWN_TID, "unknown transfer id");

@@ -1,6 +1,6 @@
 //! Other implementations: as clients of this server, and as servers of this client.
 
-#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod other_servers;
 

@@ -1,6 +1,6 @@
 //! Limits other than the number of transfers: their duration, file descriptors, the disk.
 
-#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod virtual_server;
 
@@ -100,7 +100,8 @@ fn mount_small_disk(folder: &Path) {
     mount(Some("small"), folder, Some("tmpfs"), MsFlags::empty(), Some("size=256k")).unwrap();
 }
 
-/// T25: a full disk is reported by ERROR 3; the old file is kept, and nothing is left of the new one.
+/// T25: a full disk is reported by ERROR 3; the old file is kept, and nothing is left of the
+/// new one.
 #[test]
 fn a_full_disk() {
     let folder = TempDir::with_prefix("bbot-").unwrap();

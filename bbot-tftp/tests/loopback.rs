@@ -1,6 +1,6 @@
 //! Server and client over real sockets on the loopback interface.
 
-#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
@@ -95,7 +95,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 /// The reported number of bytes increases up to the length of the file; the size is reported where
-/// one end has told it.
+/// it is known.
 #[test]
 fn progress_is_reported() {
     let fixture = Fixture::new(ServerConfig::default());
@@ -123,7 +123,8 @@ fn progress_is_reported() {
     assert!((4..=196).contains(&check(&windowed, Direction::Get, Some(100_000))));
 }
 
-/// T1, T7, T8, T13, T20: all shapes of transfers, in both modes, with offloads and without.
+/// T1, T7, T8, T13, T20: transfers of many lengths, with and without options, a single port and
+/// offloads.
 #[test]
 fn gets_and_puts() {
     for config in modes() {
@@ -277,7 +278,7 @@ fn closed_port_ends_the_client() {
     assert!(matches!(gone, ClientError::Transfer(Failure::Unreachable)), "{gone:?}");
 }
 
-/// T3: answers are sent from the address that the request was sent to, also if the host has several.
+/// T3: answers are sent from the address that the request was sent to, of several ones.
 #[test]
 fn answers_from_the_requested_address() {
     for (single_port, address) in [(false, "0.0.0.0:0"), (true, "0.0.0.0:0"), (false, "[::]:0")] {

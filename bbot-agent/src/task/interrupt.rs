@@ -1,7 +1,8 @@
-//! Interrupts the tasks of other instances, and waits until these have released their machines (W35).
+//! Interrupts the tasks of other instances, and waits until these have released their machines
+//! (W35).
 //!
-//! The protocol is that of [`bbot_lock::interrupt`]: here the changes that it reports become events,
-//! and its outcome becomes text.
+//! The protocol is that of [`bbot_lock::interrupt`]: here the changes that it reports become
+//! events, and its outcome becomes text.
 
 use std::time::{Duration, Instant};
 

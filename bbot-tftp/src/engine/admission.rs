@@ -99,6 +99,7 @@ impl Admission {
         let answer_within = self.answer_limit(&granted);
         sessions.insert(Session {
             id,
+            // T1: each transfer has a new port, unless all share the listener.
             port: if self.config.single_port { PortId::Listener } else { PortId::Transfer(id) },
             route: *route,
             file: path.as_str().to_owned(),
@@ -135,7 +136,7 @@ impl Admission {
         self.listener_buffer += std::mem::take(&mut session.reserved);
     }
 
-    /// Checks the limits; dallying and half-open sessions are removed for a new one.
+    /// Checks the limits (T6); dallying (T24) and half-open sessions are removed for a new one.
     fn make_space(
         &mut self,
         sessions: &mut SessionTable,
@@ -186,7 +187,8 @@ impl Admission {
         })
     }
 
-    /// The greatest values that may be granted, so that a window fits the receive buffer (T11).
+    /// The greatest values that may be granted: the configured block size (T12), and a window that
+    /// fits the receive buffer (T11).
     fn option_limits(&self, requested: &Options, opened: &Opened, buffer: usize) -> OptionLimits {
         let max_block_size = self.config.max_block_size;
         let block_size = requested.block_size.unwrap_or_default().min(max_block_size);

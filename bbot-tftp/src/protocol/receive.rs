@@ -11,7 +11,7 @@ use super::transfer::{Failure, Opening, Parameters, Status};
 const DUPLICATE_DELAY: Duration = Duration::from_millis(2);
 
 /// What a [`ReceiveTransfer`] has to send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReceiveStep {
     /// The OACK.
     OptionAck,
@@ -114,6 +114,7 @@ impl ReceiveTransfer {
             }
             _ => return None,
         }
+        // T13: such a block is never stored.
         if length > usize::from(self.parameters.block_size) {
             self.fail(Failure::local(ErrorCode::ILLEGAL, "block longer than agreed"));
             return None;
@@ -135,7 +136,7 @@ impl ReceiveTransfer {
         if self.status == Status::Committing {
             self.status = Status::Dallying;
             self.due = Some(self.blocks);
-            // A peer with the same idle limit repeats its last block for that time.
+            // A peer with the same idle limit repeats its last block for that time (T24).
             let timeout = self.parameters.timeout.unwrap_or_default();
             self.dally_until = Some(now + self.parameters.idle_limit.max(timeout * 2));
         }
@@ -182,7 +183,7 @@ impl ReceiveTransfer {
         Some(ReceiveStep::Ack(self.rollover().wire(block)))
     }
 
-    /// Handles a repeated request of the client: the first packet is sent again.
+    /// Handles a repeated request of the client: the first packet is sent again (T5).
     pub fn repeat_opening(&mut self) {
         if self.status == Status::Active && self.blocks == 0 {
             self.acknowledge_again();
@@ -260,13 +261,15 @@ impl ReceiveTransfer {
         }
     }
 
-    /// Handles a block that lies `back` blocks before the expected one.
+    /// Handles a block that lies `back` blocks before the expected one: it is acknowledged again,
+    /// but not written (T15).
     fn handle_repeated(&mut self, back: u64, now: Instant) {
         let was_received = back <= self.blocks && back <= self.rollover().period() / 2;
         if !was_received {
             return;
         }
         if self.parameters.window_size.get() == 1 {
+            // T20: as in RFC 1350, the ACK is not delayed.
             self.due = Some(self.blocks + 1 - back);
             self.probe = None;
             self.retransmits += 1;

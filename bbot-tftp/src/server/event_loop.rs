@@ -1,4 +1,4 @@
-//! The thread of a server: waits for packets, commands and deadlines, and passes them to the engine.
+//! The thread of a server, which passes packets, commands and deadlines to the engine.
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -188,7 +188,7 @@ impl<F: FnMut(Event) + Send + 'static> EventLoop<F> {
         }
     }
 
-    /// Reads all sockets until they are empty: packets that have arrived are handled before a drain.
+    /// Reads all sockets until they are empty: packets that have arrived precede a drain.
     fn read_all(&mut self) {
         self.handle_received();
         while self.poll(Some(Duration::ZERO)) {
@@ -213,8 +213,8 @@ mod tests {
     use super::*;
     use crate::store::{DirStore, Namespace};
 
-    /// A drain, which itself polls the sockets, and a packet become ready in one wait: the packet is
-    /// handled, whichever of them comes first.
+    /// A drain, which itself polls the sockets, and a packet become ready in one wait: the packet
+    /// is handled, whichever of them comes first.
     fn check_drain_and_packet(order: [Token; 2]) {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let config = ServerConfig::default();

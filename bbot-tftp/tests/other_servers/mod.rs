@@ -59,7 +59,7 @@ impl ServerProcess {
     }
 
     /// The process that was started.
-    #[allow(dead_code)] // Only the bench uses it.
+    #[allow(dead_code, reason = "only the bench uses it")]
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
