@@ -4,6 +4,7 @@ use crate::ask::Controllers;
 use crate::backoffs::Backoffs;
 use crate::config::Config;
 use crate::event_loop::EventLoop;
+use crate::host::monitor::Monitor;
 use crate::machines::view::HostView;
 use crate::observe::status::Status;
 
@@ -19,6 +20,8 @@ pub(crate) struct Agent {
     pub(crate) events: EventLoop,
     /// What operators and the service manager see.
     pub(crate) status: Status,
+    /// Whether this host can run guests.
+    pub(crate) monitor: Monitor,
     /// The machines and controllers that failed recently.
     pub(crate) backoffs: Backoffs,
     /// How controllers are reached.

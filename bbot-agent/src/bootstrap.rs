@@ -11,6 +11,7 @@ use bbot_btrfs::Snapshot;
 use bbot_lock::{Acquired, HostLock, MachineLock};
 use bbot_manifest::protocol::{BootstrapManifest, MacAddress, ToolchainManifest};
 use bbot_manifest::{BootstrappedMachine, Lines, MachineManifest, Manifest};
+use bbot_vm::Accelerator;
 
 use crate::config::Config;
 use crate::diag;
@@ -18,9 +19,10 @@ use crate::event_loop::EventLoop;
 use crate::guest::boot::{Booted, boot};
 use crate::guest::disk::Disk;
 use crate::guest::hold::Hold;
-use crate::guest::run::{DISK_FULL, End, Job, Limits};
+use crate::guest::run::{End, Job, Limits};
 use crate::guest::session::{GuestSession, Setup};
 use crate::guest::tftp_folder::{self, TftpFolder};
+use crate::host::fault::OfHost;
 use crate::machines::enumerate::{read_bootstrapped, read_manifest, with_current};
 use crate::machines::fake;
 use crate::machines::freshness::{Age, Freshness, compare, own_versions};
@@ -48,6 +50,8 @@ pub(crate) struct Bootstrap<'a> {
     pub(crate) events: &'a mut EventLoop,
     pub(crate) status: &'a mut Status,
     pub(crate) machine: &'a MachineDir,
+    /// What executes guests, if that has been found out.
+    pub(crate) accelerator: Option<Accelerator>,
 }
 
 impl Bootstrap<'_> {
@@ -117,6 +121,9 @@ impl Bootstrap<'_> {
         let Some(Booted { session, disk, end }) = booted else { return Ok(None) };
         let concern = concern(&end);
         self.conclude(session, &end, concern);
+        if let Some(failure) = end.host_failure() {
+            return Err(OfHost::new(failure).into());
+        }
         match (end, concern) {
             (End::Complete(file), _) => {
                 let mut versions: BootstrapManifest = read_manifest(&folder.join(&file))?;
@@ -124,7 +131,6 @@ impl Bootstrap<'_> {
                 let Disk { snapshot, machine } = disk;
                 Ok(Some((snapshot, self.bootstrapped(machine, mac, versions))))
             }
-            (End::DiskFull, _) => bail!(DISK_FULL),
             (_, Some(concern)) => bail!(concern),
             (_, None) => Ok(None),
         }
@@ -141,6 +147,7 @@ impl Bootstrap<'_> {
             },
             mac: bbot_vm::MacAddress::new(mac.0),
             cpus: config.cpu,
+            accelerator: self.accelerator,
             vnc: IpAddr::V4(Ipv4Addr::LOCALHOST),
             read: config.tftp.join("toolchains").join(config.toolchain.name.as_str()),
             write: folder.path().to_owned(),
@@ -201,7 +208,11 @@ fn take_snapshot(layout: &Layout, dir: &MachineDir) -> anyhow::Result<Option<Dis
 /// Why an operator should inspect the guest of a bootstrap that ended like this, if so.
 fn concern(end: &End) -> Option<&'static str> {
     match end {
-        End::Complete(_) | End::Terminated | End::Interrupted | End::DiskFull => None,
+        End::Complete(_)
+        | End::Terminated
+        | End::Interrupted
+        | End::DiskFull
+        | End::NetworkLost => None,
         End::MisBoot => Some("bootstrap startup timeout"),
         End::TimedOut => Some("bootstrap timeout"),
         End::WouldNotShutDown => Some("bootstrap shutdown timeout"),
@@ -244,6 +255,7 @@ mod tests {
             End::Terminated,
             End::Interrupted,
             End::DiskFull,
+            End::NetworkLost,
         ] {
             assert_eq!(concern(&end), None, "{end:?}");
         }

@@ -13,6 +13,7 @@
 mod agent;
 mod ask;
 mod backoffs;
+mod blocked;
 mod bootstrap;
 pub mod cli;
 mod config;
@@ -21,6 +22,7 @@ mod diag;
 mod event_loop;
 mod fs;
 mod guest;
+mod host;
 mod machines;
 mod observe;
 mod outbox;

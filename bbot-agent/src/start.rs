@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use bbot_lock::{Acquired, InstanceLock};
@@ -17,6 +17,7 @@ use crate::controller::client::Client;
 use crate::diag;
 use crate::event_loop::{Event, EventChannel, EventLoop};
 use crate::fs::runtime_dir;
+use crate::host::monitor::Monitor;
 use crate::machines::view::HostView;
 use crate::observe::status::{Identity, Status};
 use crate::observe::systemd::ServiceManager;
@@ -54,6 +55,7 @@ pub(crate) fn start(config: Config, channel: EventChannel) -> anyhow::Result<Sta
         host: HostView::new(&config),
         status: Status::new(status_place(&config)?, Arc::clone(&manager)),
         events: EventLoop::new(channel, manager, reports),
+        monitor: Monitor::new(&config, Instant::now()),
         backoffs: Backoffs::new(),
         controllers: Controllers::new(Client::new(&config.timeouts), signer),
         config,

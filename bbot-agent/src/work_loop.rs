@@ -11,11 +11,13 @@ use bbot_manifest::{Lines, Manifest};
 
 use crate::agent::Agent;
 use crate::ask::{AskOutcome, AskRound};
+use crate::blocked::Gate;
 use crate::bootstrap::{Bootstrap, Bootstrapped};
 use crate::config::Controller;
 use crate::diag;
 use crate::event_loop::Event;
 use crate::fs::runtime_dir;
+use crate::host::fault::Fault;
 use crate::machines::complaints::{Complaints, Concern};
 use crate::machines::enumerate::{Busy, Enumeration, Machine, State};
 use crate::machines::layout::MachineDir;
@@ -49,15 +51,17 @@ enum Round {
 
 /// Works until it is told to stop.
 pub(crate) fn work(agent: &mut Agent) -> anyhow::Result<()> {
-    if !agent.config.is_fake() {
-        agent.status.enter(Phase::Recovering, None, None);
-        let outbox = agent.events.reports.as_ref().map(|reports| &*reports.outbox);
-        recovery::sweep(&agent.config, &agent.host.layout, outbox)?;
-    }
-    agent.status.ready();
     let mut complaints = Complaints::default();
+    let mut is_started = false;
     loop {
         agent.events.post_due();
+        if !is_fit(agent, is_started)? {
+            break;
+        }
+        if !is_started {
+            agent.status.ready();
+            is_started = true;
+        }
         match round(agent, &mut complaints)? {
             Round::Again => {}
             Round::Stop => break,
@@ -75,6 +79,25 @@ pub(crate) fn work(agent: &mut Agent) -> anyhow::Result<()> {
         runtime_dir::remove(&agent.config.runtime_dir);
     }
     Ok(())
+}
+
+/// Waits until guests can be run, and before the first round until what an earlier process has left
+/// is removed; returns false if the agent is to stop.
+fn is_fit(agent: &mut Agent, is_started: bool) -> anyhow::Result<bool> {
+    let mut is_recovered = is_started || agent.config.is_fake();
+    if !is_recovered {
+        agent.status.enter(Phase::Recovering, None, None);
+    }
+    let Agent { config, host, events, status, monitor, .. } = agent;
+    let outbox = events.reports.as_ref().map(|reports| Arc::clone(&reports.outbox));
+    let recover = || {
+        if !is_recovered {
+            recovery::sweep(config, &host.layout, outbox.as_deref())?;
+            is_recovered = true;
+        }
+        Ok(())
+    };
+    Gate { config, monitor, events, status }.pass(recover)
 }
 
 /// One round: enumerate, then bootstrap, or ask and perform.
@@ -205,13 +228,18 @@ fn bootstrap(agent: &mut Agent, host_lock: HostLock, machine: &MachineDir) -> Ro
         events: &mut agent.events,
         status: &mut agent.status,
         machine,
+        accelerator: agent.monitor.accelerator(),
     };
     match bootstrap.perform(host_lock) {
         Ok(Bootstrapped::Done) => {
+            agent.monitor.worked();
             agent.backoffs.machine_worked(name);
             diag::info(format_args!("bootstrapped {name}"));
         }
         Ok(Bootstrapped::NotNeeded | Bootstrapped::GivenUp) => {}
+        Err(error) if agent.monitor.blame(&agent.config, &error) == Fault::Host => {
+            diag::error(format_args!("cannot bootstrap {name}: {error:#}"));
+        }
         Err(error) => {
             let pause = agent.backoffs.machine_failed(name);
             diag::error(format_args!("cannot bootstrap {name}: {error:#}; it rests {pause:.0?}"));
@@ -284,6 +312,7 @@ fn perform(
         host: &agent.host,
         events: &mut agent.events,
         status: &mut agent.status,
+        monitor: &mut agent.monitor,
         backoffs: &mut agent.backoffs,
         reporter,
         lock: None,

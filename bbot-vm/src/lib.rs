@@ -140,7 +140,7 @@ pub use guest::{Guest, Probe};
 pub use mac_address::{MacAddress, ParseMacAddressError};
 pub use network::{
     Interface, Network, NetworkAttachment, NetworkConfig, NetworkWatch, Restored, TapName,
-    bridge_address,
+    bridge_address, usable_bridge,
 };
 pub use process::{Accelerator, VmUser};
 pub use qmp::QmpError;

@@ -22,7 +22,7 @@ use crate::mac_address::MacAddress;
 use tables::{Route, Tables};
 
 pub use attachment::NetworkAttachment;
-pub use bridge::bridge_address;
+pub use bridge::{bridge_address, usable_bridge};
 pub use config::{NetworkConfig, TapName};
 pub use interface::Interface;
 pub use restore::Restored;
@@ -54,7 +54,7 @@ impl Network {
     /// the kernel or `nft` refuses a step; then nothing is left of the steps before.
     pub fn set_up(config: &NetworkConfig) -> Result<Network, Error> {
         config.check()?;
-        let (_, bridge_address) = bridge::examine(&config.bridge)?;
+        let (_, bridge_address) = usable_bridge(&config.bridge)?;
         let socket = bridge::open_socket(&config.bridge)?;
         let bridge_mac = bridge::settle_mac(&socket, &config.bridge)?;
         let tap = tap::make(&socket, config)?;

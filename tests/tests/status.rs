@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 const NOBODY: u32 = 65534;
 
 /// What `--dump-status` prints, as this user.
-fn dump(testbed: &Testbed, user: Option<u32>) -> Value {
+pub(super) fn dump(testbed: &Testbed, user: Option<u32>) -> Value {
     // Where every user may run it.
     let program = testbed.farm.run().join("look");
     std::fs::copy(bbot_tests::harness::programs::find("bbot-agent").unwrap(), &program).unwrap();

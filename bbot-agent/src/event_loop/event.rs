@@ -21,6 +21,8 @@ pub(crate) enum Event {
     Guest { session: u64, event: bbot_vm::GuestEvent },
     /// The TFTP server of a session has no transfer left.
     Drained { session: u64 },
+    /// Something that guests depend on may have changed on the host (W70).
+    HostChanged,
     /// The lock of an instance that was interrupted may have changed (W35).
     LocksChanged,
     /// A file appeared in the folder where the result of a fake machine is expected.

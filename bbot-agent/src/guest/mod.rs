@@ -6,6 +6,7 @@ pub(crate) mod disk;
 mod disk_space;
 mod held;
 pub(crate) mod hold;
+mod network;
 pub(crate) mod run;
 pub(crate) mod session;
 pub(crate) mod tftp_folder;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const DRAIN: Duration = Duration::from_secs(15);
 
 /// The message for [`End::DiskFull`].
-pub(crate) const DISK_FULL: &str = "no space is left on the host's disk";
+const DISK_FULL: &str = "no space is left on the host's disk";
 
 /// What a guest is started for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,13 +69,27 @@ pub(crate) enum End {
     },
     /// The host's disk is full (W26).
     DiskFull,
+    /// The guest cannot reach its TFTP server any more, by a change on the host (W70).
+    NetworkLost,
     /// Another instance asked for the machine (W30).
     Interrupted,
     /// The agent is being stopped (W40).
     Terminated,
 }
 
+/// The message for [`End::NetworkLost`].
+const NETWORK_LOST: &str = "the network of the guest is lost";
+
 impl End {
+    /// Returns the failure of the host that ended the guest, if one did (W68).
+    pub(crate) fn host_failure(&self) -> Option<&'static str> {
+        match self {
+            Self::DiskFull => Some(DISK_FULL),
+            Self::NetworkLost => Some(NETWORK_LOST),
+            _ => None,
+        }
+    }
+
     /// Returns whether to boot again in a fresh snapshot: after a mis-boot, `retries` times at most
     /// (W13, W26); `boots` counts the boots so far.
     pub(crate) fn is_worth_another_boot(&self, boots: u32, retries: u32) -> bool {
@@ -115,6 +129,8 @@ pub(crate) enum Input<'a> {
     Deadline,
     /// The host's disk is too full for what the guest or its worker wrote.
     DiskFull,
+    /// The guest cannot reach its TFTP server any more.
+    NetworkLost,
     /// SIGUSR1 of the current epoch.
     Interrupt,
     /// SIGTERM.
@@ -156,6 +172,8 @@ impl Run {
             (State::Ended, _) => Action::Wait,
             (_, Input::Terminate) => self.end(End::Terminated),
             (_, Input::DiskFull) => self.end(End::DiskFull),
+            // A guest that powers down, or is gone, needs no network.
+            (State::Startup | State::Working, Input::NetworkLost) => self.end(End::NetworkLost),
             (State::Startup | State::Working, Input::Interrupt) if self.job == Job::Build => {
                 self.end(End::Interrupted)
             }
@@ -199,7 +217,9 @@ impl Run {
             (State::Draining { .. }, Input::Stored { .. } | Input::Exited { .. })
             | (State::Startup | State::Working | State::PoweringDown { .. }, Input::Drained)
             | (State::PoweringDown { .. }, Input::Stored { .. })
-            | (_, Input::Deadline | Input::FirstRequest | Input::Interrupt) => Action::Wait,
+            | (_, Input::Deadline | Input::FirstRequest | Input::Interrupt | Input::NetworkLost) => {
+                Action::Wait
+            }
         }
     }
 
@@ -341,6 +361,25 @@ mod tests {
         check(Job::Bootstrap, &[(6, FirstRequest), (7, Interrupt)], &Action::Wait);
     }
 
+    /// W70: a guest that cannot reach its server any more is not waited for; one that needs no
+    /// network any more is not disturbed.
+    #[test]
+    fn a_lost_network_ends_what_needs_it() {
+        let end = Action::End(End::NetworkLost);
+        for job in [Job::Build, Job::Bootstrap] {
+            check(job, &[(1, Input::NetworkLost)], &end);
+            check(job, &[(6, FirstRequest), (7, Input::NetworkLost)], &end);
+            check(job, &[(6, FirstRequest), (7, EXIT), (8, Input::NetworkLost)], &Action::Wait);
+        }
+        let file = "bootstrap.manifest";
+        let late = [(6, FirstRequest), (60, stored(file)), (61, Input::NetworkLost)];
+        check(Job::Bootstrap, &late, &Action::Wait);
+        assert!(
+            End::NetworkLost.host_failure().is_some() && End::DiskFull.host_failure().is_some()
+        );
+        assert_eq!(End::TimedOut.host_failure(), None);
+    }
+
     /// W26: on a full disk nothing that follows can be trusted.
     #[test]
     fn a_full_disk_ends_everything() {
@@ -377,6 +416,7 @@ mod tests {
                 Just(Drained),
                 Just(Deadline),
                 Just(Input::DiskFull),
+                Just(Input::NetworkLost),
                 Just(Interrupt),
                 Just(Terminate),
             ]

@@ -42,9 +42,11 @@ pub(super) fn outcome(
         End::TimedOut => bare(ResultStatus::Abort, Some("build timeout")),
         End::WouldNotShutDown => bare(ResultStatus::Abort, Some("shutdown timeout")),
         End::Exited { by_signal: false } => bare(ResultStatus::Abort, None),
-        End::Exited { by_signal: true } | End::DiskFull | End::Interrupted | End::Terminated => {
-            bare(ResultStatus::Interrupt, None)
-        }
+        End::Exited { by_signal: true }
+        | End::DiskFull
+        | End::NetworkLost
+        | End::Interrupted
+        | End::Terminated => bare(ResultStatus::Interrupt, None),
     }
 }
 
@@ -126,6 +128,7 @@ mod tests {
         check(&End::Exited { by_signal: false }, None, ResultStatus::Abort, None);
         check(&End::Exited { by_signal: true }, None, ResultStatus::Interrupt, None);
         check(&End::DiskFull, None, ResultStatus::Interrupt, None);
+        check(&End::NetworkLost, None, ResultStatus::Interrupt, None);
         check(&End::Interrupted, None, ResultStatus::Interrupt, None);
         check(&End::Terminated, None, ResultStatus::Interrupt, None);
         check(&End::TimedOut, None, ResultStatus::Abort, Some("build timeout"));

@@ -19,8 +19,13 @@ pub fn bridge_address(bridge: &str) -> Result<Ipv4Addr, Error> {
     address(&open_socket(bridge)?, bridge)
 }
 
-/// Returns the state of `bridge` and its IPv4 address, if a guest can be attached to it.
-pub(super) fn examine(bridge: &str) -> Result<(Interface, Ipv4Addr), Error> {
+/// Returns the state of `bridge` and its IPv4 address, if guests can be attached to it.
+///
+/// # Errors
+///
+/// [`Error::Bridge`] if there is no such bridge, or if it is down or has no IPv4 address; another
+/// one if the name is not that of an interface, or if the kernel cannot be asked.
+pub fn usable_bridge(bridge: &str) -> Result<(Interface, Ipv4Addr), Error> {
     let refused = |problem| Error::Bridge { bridge: bridge.to_owned(), problem };
     let found = Interface::find(bridge)?.ok_or_else(|| refused(BridgeProblem::Missing))?;
     if !found.is_bridge() {

@@ -50,7 +50,7 @@ impl Network {
 
     fn usable_bridge(&self) -> Result<Interface, Error> {
         let name = &self.config.bridge;
-        let (bridge, address) = bridge::examine(name)?;
+        let (bridge, address) = bridge::usable_bridge(name)?;
         if address == self.bridge_address {
             return Ok(bridge);
         }
