@@ -96,6 +96,7 @@ impl Host {
         assert!(self.is_asked_again(0, LIMIT), "{:#?}", agent.lines());
         let lasted = start.elapsed();
         assert!(lasted < MENDED + LOAD, "{lasted:?}: {:#?}", agent.lines());
+        agent.wait_for_line("info: guests can be run again").unwrap();
         let lines = agent.lines();
         assert_eq!(agent.count("error: blocked, no task is requested: "), 1, "{lines:#?}");
         assert_eq!(agent.count(reason), 1, "{lines:#?}");
