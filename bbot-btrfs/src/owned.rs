@@ -84,8 +84,8 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// As [`publish`]; the snapshot is deleted then, as by a drop. Or as [`delete`], for the obsolete
-    /// subvolume; the snapshot has its new name then. [`Error::operation`] tells which.
+    /// As [`publish`]; the snapshot is deleted then, as by a drop. Or as [`delete`], for the
+    /// obsolete subvolume; the snapshot has its new name then. [`Error::operation`] tells which.
     pub fn publish(mut self, name: &Path) -> Result<(), Error> {
         let published = publish(&self.path, As(name))?;
         if published.displaced {
