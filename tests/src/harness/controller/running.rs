@@ -68,7 +68,16 @@ impl Controller {
 
     /// From now on fails to answer each request for which `rule` returns a fault.
     pub fn inject_faults(&self, rule: impl Fn(&Request) -> Option<Fault> + Send + 'static) {
-        *self.service.faults() = FaultInjection::new(rule);
+        *self.service.faults() = FaultInjection::new(usize::MAX, rule);
+    }
+
+    /// Fails to answer the next `count` requests for which `rule` returns a fault.
+    pub fn inject_some_faults(
+        &self,
+        count: usize,
+        rule: impl Fn(&Request) -> Option<Fault> + Send + 'static,
+    ) {
+        *self.service.faults() = FaultInjection::new(count, rule);
     }
 
     /// From now on answers all requests again.
@@ -100,10 +109,10 @@ impl Controller {
         self.service.log.wait(limit, find)
     }
 
-    /// Waits until it has been asked for a task, or brought anything else, for the first time.
+    /// Waits for the first request.
     ///
     /// # Errors
-    /// If it has not within [`LIMIT`].
+    /// If it does not come within [`LIMIT`].
     pub fn wait_for_request(&self) -> Result<Exchange> {
         let first = |all: &[Exchange]| all.first().cloned();
         self.wait(LIMIT, first).context("no request came")
