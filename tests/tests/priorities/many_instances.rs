@@ -94,13 +94,9 @@ fn many_instances_share_the_machines() {
     let mut agents: Vec<_> =
         (1..=AGENTS).map(|number| Agent::start(&testbed.farm, &spec(number)).unwrap()).collect();
     // The packages of greater priority are added when others are being built.
-    let wait_for_tasks = |controller: &Controller, count| {
-        let begun = controller.wait(LONG, |_| (controller.tasks() >= count).then_some(()));
-        begun.expect("too few tasks were assigned");
-    };
-    wait_for_tasks(&low, MAX);
+    low.wait_for_tasks(MAX, LONG).unwrap();
     add_packages(&middle, "middle", 8);
-    wait_for_tasks(&middle, 2);
+    middle.wait_for_tasks(2, LONG).unwrap();
     add_packages(&high, "high", 4);
     for controller in [&high, &middle, &low] {
         controller.wait_until_done(LONG).unwrap();

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bbot_tests::harness::agent::Agent;
-use bbot_tests::harness::controller::Exchange;
 use bbot_tests::harness::farm::MachineSpec;
 use bbot_tests::harness::hypervisor::building;
 use bbot_tests::harness::limits::{LIMIT, LOAD};
@@ -166,8 +165,7 @@ fn an_upgrade_during_the_wait_interrupts_the_new_task() {
     lock_holder.wait_for("signalled");
     assert_interrupted(&high);
     agent.wait_for_line("warning: cannot have m1: it has changed meanwhile").unwrap();
-    let again = |_: &[Exchange]| (high.tasks() == 2).then_some(());
-    high.wait(LIMIT, again).expect("no second task");
+    high.wait_for_tasks(2, LIMIT).unwrap();
     assert_eq!(offers(&high), [["m1"], ["m1"]]);
     assert_eq!(agent.count_phases("bootstrap"), 1);
     lock_holder.kill();

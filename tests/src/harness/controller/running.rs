@@ -154,12 +154,25 @@ impl Controller {
 
     /// How many tasks have been assigned until now.
     pub fn tasks(&self) -> usize {
-        let is_task = |one: &Exchange| matches!(one.outcome, Outcome::Task { .. });
-        self.exchanges().iter().filter(|exchange| is_task(exchange)).count()
+        count_tasks(&self.exchanges())
+    }
+
+    /// Waits until `count` tasks have been assigned, `limit` at most.
+    ///
+    /// # Errors
+    /// If fewer have been.
+    pub fn wait_for_tasks(&self, count: usize, limit: Duration) -> Result<()> {
+        let are_assigned = |all: &[Exchange]| (count_tasks(all) >= count).then_some(());
+        self.wait(limit, are_assigned).with_context(|| format!("no {count} tasks were assigned"))
     }
 
     /// How many requests for a task there were until now.
     pub fn task_requests(&self) -> usize {
         self.exchanges().iter().filter(|exchange| exchange.request.is_task_request()).count()
     }
+}
+
+fn count_tasks(exchanges: &[Exchange]) -> usize {
+    let is_task = |one: &&Exchange| matches!(one.outcome, Outcome::Task { .. });
+    exchanges.iter().filter(is_task).count()
 }
