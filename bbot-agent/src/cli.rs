@@ -3,13 +3,14 @@
 #![allow(rustdoc::invalid_html_tags, reason = "the comments are the text of --help")]
 
 use std::ffi::OsString;
-use std::fmt;
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, value_parser};
+
+use crate::diag::quoted;
 
 /// The version of bbot, libbbot, libbpkg and libbutl that the agent speaks as.
 pub(crate) const BBOT_VERSION: &str = "0.16.0";
@@ -266,17 +267,10 @@ pub(crate) struct Cli {
     pub(crate) urls: Vec<String>,
 }
 
-/// Why a command line is refused: one line, without the page that clap makes of it.
-#[derive(Debug, PartialEq, Eq)]
+/// Why a command line is refused, in one line, unlike clap's own message.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub(crate) struct Refused(String);
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Refused {}
 
 /// Parses this process's command line; prints help or version if asked, and returns `None` then.
 pub(crate) fn parse() -> Result<Option<Cli>, Refused> {
@@ -423,15 +417,6 @@ fn stop(error: &clap::Error) -> Stop {
     }))
 }
 
-/// Quotes an argument for a message: control characters escaped, cut to 80 characters.
-pub(crate) fn quoted(argument: &str) -> String {
-    let mut shown: String = argument.escape_debug().take(80).collect();
-    if argument.escape_debug().nth(80).is_some() {
-        shown.push_str("...");
-    }
-    format!("'{shown}'")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -565,12 +550,5 @@ mod tests {
         for heading in HEADINGS.map(|(heading, _)| heading.to_uppercase()) {
             assert!(page.contains(&heading), "{heading} in\n{page}");
         }
-    }
-
-    #[test]
-    fn long_arguments_are_cut_in_messages() {
-        assert_eq!(quoted(&"x".repeat(81)), format!("'{}...'", "x".repeat(80)));
-        assert_eq!(quoted(&"x".repeat(80)), format!("'{}'", "x".repeat(80)));
-        assert_eq!(quoted("a\x1b[0m"), "'a\\u{1b}[0m'");
     }
 }

@@ -145,6 +145,15 @@ fn phase_line(name: &str, duration: Duration, at: u128, keys: &[(&str, &str)]) -
     format!("phase: {name} {whole}.{rest:03} ms at {at}{pairs}")
 }
 
+/// Quotes text for a message: control characters escaped, cut to 80 characters.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut shown: String = text.escape_debug().take(80).collect();
+    if text.escape_debug().nth(80).is_some() {
+        shown.push_str("...");
+    }
+    format!("'{shown}'")
+}
+
 /// Text whose control characters are escaped, so that it stays one line and cannot drive a
 /// terminal, whoever wrote it.
 struct Escaped<T>(T);
@@ -277,5 +286,12 @@ mod tests {
     fn libraries_are_heard_from_verbosity_4() {
         let levels: Vec<_> = (0..=6).map(|verbose| libraries_level(verbose).as_str()).collect();
         assert_eq!(levels, ["WARN", "WARN", "WARN", "WARN", "DEBUG", "DEBUG", "TRACE"]);
+    }
+
+    #[test]
+    fn long_texts_are_cut_in_quotes() {
+        assert_eq!(quoted(&"x".repeat(81)), format!("'{}...'", "x".repeat(80)));
+        assert_eq!(quoted(&"x".repeat(80)), format!("'{}'", "x".repeat(80)));
+        assert_eq!(quoted("a\x1b[0m"), "'a\\u{1b}[0m'");
     }
 }

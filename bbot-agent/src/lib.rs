@@ -12,6 +12,7 @@
 
 mod agent;
 mod ask;
+mod backoffs;
 mod bootstrap;
 pub mod cli;
 mod config;
@@ -53,11 +54,11 @@ fn run_command_line() -> anyhow::Result<()> {
     let Some(cli) = cli::parse()? else { return Ok(()) };
     diag::init(cli.verbose, cli.systemd_daemon);
     if cli.dump_status {
-        return observe::look::dump(&cli);
+        return observe::host_status::dump(&cli);
     }
     let config = config::Config::from_cli(cli)?;
-    stop::run(|events| {
-        let mut start = start::start(config, events)?;
-        work_loop::work(&mut start.agent)
+    stop::run(|channel| {
+        let mut started = start::start(config, channel)?;
+        work_loop::work(&mut started.agent)
     })
 }

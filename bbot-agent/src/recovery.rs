@@ -1,9 +1,9 @@
 //! Puts right what a dead process of this instance left (W3).
 //!
 //! The same sweep serves after a clean stop, when there is nothing to do, and after a crash at any
-//! instruction. It runs under the instance lock, so whatever bears this instance's name and
-//! belongs to no live process is nobody's. Machine lock files stay: the kernel has freed the
-//! locks, the next enumeration finds them free.
+//! instruction. It runs under the instance lock, so whatever bears this instance's name is unused
+//! unless it belongs to a live process. Machine lock files stay: the kernel has freed the locks, the
+//! next enumeration finds them free.
 
 use std::fs;
 
@@ -12,32 +12,36 @@ use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
-use crate::agent::Agent;
+use crate::config::Config;
 use crate::diag;
 use crate::fs::runtime_dir::PRIVATE;
 use crate::guest::session::network_config;
 use crate::guest::tftp_folder;
 use crate::machines::layout::{Layout, MachineDir};
+use crate::outbox::Outbox;
 
 /// Sweeps. Sweeping twice is harmless.
 ///
 /// # Errors
 ///
 /// Only what would make work impossible; one leftover that resists is reported and left.
-pub(crate) fn sweep(agent: &Agent) -> anyhow::Result<()> {
-    let config = &agent.config;
+pub(crate) fn sweep(
+    config: &Config,
+    layout: &Layout,
+    outbox: Option<&Outbox>,
+) -> anyhow::Result<()> {
     // The guests first: they keep the snapshots and the tap in use.
-    for swept in bbot_vm::sweep(&network_config(agent), &config.runtime_dir)? {
+    for swept in bbot_vm::sweep(&network_config(config), &config.runtime_dir)? {
         diag::info(format_args!("removed leftover {swept}"));
     }
     // A console log that a live guest's end would have removed; usually there is none.
     drop(fs::remove_file(config.runtime_dir.join(PRIVATE).join("console.log")));
-    sweep_snapshots(&agent.layout);
+    sweep_snapshots(layout);
     let instance = config.instance_name();
     tftp_folder::remove(&tftp_folder::bootstrap(&config.tftp, &instance))?;
     tftp_folder::remove(&tftp_folder::build(&config.tftp, &instance))?;
-    if let Some(reports) = &agent.reports
-        && reports.outbox.recover_record().context("cannot recover the task at hand")?
+    if let Some(outbox) = outbox
+        && outbox.recover_record().context("cannot recover the task at hand")?
     {
         diag::info(format_args!("a task that was at hand is answered with interrupt"));
     }

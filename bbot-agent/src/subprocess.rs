@@ -1,15 +1,17 @@
 //! Programs that the agent runs to their end: a clean environment, a deadline, bounded output.
 
-use std::fmt;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 /// Where programs are looked for if the agent's own environment does not say.
@@ -41,40 +43,20 @@ pub(crate) struct Output {
 }
 
 /// Why a program did not run to its end.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum SpawnError {
     /// It could not be started.
+    #[error("cannot start {}", program.display())]
     Start { program: PathBuf, source: io::Error },
-    /// It could not be talked to.
+    /// Its input or output failed.
+    #[error("cannot communicate with {}", program.display())]
     Io { program: PathBuf, source: io::Error },
-    /// It took longer than it may.
+    /// It ran longer than the limit.
+    #[error("{} did not end within {limit:?}", program.display())]
     Timeout { program: PathBuf, limit: Duration },
-    /// It wrote more than it may.
+    /// It wrote more bytes than the limit.
+    #[error("{} wrote more than {limit} bytes", program.display())]
     Output { program: PathBuf, limit: usize },
-}
-
-impl fmt::Display for SpawnError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Start { program, .. } => write!(f, "cannot start {}", program.display()),
-            Self::Io { program, .. } => write!(f, "cannot communicate with {}", program.display()),
-            Self::Timeout { program, limit } => {
-                write!(f, "{} did not end within {limit:?}", program.display())
-            }
-            Self::Output { program, limit } => {
-                write!(f, "{} wrote more than {limit} bytes", program.display())
-            }
-        }
-    }
-}
-
-impl std::error::Error for SpawnError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Start { source, .. } | Self::Io { source, .. } => Some(source),
-            Self::Timeout { .. } | Self::Output { .. } => None,
-        }
-    }
 }
 
 /// Runs the command to its end: feeds it `stdin`, gathers at most `max_output` bytes of each of
@@ -164,6 +146,12 @@ enum End {
     TooMuch,
 }
 
+fn set_nonblocking(pipe: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(pipe, FcntlArg::F_GETFL)?);
+    fcntl(pipe, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(())
+}
+
 /// The three pipes to a program, and its exit.
 struct Talk<'a> {
     stdin: Option<ChildStdin>,
@@ -185,7 +173,7 @@ impl<'a> Talk<'a> {
             stdout.as_ref().map(AsFd::as_fd),
             stderr.as_ref().map(AsFd::as_fd),
         ] {
-            rustix::io::ioctl_fionbio(pipe.ok_or(io::ErrorKind::BrokenPipe)?, true)?;
+            set_nonblocking(pipe.ok_or(io::ErrorKind::BrokenPipe)?)?;
         }
         Ok(Self {
             stdin,
@@ -218,19 +206,24 @@ impl<'a> Talk<'a> {
     /// Waits until something can be done.
     fn wait(&mut self, left: Duration) -> io::Result<()> {
         let mut fds = Vec::with_capacity(4);
-        fds.extend(self.stdin.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::OUT)));
-        fds.extend(self.stdout.pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
-        fds.extend(self.stderr.pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
+        fds.extend(self.stdin.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLOUT)));
+        fds.extend(
+            self.stdout.pipe.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)),
+        );
+        fds.extend(
+            self.stderr.pipe.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)),
+        );
         if !self.exited {
-            fds.push(PollFd::from_borrowed_fd(self.exit.as_fd(), PollFlags::IN));
+            fds.push(PollFd::new(self.exit.as_fd(), PollFlags::POLLIN));
         }
         // A signal only makes the caller look again.
-        match poll(&mut fds, Timespec::try_from(left).ok().as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        match ppoll(&mut fds, Some(TimeSpec::from_duration(left)), None) {
+            Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
         let watched = !self.exited;
-        self.exited |= watched && fds.last().is_some_and(|fd| !fd.revents().is_empty());
+        let is_exited = watched && fds.last().and_then(PollFd::any) == Some(true);
+        self.exited |= is_exited;
         Ok(())
     }
 
@@ -281,7 +274,8 @@ impl<T: Read> Gather<T> {
 
 #[cfg(test)]
 mod tests {
-    use rustix::fs::{Mode, OFlags};
+    use nix::fcntl::open;
+    use nix::sys::stat::Mode;
 
     use super::*;
 
@@ -346,15 +340,15 @@ mod tests {
         let fifo = folder.path().join("fifo");
         let made = run(shell(&format!("mkfifo {}", fifo.display())), b"", LONG, 100).unwrap();
         assert!(made.status.success());
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let reader = rustix::fs::open(&fifo, flags, Mode::empty()).unwrap();
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let reader = open(&fifo, flags, Mode::empty()).unwrap();
         let script = format!("exec 3>{}; sleep 1000 >/dev/null 2>&1 & yes", fifo.display());
         let error = run(shell(&script), b"", LONG, 10_000).unwrap_err();
         assert!(matches!(error, SpawnError::Output { .. }), "{error:?}");
-        let mut fds = [PollFd::new(&reader, PollFlags::IN)];
-        let ready = poll(&mut fds, Some(&Timespec::try_from(LONG).unwrap())).unwrap();
-        assert_eq!(ready, 1, "somebody still has the FIFO open");
-        assert!(fds[0].revents().contains(PollFlags::HUP));
+        let mut fds = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
+        let ready = ppoll(&mut fds, Some(TimeSpec::from_duration(LONG)), None).unwrap();
+        assert_eq!(ready, 1, "a process still has the FIFO open");
+        assert!(fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP)));
     }
 
     #[test]

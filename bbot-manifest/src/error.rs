@@ -1,16 +1,21 @@
-//! What can go wrong with a manifest.
+//! Errors of reading and writing manifests.
 
 use std::fmt;
 use std::io;
 
+use crate::chain::Chain;
 use crate::encoding::EncodingError;
 use crate::limits::Limit;
 use crate::position::Position;
-use crate::value_error::ValueError;
+
+pub use crate::value::error::ValueError;
 
 /// Why a manifest could not be read or written.
 ///
-/// Its text is `NAME:LINE:COLUMN: error: MESSAGE`, without the parts that are not known.
+/// Its text is `NAME:LINE:COLUMN: error: MESSAGE`, without the parts that are not known. The message
+/// is complete, as those of compilers are; so the error has no [`source`](std::error::Error::source)
+/// but that of a reader or writer, which the message does not include. The errors within it are in
+/// its [`kind`](Self::kind).
 #[derive(Debug)]
 #[expect(clippy::error_impl_error, reason = "the crate's one error, read as bbot_manifest::Error")]
 pub struct Error(Box<Inner>);
@@ -23,75 +28,94 @@ struct Inner {
 }
 
 /// The kinds of [`Error`].
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// Malformed UTF-8, or a code point that a manifest must not hold.
+    #[error("invalid {part}: {}", encoding_message(*part, *error))]
     Encoding {
-        /// Where it stands.
+        /// The part of the manifest.
         part: Part,
         /// What is wrong.
-        source: EncodingError,
+        error: EncodingError,
     },
-    /// Something else than a colon follows a name.
+    /// A name is not followed by a colon.
+    #[error("':' expected after name")]
     ColonExpected,
     /// The first pair has a name.
+    #[error("format version pair expected")]
     VersionPairExpected,
     /// The first pair has no value.
+    #[error("format version value expected")]
     VersionValueExpected,
     /// A format version other than `1`.
+    #[error("unsupported format version {0}")]
     UnsupportedVersion(String),
-    /// There is no manifest where one was wanted.
+    /// There is no manifest, or no further one.
+    #[error("start of manifest expected")]
     ManifestExpected,
-    /// A second manifest where one only was wanted.
+    /// There is a further manifest.
+    #[error("single manifest expected")]
     SingleManifestExpected,
-    /// A limit set by the caller is passed.
+    /// One of the limits is exceeded.
+    #[error("{limit} {maximum}")]
     Limit {
-        /// Which one.
+        /// The limit.
         limit: Limit,
         /// Its value.
         maximum: u64,
     },
     /// A name to write starts with `#`.
+    #[error("name starts with '#'")]
     NameStartsWithHash,
     /// A name to write contains a space, a tab or a newline.
+    #[error("name contains whitespace")]
     NameHasWhitespace,
     /// A name to write contains a colon.
+    #[error("name contains ':'")]
     NameHasColon,
-    /// Something is written after the end of the stream.
+    /// A pair or comment is written after the end of the stream.
+    #[error("serialization after eos")]
     AfterEnd,
-    /// A value that must be there is not.
+    /// A required value is absent.
+    #[error("no {} specified", Escaped(value))]
     Missing {
         /// The value's name.
         value: String,
     },
-    /// A value is there twice.
+    /// A value that must not be repeated is.
+    #[error("{} redefinition", Escaped(value))]
     Redefinition {
         /// The value's name.
         value: String,
     },
-    /// A value is empty and must not be.
+    /// A value that must not be empty is.
+    #[error("empty {}", Escaped(value))]
     Empty {
         /// The value's name.
         value: String,
     },
-    /// A value's name is not known.
+    /// The name of a value is unknown.
+    #[error("unknown name '{}' in{} manifest", Escaped(value), spaced(manifest))]
     UnknownName {
         /// The value's name.
         value: String,
-        /// The kind of manifest, as in `machine`; empty if it has no name.
+        /// The kind of the manifest, for example `machine`; empty if it is not known.
         manifest: &'static str,
     },
-    /// A value is not what it should be.
+    /// A value is invalid.
+    #[error("invalid {}: {}", Escaped(value), Chain(error))]
     Invalid {
         /// The value's name.
         value: String,
         /// What is wrong.
-        source: ValueError,
+        error: ValueError,
     },
     /// Values contradict each other.
+    #[error("{0}")]
     Conflict(&'static str),
-    /// What a `Serialize` or `Deserialize` implementation says.
+    /// An error of a `Serialize` or `Deserialize` implementation.
+    #[error("{}", custom_message(value.as_deref(), message))]
     Custom {
         /// The value's name, if it is known.
         value: Option<String>,
@@ -99,7 +123,8 @@ pub enum ErrorKind {
         message: String,
     },
     /// Reading or writing failed.
-    Io(io::Error),
+    #[error("cannot read or write manifest")]
+    Io(#[source] io::Error),
 }
 
 /// The part of a manifest that an encoding error is in.
@@ -108,15 +133,15 @@ pub enum ErrorKind {
 pub enum Part {
     /// Outside of names and values, when read.
     Manifest,
-    /// In a name that is read.
+    /// In a name, when read.
     ManifestName,
-    /// In a value that is read.
+    /// In a value, when read.
     ManifestValue,
-    /// In a name to be written.
+    /// In a name, when written.
     Name,
-    /// In a value to be written.
+    /// In a value, when written.
     Value,
-    /// In a comment to be written.
+    /// In a comment, when written.
     Comment,
 }
 
@@ -129,7 +154,7 @@ impl Error {
         Self(Box::new(Inner { name: String::new(), position: Some(position), kind }))
     }
 
-    /// Gives the error the stream's name, unless it has one.
+    /// Sets the stream's name, unless it is set.
     pub(crate) fn named(mut self, name: &str) -> Self {
         if self.0.name.is_empty() {
             name.clone_into(&mut self.0.name);
@@ -137,13 +162,15 @@ impl Error {
         self
     }
 
-    /// Gives the error a position, unless it has one.
+    /// Sets the position, unless it is set.
+    #[cfg(feature = "serde")]
     pub(crate) fn or_at(mut self, position: Position) -> Self {
         self.0.position.get_or_insert(position);
         self
     }
 
-    /// Gives an error of a `Deserialize` implementation the name of the value that it is about.
+    /// Sets the name of the value that an error of serde is about, unless it is set.
+    #[cfg(feature = "serde")]
     pub(crate) fn or_value(mut self, name: &str) -> Self {
         if let ErrorKind::Custom { value: value @ None, .. } = &mut self.0.kind {
             *value = Some(name.to_owned());
@@ -156,7 +183,7 @@ impl Error {
         &self.0.name
     }
 
-    /// Returns where the error is, if it is about a place in a text.
+    /// Returns the position of the error; `None` if it is not about a place in a text.
     pub fn position(&self) -> Option<Position> {
         self.0.position
     }
@@ -212,44 +239,27 @@ impl From<io::Error> for Error {
     }
 }
 
-impl fmt::Display for ErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Encoding { part: part @ (Part::Name | Part::Value | Part::Comment), source }
-                if *source == EncodingError::Truncated =>
-            {
-                write!(f, "invalid {part}: incomplete UTF-8 sequence")
-            }
-            Self::Encoding { part, source } => write!(f, "invalid {part}: {source}"),
-            Self::ColonExpected => f.write_str("':' expected after name"),
-            Self::VersionPairExpected => f.write_str("format version pair expected"),
-            Self::VersionValueExpected => f.write_str("format version value expected"),
-            Self::UnsupportedVersion(version) => write!(f, "unsupported format version {version}"),
-            Self::ManifestExpected => f.write_str("start of manifest expected"),
-            Self::SingleManifestExpected => f.write_str("single manifest expected"),
-            Self::Limit { limit, maximum } => write!(f, "{limit} {maximum}"),
-            Self::NameStartsWithHash => f.write_str("name starts with '#'"),
-            Self::NameHasWhitespace => f.write_str("name contains whitespace"),
-            Self::NameHasColon => f.write_str("name contains ':'"),
-            Self::AfterEnd => f.write_str("serialization after eos"),
-            Self::Missing { value } => write!(f, "no {} specified", Shown(value)),
-            Self::Redefinition { value } => write!(f, "{} redefinition", Shown(value)),
-            Self::Empty { value } => write!(f, "empty {}", Shown(value)),
-            Self::UnknownName { value, manifest: "" } => {
-                write!(f, "unknown name '{}' in manifest", Shown(value))
-            }
-            Self::UnknownName { value, manifest } => {
-                write!(f, "unknown name '{}' in {manifest} manifest", Shown(value))
-            }
-            Self::Invalid { value, source } => write!(f, "invalid {}: {source}", Shown(value)),
-            Self::Conflict(message) => f.write_str(message),
-            Self::Custom { value: Some(value), message } => {
-                write!(f, "invalid {}: {message}", Shown(value))
-            }
-            Self::Custom { value: None, message } => f.write_str(message),
-            Self::Io(_) => f.write_str("cannot read or write manifest"),
-        }
+/// Returns the message of an encoding error.
+fn encoding_message(part: Part, error: EncodingError) -> String {
+    let is_written = matches!(part, Part::Name | Part::Value | Part::Comment);
+    if is_written && error == EncodingError::Truncated {
+        "incomplete UTF-8 sequence".to_owned()
+    } else {
+        error.to_string()
     }
+}
+
+/// Returns the message of an error of serde.
+fn custom_message(value: Option<&str>, message: &str) -> String {
+    match value {
+        Some(value) => format!("invalid {}: {message}", Escaped(value)),
+        None => message.to_owned(),
+    }
+}
+
+/// Returns a word with a space before it; nothing if it is empty.
+fn spaced(word: &str) -> String {
+    if word.is_empty() { String::new() } else { format!(" {word}") }
 }
 
 impl fmt::Display for Part {
@@ -265,10 +275,10 @@ impl fmt::Display for Part {
     }
 }
 
-/// Input shown in a message: escaped, and cut after 80 characters.
-pub(crate) struct Shown<'a>(pub(crate) &'a str);
+/// Input in a message: escaped, and cut after 80 characters.
+struct Escaped<'a>(&'a str);
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const MAX: usize = 80;
         for c in self.0.chars().take(MAX) {

@@ -76,7 +76,7 @@
 //!   or refuse them (machines and requests).
 //! * It does not look at the disk or the network, not even to find out what a repository is.
 //! * A manifest that was changed with it as a whole loses its comments and the breaks of its lines;
-//!   [`TaskEdit`] changes a task without that.
+//!   [`TaskEdit`](protocol::TaskEdit) changes a task without that.
 //!
 //! # Errors
 //!
@@ -84,77 +84,35 @@
 //! that are known. Its [`kind`](Error::kind) has the data.
 #![forbid(unsafe_code)]
 
-mod base64_text;
-mod block;
-mod comment;
-mod data;
-mod encoding;
-mod error;
-mod event;
-mod fragment;
-mod limits;
-mod location;
-mod manifest;
-mod parser;
-mod position;
-mod quoting;
-mod scan;
-mod sequence;
-mod serializer;
-mod stream;
-mod survey;
-mod text_value;
-mod unfold;
-mod usual;
-mod value;
-mod value_error;
-mod version;
+#[cfg(feature = "serde")]
+pub mod de;
+pub mod error;
+#[cfg(feature = "serde")]
+pub mod flatten;
+pub mod location;
+pub mod protocol;
+#[cfg(feature = "serde")]
+pub mod ser;
+pub mod text;
+pub mod version;
 
-pub use base64_text::{Base64Error, decode_base64, encode_base64};
-pub use comment::{merge_comment, split_comment};
-pub use data::buffered;
-pub use data::suffixed::{Suffix, Suffixed};
-pub use data::{
-    from_parser, from_reader, from_slice, from_str, from_stream_parser, to_string, to_string_with,
-    to_writer, to_writer_with,
+mod chain;
+mod encoding;
+mod limits;
+mod position;
+mod serde_text;
+mod value;
+mod words;
+
+#[cfg(feature = "serde")]
+pub use self::de::{from_reader, from_slice, from_str};
+pub use self::error::{Error, ErrorKind};
+pub use self::location::RepositoryLocation;
+pub use self::protocol::{
+    BootstrappedMachine, MachineHeader, MachineManifest, MachineName, Manifest, PackageName,
+    ResultManifest, ResultRequest, ResultStatus, TaskManifest, TaskRequest, TaskResponse,
 };
-pub use encoding::{CodePointClass, EncodingError};
-pub use error::{Error, ErrorKind, Part};
-pub use event::{Event, Pair};
-pub use limits::{Limit, Limits};
-pub use location::{
-    Authority, GitReferenceError, Host, Protocol, RepositoryLocation, RepositoryLocationError,
-    RepositoryType, RepositoryUrl, UrlError,
-};
-pub use manifest::Manifest;
-pub use manifest::bootstrap::{BootstrapManifest, BootstrappedMachine};
-pub use manifest::edit::TaskEdit;
-pub use manifest::machine::{MachineHeader, MachineManifest, MachineRole, MachineType};
-pub use manifest::result::{OperationResult, ResultManifest};
-pub use manifest::result_request::ResultRequest;
-pub use manifest::task::{AuxiliaryMachine, TaskManifest, TestKind, TestPackage};
-pub use manifest::task_request::TaskRequest;
-pub use manifest::task_response::TaskResponse;
-pub use manifest::toolchain::ToolchainManifest;
-pub use parser::Parser;
-pub use position::Position;
-pub use quoting::{QuotingError, quote_words, unquote_words};
-pub use serializer::{Lines, Serializer};
-pub use stream::StreamParser;
-pub use value::fingerprint::{Sha256Fingerprint, Sha256FingerprintError};
-pub use value::interactive_mode::{InteractiveMode, InteractiveModeError};
-pub use value::mac_address::{MacAddress, MacAddressError};
-pub use value::machine_name::{MachineName, MachineNameError};
-pub use value::package_name::{PackageName, PackageNameError};
-pub use value::requirement::{TaskRequirement, TaskRequirementError};
-pub use value::result_status::{ResultStatus, ResultStatusError};
-pub use value::target_triplet::{TargetTriplet, TargetTripletError};
-pub use value::test_dependency::{TestDependency, TestDependencyError};
-pub use value_error::ValueError;
-pub use version::package::{PackageVersion, PackageVersionError, PackageVersionForms};
-pub use version::package_constraint::{Endpoint, PackageConstraint, PackageConstraintError};
-pub use version::semantic::{
-    Build, Omit, SemanticVersion, SemanticVersionError, SemanticVersionForms,
-};
-pub use version::standard::{StandardVersion, StandardVersionError, StandardVersionForms};
-pub use version::standard_constraint::{RangeEnd, StandardConstraint, StandardConstraintError};
+#[cfg(feature = "serde")]
+pub use self::ser::{to_string, to_writer};
+pub use self::text::{Event, Limits, Lines, Pair, Parser, Position, Serializer, StreamParser};
+pub use self::version::{PackageVersion, StandardVersion};

@@ -1,23 +1,23 @@
-//! What a hostile manifest may cost at most.
+//! Bounds of what a parser accepts.
 
-use std::fmt;
-
-/// Bounds of what a parser takes.
+/// Bounds of what a parser accepts from a source that is not trusted.
 ///
-/// The defaults are far above what the protocol needs and far below what hurts a host.
+/// The defaults are far above what the protocol needs and far below what harms a host.
 ///
 /// ```
 /// use bbot_manifest::{Limits, Parser};
 ///
-/// let limits = Limits { value: 10, ..Limits::default() };
+/// let mut limits = Limits::default();
+/// limits.value = 10;
 /// let mut parser = Parser::new(b": 1\nsummary: longer than ten bytes\n").with_limits(limits);
 /// assert!(parser.next().unwrap().is_ok()); // The start.
 /// let error = parser.next().unwrap().unwrap_err();
 /// assert_eq!(error.to_string(), "2:10: error: value is longer than 10");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
-    /// Bytes of the whole stream.
+    /// Bytes of the stream.
     pub bytes: u64,
     /// Manifests of the stream.
     pub manifests: u64,
@@ -25,13 +25,13 @@ pub struct Limits {
     pub pairs: u64,
     /// Bytes of a name.
     pub name: u64,
-    /// Bytes of a value as it is written, that is with its line continuations; and of the spaces
+    /// Bytes of a value as it is written, including its line continuations; and of the spaces
     /// around the colon before it.
     pub value: u64,
 }
 
 impl Limits {
-    /// No limits: for input that the caller made itself.
+    /// No limits, for input that is trusted.
     pub const NONE: Self = Self {
         bytes: u64::MAX,
         manifests: u64::MAX,
@@ -48,7 +48,7 @@ impl Default for Limits {
 }
 
 /// One of the [`Limits`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Limit {
     /// [`Limits::bytes`].
@@ -63,8 +63,8 @@ pub enum Limit {
     Value,
 }
 
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl std::fmt::Display for Limit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Bytes => "bytes of input are more than",
             Self::Manifests => "manifests are more than",

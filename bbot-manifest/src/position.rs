@@ -1,8 +1,8 @@
-//! Where something stands in the text.
+//! Positions in a text.
 
 use std::fmt;
 
-/// A line and a column, both counted from 1; a column counts code points, a tab is one.
+/// A line and a column, both from 1. Columns count code points; a tab is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// The line, from 1. A newline belongs to the line that it ends.
@@ -15,7 +15,7 @@ impl Position {
     /// The first code point of a text.
     pub const START: Self = Self { line: 1, column: 1 };
 
-    /// Returns the position `text` further on.
+    /// Returns the position after `text`, which starts at this one.
     pub(crate) fn after(self, text: &str) -> Self {
         let bytes = text.as_bytes();
         match memchr::memrchr2(b'\n', b'\r', bytes) {
@@ -27,13 +27,13 @@ impl Position {
         }
     }
 
-    /// Returns the position `columns` further right.
+    /// Returns the position `columns` to the right.
     #[inline]
     pub(crate) fn right(self, columns: u64) -> Self {
         Self { column: self.column + columns, ..self }
     }
 
-    /// Returns the beginning of the line `lines` further down.
+    /// Returns the beginning of the line `lines` below.
     #[inline]
     pub(crate) fn down(self, lines: u64) -> Self {
         Self { line: self.line + lines, column: 1 }
@@ -49,16 +49,16 @@ impl fmt::Display for Position {
 /// Returns the number of code points of `text`.
 #[inline]
 pub(crate) fn count(text: &str) -> u64 {
-    // Names are short, and ASCII.
+    // Most texts are names, which are short and ASCII.
     let short_ascii = text.len() < 64 && text.is_ascii();
     if short_ascii { text.len() as u64 } else { text.chars().count() as u64 }
 }
 
-/// Returns the number of logical newlines: an LF, or a run of CRs with the LF that may follow it.
+/// Returns the number of logical newlines: each an LF, or a run of CRs with the LF that may follow.
 pub(crate) fn count_newlines(bytes: &[u8]) -> u64 {
     let mut lines = memchr::memchr_iter(b'\n', bytes).count() as u64;
     for cr in memchr::memchr_iter(b'\r', bytes) {
-        // A CR before another CR or an LF is counted with that one.
+        // A CR before another CR or an LF is part of the newline that ends there.
         if !matches!(bytes.get(cr + 1), Some(b'\r' | b'\n')) {
             lines += 1;
         }

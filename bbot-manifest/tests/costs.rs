@@ -4,11 +4,13 @@
 use std::io::{BufReader, Read};
 use std::time::Duration;
 
+use bbot_manifest::protocol::TaskEdit;
+use bbot_manifest::text::{Limit, merge_comment, split_comment, unquote_words};
 use bbot_manifest::{
-    ErrorKind, Event, Limit, Limits, Lines, Manifest, Parser, ResultManifest, Serializer,
-    StreamParser, TaskEdit, from_slice, merge_comment, split_comment, unquote_words,
+    ErrorKind, Event, Limits, Lines, Manifest, Parser, ResultManifest, Serializer, StreamParser,
+    from_slice,
 };
-use rustix::time::{ClockId, clock_gettime};
+use nix::time::{ClockId, clock_gettime};
 
 fn error_of(text: &[u8], limits: Limits) -> String {
     let in_memory = Parser::new(text).with_limits(limits).find_map(Result::err).unwrap();
@@ -26,29 +28,39 @@ fn error_of(text: &[u8], limits: Limits) -> String {
     in_memory.to_string()
 }
 
+fn changed(mut limits: Limits, change: impl FnOnce(&mut Limits)) -> Limits {
+    change(&mut limits);
+    limits
+}
+
 #[test]
 fn limits_are_kept() {
-    let none = Limits::NONE;
     let text = b": 1\nname: value\nlonger: and longer\n:\n:\n";
-    let check = |limits, expected: &str| assert_eq!(error_of(text, limits), expected);
-    check(Limits { bytes: 20, ..none }, "1:1: error: bytes of input are more than 20");
-    check(Limits { manifests: 2, ..none }, "5:1: error: manifests are more than 2");
-    check(Limits { pairs: 1, ..none }, "3:1: error: pairs are more than 1");
-    check(Limits { name: 4, ..none }, "3:1: error: name is longer than 4");
-    check(Limits { value: 8, ..none }, "3:9: error: value is longer than 8");
+    let check = |set: fn(&mut Limits), expected: &str| {
+        assert_eq!(error_of(text, changed(Limits::NONE, set)), expected);
+    };
+    check(|limits| limits.bytes = 20, "1:1: error: bytes of input are more than 20");
+    check(|limits| limits.manifests = 2, "5:1: error: manifests are more than 2");
+    check(|limits| limits.pairs = 1, "3:1: error: pairs are more than 1");
+    check(|limits| limits.name = 4, "3:1: error: name is longer than 4");
+    check(|limits| limits.value = 8, "3:9: error: value is longer than 8");
     let spaces = |text: &[u8], expected: &str| {
-        assert_eq!(error_of(text, Limits { value: 4, ..none }), expected);
+        let limits = changed(Limits::NONE, |limits| limits.value = 4);
+        assert_eq!(error_of(text, limits), expected);
     };
     spaces(b": 1\na     : b\n", "2:2: error: value is longer than 4");
     spaces(b": 1\na:     b\n", "2:2: error: value is longer than 4");
     spaces(b": 1\na : \t  b\n", "2:2: error: value is longer than 4");
-    let limits = Limits { bytes: 42, manifests: 3, pairs: 2, name: 6, value: 10 };
+    let limits = changed(Limits::NONE, |limits| {
+        (limits.bytes, limits.manifests, limits.pairs) = (42, 3, 2);
+        (limits.name, limits.value) = (6, 10);
+    });
     assert!(Parser::new(text).with_limits(limits).all(|event| event.is_ok()));
 }
 
 #[test]
 fn a_value_that_does_not_end_is_cut_off() {
-    let limits = Limits { name: 1000, value: 1000, ..Limits::default() };
+    let limits = changed(Limits::default(), |limits| (limits.name, limits.value) = (1000, 1000));
     for (begin, end) in [
         ("a: ", b'x'),
         ("a:\n\\\n", b'x'),
@@ -143,7 +155,7 @@ fn stream(text: &[u8]) -> usize {
 
 /// Returns the time that this thread has had a processor for, which is not that of others.
 fn cpu_time(work: impl FnOnce()) -> Duration {
-    let now = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap();
+    let now = || Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap());
     let start = now();
     work();
     now().saturating_sub(start)
@@ -225,7 +237,9 @@ fn the_work_on_values_is_proportional() {
     let task = |size| String::from_utf8(numbered(":\n", |_| "trust: 1\nb: c\n".to_owned(), size));
     check_linear("trusted", task, |text| {
         let trust = ["yes".to_owned()];
-        let edit = TaskEdit { trust: Some(&trust), drop_worker_checksum: true };
+        let mut edit = TaskEdit::default();
+        edit.trust = Some(&trust);
+        edit.drop_worker_checksum = true;
         drop(edit.apply(text.as_ref().unwrap()).unwrap());
     });
 }

@@ -1,11 +1,13 @@
 //! The typed manifests, from text and back.
 #![allow(clippy::unwrap_used, reason = "all of this is test code, also outside of #[test]")]
 
+use bbot_manifest::protocol::{
+    AuxiliaryMachine, BootstrapManifest, InteractiveMode, MachineRole, MachineType, TaskEdit,
+    TestKind, ToolchainManifest,
+};
 use bbot_manifest::{
-    AuxiliaryMachine, BootstrapManifest, BootstrappedMachine, ErrorKind, InteractiveMode, Limits,
-    Lines, MachineHeader, MachineManifest, MachineRole, MachineType, Manifest, ResultManifest,
-    ResultRequest, ResultStatus, TaskEdit, TaskManifest, TaskRequest, TaskResponse, TestKind,
-    ToolchainManifest,
+    BootstrappedMachine, ErrorKind, Limits, Lines, MachineHeader, MachineManifest, Manifest,
+    ResultManifest, ResultRequest, ResultStatus, TaskManifest, TaskRequest, TaskResponse,
 };
 
 #[track_caller]
@@ -65,7 +67,7 @@ fn a_bootstrapped_machine_may_follow_an_empty_manifest() {
         bbot-agent-version: 0.16.0\n";
     let text = format!(": 1\nid: 1{rest}");
     let machine: BootstrappedMachine = round_trip(&text);
-    assert_eq!(machine.toolchain, ToolchainManifest { id: "gcc".to_owned() });
+    assert_eq!(machine.toolchain, ToolchainManifest::new("gcc"));
     assert_eq!(machine.bootstrap.versions.len(), 2);
     assert_eq!(machine.bootstrap.agent_version, Some("0.16.0".parse().unwrap()));
     let with_head = format!(": 1\n:\nid: 1{rest}");
@@ -119,7 +121,8 @@ fn a_task_has_all_its_values() {
     assert_eq!(task.tests[0].dependency.reflect.as_deref(), Some("config.t=1"));
     assert!(task.requires[0].alternatives().eq(["linux", "macos"]));
     assert_eq!(task.requires[0].comment(), "comment");
-    let mysql = AuxiliaryMachine { environment: "b".to_owned(), machine: "mysql".parse().unwrap() };
+    let mut mysql = AuxiliaryMachine::new("mysql".parse().unwrap());
+    mysql.environment = "b".to_owned();
     assert_eq!(task.auxiliary_machines[1], mysql);
     assert_eq!(task.unquoted_target_config().unwrap().unwrap(), ["a b", "c"]);
     assert_eq!(task.unknown, [("new-value".to_owned(), "kept".to_owned())]);
@@ -180,7 +183,7 @@ fn a_result_has_statuses_before_logs() {
     );
     assert_eq!(result.results[1].operation, "test-installed");
     assert_eq!(result.results[1].log, "line\n\nlast\n");
-    assert!(result.status.is_bad());
+    assert!(result.status.is_failure());
     let head = ": 1\nname: libhello\nversion: 1.2.3\n";
     check_error::<ResultManifest>(
         &format!("{head}update-status: error\n"),
@@ -210,12 +213,9 @@ fn a_challenge_is_base64_in_lines() {
         "1.2.3".parse().unwrap(),
         ResultStatus::Abort,
     );
-    let request = ResultRequest {
-        session: "s".to_owned(),
-        challenge: Some(signature),
-        agent_checksum: Some("2".to_owned()),
-        result,
-    };
+    let mut request = ResultRequest::new("s", result);
+    request.challenge = Some(signature);
+    request.agent_checksum = Some("2".to_owned());
     let text = request.to_text(Lines::Long).unwrap();
     let lines: Vec<usize> = text.lines().skip(4).take(5).map(str::len).collect();
     assert_eq!(lines, [76, 76, 76, 76, 40]);
@@ -225,6 +225,13 @@ fn a_challenge_is_base64_in_lines() {
     assert!(matches!(error.kind(), ErrorKind::Invalid { .. }), "{error}");
 }
 
+fn edit(trust: Option<&[String]>, drop_worker_checksum: bool) -> TaskEdit<'_> {
+    let mut edit = TaskEdit::default();
+    edit.trust = trust;
+    edit.drop_worker_checksum = drop_worker_checksum;
+    edit
+}
+
 /// W24: only trust and worker-checksum change, everything else stays byte for byte.
 #[test]
 fn an_edit_leaves_everything_else_alone() {
@@ -232,20 +239,19 @@ fn an_edit_leaves_everything_else_alone() {
         worker-checksum: w\nlast: \\";
     let trust = ["yes".to_owned(), "b".to_owned()];
     let apply = |edit: TaskEdit<'_>| edit.apply(task).unwrap();
-    let both = TaskEdit { trust: Some(&trust), drop_worker_checksum: true };
+    let both = edit(Some(&trust), true);
     assert_eq!(
         apply(both),
         ": 1\n# comment\nname:   a\ntrust: yes\ntrust: b\nx: y\\\nz\n\nlast: \\"
     );
     assert_eq!(apply(TaskEdit::default()), format!(": 1\n{}", &task["  :\r\n".len()..]));
-    let none = TaskEdit { trust: Some(&[]), drop_worker_checksum: false };
-    assert!(!apply(none).contains("trust"));
+    assert!(!apply(edit(Some(&[]), false)).contains("trust"));
 }
 
 #[test]
 fn an_edit_puts_trust_where_it_belongs() {
     let trust = ["yes".to_owned()];
-    let edit = TaskEdit { trust: Some(&trust), drop_worker_checksum: true };
+    let edit = edit(Some(&trust), true);
     let check = |task: &str, expected: &str| assert_eq!(edit.apply(task).unwrap(), expected);
     check(": 1\nname: a\nhost: true", ": 1\nname: a\ntrust: yes\nhost: true");
     check(": 1\nname: a\\", ": 1\ntrust: yes\nname: a\\");
@@ -258,15 +264,13 @@ fn an_edit_puts_trust_where_it_belongs() {
 #[test]
 fn limits_are_the_callers() {
     let text = ": 1\nsession: s\nresult-url: u\n:\nname: libhello\n";
-    let check = |limits, expected: &str| {
+    let check = |set: fn(&mut Limits), expected: &str| {
+        let mut limits = Limits::default();
+        set(&mut limits);
         let error = TaskResponse::parse_within(text.as_bytes(), "response", limits).unwrap_err();
         assert_eq!(error.to_string(), expected);
     };
-    let limits = Limits::default();
-    let pairs = Limits { pairs: 1, ..limits };
-    check(pairs, "response:3:1: error: pairs are more than 1");
-    let manifests = Limits { manifests: 1, ..limits };
-    check(manifests, "response:4:1: error: manifests are more than 1");
-    let bytes = Limits { bytes: 10, ..limits };
-    check(bytes, "response:1:1: error: bytes of input are more than 10");
+    check(|limits| limits.pairs = 1, "response:3:1: error: pairs are more than 1");
+    check(|limits| limits.manifests = 1, "response:4:1: error: manifests are more than 1");
+    check(|limits| limits.bytes = 10, "response:1:1: error: bytes of input are more than 10");
 }

@@ -3,10 +3,11 @@
 
 use std::cmp::Ordering;
 
-use bbot_manifest::{
-    PackageConstraint, PackageVersion, PackageVersionForms, StandardConstraint, StandardVersion,
-    StandardVersionForms, merge_comment, split_comment,
+use bbot_manifest::text::{merge_comment, split_comment};
+use bbot_manifest::version::{
+    PackageConstraint, PackageVersionForms, StandardConstraint, StandardVersionForms,
 };
+use bbot_manifest::{PackageVersion, StandardVersion};
 use proptest::prelude::*;
 
 #[path = "corpus/checks.rs"]
@@ -94,13 +95,16 @@ fn final_version() -> impl Strategy<Value = StandardVersion> {
     standard_version().prop_filter("a snapshot", |version| !version.is_snapshot())
 }
 
+fn all_forms() -> PackageVersionForms {
+    let mut forms = PackageVersionForms::default();
+    (forms.fold_zero_revision, forms.iteration) = (false, true);
+    forms
+}
+
 fn package_version() -> impl Strategy<Value = PackageVersion> {
     "(\\+[0-2]-)?[0-2a-bA]{1,2}(\\.[0-2a]{1,2}){0,2}(-([0-1a]{1,2}(\\.[0-1])?)?)?\
      (\\+[0-2])?(#[0-2])?"
-        .prop_filter_map("not a version", |text| {
-            let forms = PackageVersionForms { fold_zero_revision: false, iteration: true };
-            PackageVersion::parse(&text, forms).ok()
-        })
+        .prop_filter_map("not a version", |text| PackageVersion::parse(&text, all_forms()).ok())
 }
 
 /// Texts that are a location more often than not, many of them with encoded characters.
@@ -233,8 +237,7 @@ proptest! {
         c in package_version(),
     ) {
         check_order(&a, &b, &c);
-        let forms = PackageVersionForms { fold_zero_revision: false, iteration: true };
-        prop_assert_eq!(PackageVersion::parse(&a.to_string(), forms).unwrap(), a);
+        prop_assert_eq!(PackageVersion::parse(&a.to_string(), all_forms()).unwrap(), a);
     }
 
     /// A version sorts in one way whether it is read as a standard or as a package version.

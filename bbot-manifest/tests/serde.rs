@@ -5,9 +5,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::BufReader;
 
+use bbot_manifest::flatten::{Suffix, Suffixed};
+use bbot_manifest::ser::to_string_with;
 use bbot_manifest::{
-    Lines, PackageName, PackageVersion, ResultStatus, StandardVersion, Suffix, Suffixed,
-    from_reader, from_str, to_string, to_string_with,
+    Lines, PackageName, PackageVersion, ResultStatus, StandardVersion, from_reader, from_str,
+    to_string,
 };
 use serde::{Deserialize, Serialize};
 
@@ -141,9 +143,9 @@ struct Details<'a> {
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Detailed<'a> {
     name: String,
-    #[serde(borrow, flatten, with = "bbot_manifest::buffered")]
+    #[serde(borrow, flatten, with = "bbot_manifest::flatten::buffered")]
     details: Details<'a>,
-    #[serde(flatten, with = "bbot_manifest::buffered")]
+    #[serde(flatten, with = "bbot_manifest::flatten::buffered")]
     versions: Suffixed<Version, u64>,
     #[serde(flatten)]
     others: BTreeMap<String, String>,
@@ -189,15 +191,15 @@ fn values_of_variants_have_their_types() {
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     #[serde(untagged)]
     enum Any {
-        #[serde(with = "bbot_manifest::buffered")]
+        #[serde(with = "bbot_manifest::flatten::buffered")]
         Package(Box<Package>),
-        #[serde(with = "bbot_manifest::buffered")]
+        #[serde(with = "bbot_manifest::flatten::buffered")]
         Numbers(BTreeMap<String, Vec<u8>>),
     }
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     #[serde(tag = "form")]
     enum Tagged {
-        #[serde(with = "bbot_manifest::buffered")]
+        #[serde(with = "bbot_manifest::flatten::buffered")]
         Counted(Count),
     }
     #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -6,9 +6,9 @@ use std::collections::VecDeque;
 use std::error::Error as _;
 use std::io::{self, BufRead, Read, Write};
 
+use bbot_manifest::de::{from_parser, from_stream_parser};
 use bbot_manifest::{
     Error, ErrorKind, Event, Limits, Lines, Parser, Position, Serializer, StreamParser,
-    from_parser, from_stream_parser,
 };
 
 /// Gives what it is told to, one part at a time; nobody may ask for more.
@@ -114,7 +114,8 @@ fn a_reader_may_be_interrupted_and_may_fail() {
 fn serde_keeps_the_names_and_limits_of_parsers() {
     type Any = Vec<std::collections::BTreeMap<String, String>>;
     let text = ": 1\na: b\nc: d\n";
-    let limits = Limits { pairs: 1, ..Limits::default() };
+    let mut limits = Limits::default();
+    limits.pairs = 1;
     let expected = "file:3:1: error: pairs are more than 1";
     let parser = Parser::new(text).with_name("file").with_limits(limits);
     assert_eq!(from_parser::<Any>(parser).unwrap_err().to_string(), expected);

@@ -5,11 +5,16 @@ use std::error::Error;
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
+use bbot_manifest::location::RepositoryType;
+use bbot_manifest::protocol::{
+    InteractiveMode, MacAddress, MachineRole, MachineType, Sha256Fingerprint, TargetTriplet,
+    TaskRequirement, TestDependency,
+};
+use bbot_manifest::ser::to_string_with;
+use bbot_manifest::version::{PackageConstraint, SemanticVersion, StandardConstraint};
 use bbot_manifest::{
-    InteractiveMode, Lines, MacAddress, MachineName, MachineRole, MachineType, PackageConstraint,
-    PackageName, PackageVersion, RepositoryLocation, RepositoryType, ResultStatus, SemanticVersion,
-    Sha256Fingerprint, StandardConstraint, StandardVersion, TargetTriplet, TaskRequirement,
-    TestDependency, from_str, to_string_with,
+    Lines, MachineName, PackageName, PackageVersion, RepositoryLocation, ResultStatus,
+    StandardVersion, from_str,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -18,6 +23,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize)]
 struct One<T> {
     v: T,
+}
+
+/// Returns the message of an error and of its sources.
+fn chain(error: &dyn Error) -> String {
+    let source = error.source().map_or(String::new(), |source| format!(": {}", chain(source)));
+    error.to_string() + &source
 }
 
 /// Each text of `good` is read and shown as its partner, by itself and by serde; each one of `bad`
@@ -38,7 +49,7 @@ where
         assert_eq!(serde_json::from_str::<T>(&json).unwrap(), value);
     }
     for (text, message) in bad {
-        assert_eq!(text.parse::<T>().unwrap_err().to_string(), *message, "{text:?}");
+        assert_eq!(chain(&text.parse::<T>().unwrap_err()), *message, "{text:?}");
         let error = from_str::<One<T>>(&format!(": 1\nv: {text}\n")).err().unwrap();
         assert_eq!(error.to_string(), format!("2:4: error: invalid v: {message}"));
     }
@@ -174,7 +185,10 @@ fn words() {
     check::<ResultStatus>(&same(statuses), &[("Success", "result status expected")]);
     let statuses = statuses.map(|text| text.parse::<ResultStatus>().unwrap());
     assert!(statuses.is_sorted_by(|a, b| a < b));
-    assert_eq!(statuses.map(ResultStatus::is_bad), [false, false, false, true, true, true, true]);
+    assert_eq!(
+        statuses.map(ResultStatus::is_failure),
+        [false, false, false, true, true, true, true]
+    );
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! Gets a file from a TFTP server, or puts one there.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)] // A program speaks to its user.
+#![allow(clippy::print_stderr, reason = "a program prints its messages")]
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Read};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
+use std::str::FromStr;
 
-use bbot_tftp::{Client, Offload, Transferred};
+use bbot_tftp::{Client, Offload, Progress, TransferSummary};
 
 const USAGE: &str = "\
 usage: tftp get|put HOST:PORT NAME FILE [--blksize N] [--window N] [--timeout SECONDS]
@@ -39,54 +41,55 @@ fn main() -> ExitCode {
 
 fn run(settings: &Settings) -> Result<(), String> {
     let Settings { command, server, name, file, client, quiet } = settings;
-    let cannot = |what: &str, e: std::io::Error| format!("cannot {what} {}: {e}", file.display());
-    let mut bar = Bar { wanted: !quiet && std::io::stderr().is_terminal(), shown: None };
-    let mut progress = |done, size| bar.show(done, size);
-    let done = match command {
+    let cannot = |verb: &str, e: std::io::Error| format!("cannot {verb} {}: {e}", file.display());
+    let mut bar = Bar { enabled: !quiet && std::io::stderr().is_terminal(), shown: None };
+    let progress = |progress| bar.show(progress);
+    let result = match command {
         Command::Get => {
             let file = File::create(file).map_err(|e| cannot("create", e))?;
             let mut file = BufWriter::with_capacity(1 << 20, file);
-            client.get_with(name, &mut file, &mut progress)
+            client.get_with_progress(name, &mut file, progress)
         }
         Command::Put => {
             let mut content = Vec::new();
             let mut file = File::open(file).map_err(|e| cannot("open", e))?;
             file.read_to_end(&mut content).map_err(|e| cannot("read", e))?;
-            client.put_with(name, &content, &mut progress)
+            client.put_with_progress(name, &content, progress)
         }
     };
     bar.clear();
-    let done = done.map_err(|error| format!("{server}: {name}: {error}"))?;
+    let summary = result.map_err(|error| format!("{server}: {name}: {error}"))?;
     if !quiet {
-        report(&done);
+        report(&summary);
     }
     Ok(())
 }
 
-#[allow(clippy::cast_precision_loss)] // A rate for a human.
-fn report(done: &Transferred) {
-    let seconds = done.duration.as_secs_f64().max(1e-9);
+#[allow(clippy::cast_precision_loss, reason = "the rate is rounded anyway")]
+fn report(summary: &TransferSummary) {
+    let seconds = summary.duration.as_secs_f64().max(1e-9);
     eprintln!(
         "{} bytes in {seconds:.3} s, {:.1} MB/s, {} packets sent again",
-        done.bytes,
-        done.bytes as f64 / seconds / 1e6,
-        done.retransmits
+        summary.bytes,
+        summary.bytes as f64 / seconds / 1e6,
+        summary.retransmits
     );
 }
 
-/// A bar on a terminal; where the size is not known, the bytes.
+/// A progress bar on a terminal; where the size is not known, the number of MiB.
 struct Bar {
-    wanted: bool,
-    /// The percentage or the MiB that are shown.
+    enabled: bool,
+    /// The percentage or the MiB that were shown last.
     shown: Option<u64>,
 }
 
 impl Bar {
-    fn show(&mut self, done: u64, size: Option<u64>) {
-        let size = size.filter(|size| *size > 0);
-        // A server may say that a file is shorter than what it then sends.
-        let step = size.map_or(done >> 20, |size| (done.saturating_mul(100) / size).min(100));
-        if !self.wanted || self.shown.is_some_and(|shown| step <= shown) {
+    fn show(&mut self, progress: Progress) {
+        let size = progress.size.filter(|size| *size > 0);
+        // A server may send more bytes than the size that it has reported.
+        let percent = |size: u64| (progress.bytes.saturating_mul(100) / size).min(100);
+        let step = size.map_or(progress.bytes >> 20, percent);
+        if !self.enabled || self.shown.is_some_and(|shown| step <= shown) {
             return;
         }
         self.shown = Some(step);
@@ -98,7 +101,7 @@ impl Bar {
         }
     }
 
-    /// Leaves the line to what is said next.
+    /// Clears the line for the next message.
     fn clear(&self) {
         if self.shown.is_some() {
             eprint!("\r\x1b[K");
@@ -123,14 +126,14 @@ fn parse(arguments: Vec<OsString>) -> Result<Settings, String> {
     let mut quiet = false;
     while let Some(option) = arguments.next() {
         let option = text(option)?;
-        let mut number = || {
+        let mut value = || {
             let value = arguments.next().ok_or_else(|| format!("{option} wants a value"))?;
-            text(value)?.parse::<u16>().map_err(|e| format!("{option}: {e}"))
+            text(value)
         };
         client = match option.as_str() {
-            "--blksize" => client.block_size(number()?),
-            "--window" => client.window_size(number()?),
-            "--timeout" => client.timeout(u8::try_from(number()?).map_err(|e| e.to_string())?),
+            "--blksize" => client.block_size(number(&option, &value()?)?),
+            "--window" => client.window_size(number(&option, &value()?)?),
+            "--timeout" => client.timeout(number(&option, &value()?)?),
             "--tsize" => client.transfer_size(),
             "--no-offload" => client.offload(Offload::NONE),
             "--quiet" => {
@@ -141,6 +144,10 @@ fn parse(arguments: Vec<OsString>) -> Result<Settings, String> {
         };
     }
     Ok(Settings { command, server, name, file, client, quiet })
+}
+
+fn number<T: FromStr<Err: Display>>(option: &str, value: &str) -> Result<T, String> {
+    value.parse().map_err(|e| format!("{option}: {e}"))
 }
 
 fn text(argument: OsString) -> Result<String, String> {

@@ -1,6 +1,6 @@
 //! A TFTP server for one folder.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)] // A program speaks to its user.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program prints its messages")]
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bbot_tftp::{Namespace, Offload, Server, ServerConfig, WritePolicy};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 const USAGE: &str = "\
 usage: tftpd --listen ADDR:PORT --root DIR [--write refuse|create|overwrite] [--single-port]
@@ -49,16 +49,16 @@ fn serve(settings: Settings) -> Result<(), String> {
     let _running = server.spawn(report).map_err(|e| describe(&e))?;
     println!("listening on {address}");
     loop {
-        // Signals end the process; until then the server's own thread does the work.
+        // The server has a thread of its own; a signal ends the process.
         std::thread::park();
     }
 }
 
 /// Each transfer needs up to four descriptors.
 fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    // The old limit is enough for a few hundred transfers.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    // The default limit is enough for a few hundred transfers.
+    let _ = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
 }
 
 fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Settings, String> {
@@ -75,8 +75,8 @@ fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Settings, Stri
             "--root" => root = Some(PathBuf::from(value()?)),
             "--write" => policy = write_policy(&value()?)?,
             "--single-port" => config.single_port = true,
-            "--max-blksize" => config.max_blksize = number(&name, &value()?)?,
-            "--max-window" => config.max_windowsize = number(&name, &value()?)?,
+            "--max-blksize" => config.max_block_size = number(&name, &value()?)?,
+            "--max-window" => config.max_window_size = number(&name, &value()?)?,
             "--no-offload" => config.offload = Offload::NONE,
             "--no-spin" => config.spin = std::time::Duration::ZERO,
             "--verbose" => verbose = true,

@@ -1,232 +1,222 @@
 //! A blocking client.
 
-use std::fmt;
 use std::io::{self, IoSlice, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::{NonZeroU8, NonZeroU16};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
-use crate::client_transfer::{ClientStep, ClientTransfer};
-use crate::config::{Offload, Route, buffer_cost};
-use crate::engine::{LISTENER, Sent};
-use crate::fill::{Packets, SendBuffer};
-use crate::numbering::Rollover;
-use crate::options::{DEFAULT_BLOCK_SIZE, Options};
-use crate::packet::{Direction, ErrorCode, Packet};
+use crate::config::Offload;
+use crate::engine::SendBuffer;
+use crate::error::ClientError;
+use crate::net::{Inbox, Port, Report, wait_readable};
+use crate::protocol::{
+    BlockSize, ClientParameters, ClientStep, ClientTransfer, Datagrams, ErrorCode, Failure,
+    Options, Packet, PortId, Rollover, Route, Sent, Status, datagram_cost,
+};
 use crate::store::Source;
-use crate::transfer::{Failure, Status};
-use crate::udp::{Inbox, Port, Report};
 
-/// The receive buffer that a client asks for, as the kernel counts it.
+/// The size of the receive buffer that a client requests, in bytes, as the kernel counts it.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Gets files from a server and puts files there.
 ///
 /// ```no_run
-/// let server = "192.0.2.1:69".parse().unwrap();
-/// let client = bbot_tftp::Client::new(server).block_size(1428).window_size(16);
+/// use bbot_tftp::{BlockSize, Client};
+/// use std::num::NonZeroU16;
+/// let client = Client::new("192.0.2.1:69".parse()?)
+///     .block_size("1428".parse()?)
+///     .window_size(NonZeroU16::new(16).unwrap());
 /// let mut file = Vec::new();
-/// client.get("boot/kernel", &mut file)?;
-/// # Ok::<(), bbot_tftp::ClientError>(())
+/// let summary = client.get("boot/kernel", &mut file)?;
+/// assert_eq!(summary.bytes, file.len() as u64);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Client {
     server: SocketAddr,
-    options: Options,
-    patience: Duration,
-    rollover: Rollover,
+    parameters: ClientParameters,
     offload: Offload,
     spin: Duration,
     dally: Duration,
 }
 
-/// What a transfer came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Transferred {
-    /// The file's length.
+/// The result of a transfer that has succeeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct TransferSummary {
+    /// The file's length, in bytes.
     pub bytes: u64,
     /// The time from the request to the last packet.
     pub duration: Duration,
-    /// The options that the server granted.
+    /// The options that the server has granted.
     pub granted: Options,
-    /// The packets that were sent again.
+    /// The number of packets that were sent more than once.
     pub retransmits: u64,
 }
 
-/// Why a transfer did not succeed.
-#[derive(Debug)]
+/// The progress of a transfer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum ClientError {
-    /// There is no socket, or it does not work.
-    Socket(io::Error),
-    /// The local file could not be read or written.
-    File(io::Error),
-    /// The transfer ended early.
-    Transfer(Failure),
-}
-
-impl fmt::Display for ClientError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Socket(_) => f.write_str("cannot use a UDP socket"),
-            Self::File(_) => f.write_str("cannot use the local file"),
-            Self::Transfer(failure) => failure.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for ClientError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Socket(source) | Self::File(source) => Some(source),
-            Self::Transfer(_) => None,
-        }
-    }
+pub struct Progress {
+    /// The number of bytes that have been transferred so far.
+    pub bytes: u64,
+    /// The file's length, in bytes, where it is known: of a file that is read, it is known if the
+    /// client has requested it ([`Client::transfer_size`]) and the server has granted that.
+    pub size: Option<u64>,
 }
 
 impl Client {
-    /// A client of one server that asks for no options.
+    /// A client of one server, which requests no options.
     pub fn new(server: SocketAddr) -> Self {
         Self {
             server,
-            options: Options::default(),
-            patience: Duration::from_secs(30),
-            rollover: Rollover::Zero,
+            parameters: ClientParameters::default(),
             offload: Offload::ALL,
             spin: Duration::ZERO,
             dally: Duration::ZERO,
         }
     }
 
-    /// Asks for blocks of so many bytes.
+    /// Requests blocks of this size.
     #[must_use]
-    pub fn block_size(mut self, bytes: u16) -> Self {
-        self.options.block_size = Some(bytes);
+    pub fn block_size(mut self, block_size: BlockSize) -> Self {
+        self.parameters.options.block_size = Some(block_size);
         self
     }
 
-    /// Asks for windows of so many blocks; fewer where the receive buffer holds fewer.
+    /// Requests windows of this number of blocks, or fewer if the receive buffer holds fewer.
     #[must_use]
-    pub fn window_size(mut self, blocks: u16) -> Self {
-        self.options.window_size = Some(blocks);
+    pub fn window_size(mut self, blocks: NonZeroU16) -> Self {
+        self.parameters.options.window_size = Some(blocks);
         self
     }
 
-    /// Asks for a fixed retransmission interval; without it both ends adapt theirs.
+    /// Requests a fixed interval of retransmissions; without it, both ends adapt theirs.
     #[must_use]
-    pub fn timeout(mut self, seconds: u8) -> Self {
-        self.options.timeout = Some(seconds);
+    pub fn timeout(mut self, seconds: NonZeroU8) -> Self {
+        self.parameters.options.timeout = Some(seconds);
         self
     }
 
-    /// Asks for the file's size in a GET, and announces it in a PUT.
+    /// Requests the length of a file that is read, and declares that of a file that is written.
     #[must_use]
     pub fn transfer_size(mut self) -> Self {
-        self.options.transfer_size = Some(0);
+        self.parameters.options.transfer_size = Some(0);
         self
     }
 
-    /// Gives up after so long without progress.
+    /// Sets the maximum time without progress; by default 30 s.
     #[must_use]
-    pub fn patience(self, patience: Duration) -> Self {
-        Self { patience, ..self }
+    pub fn idle_limit(mut self, idle_limit: Duration) -> Self {
+        self.parameters.idle_limit = idle_limit;
+        self
     }
 
-    /// Says what follows block 65535.
+    /// Sets the number on the wire that follows 65535; by default 0.
     #[must_use]
-    pub fn rollover(self, rollover: Rollover) -> Self {
-        Self { rollover, ..self }
+    pub fn rollover(mut self, rollover: Rollover) -> Self {
+        self.parameters.rollover = rollover;
+        self
     }
 
-    /// Says which faster system calls are tried.
+    /// Sets the system calls that may be used for many packets at once; by default all.
     #[must_use]
     pub fn offload(self, offload: Offload) -> Self {
         Self { offload, ..self }
     }
 
-    /// Looks for the next packet for so long before it sleeps.
+    /// Sets the time for which the client polls for a packet before it sleeps; by default zero.
     #[must_use]
     pub fn spin(self, spin: Duration) -> Self {
         Self { spin, ..self }
     }
 
-    /// After a GET, still acknowledges a repeated last block for so long.
+    /// Sets the time after a file was read for which a repeated last block is still acknowledged;
+    /// by default zero.
     #[must_use]
     pub fn dally(self, dally: Duration) -> Self {
         Self { dally, ..self }
     }
 
-    /// Gets a file.
+    /// Gets the file `name` and writes it into `file`.
     ///
     /// # Errors
-    /// The transfer fails, or `file` cannot be written; it may then hold a part of the file.
-    pub fn get(&self, name: &str, file: &mut dyn Write) -> Result<Transferred, ClientError> {
-        self.get_with(name, file, &mut |_, _| {})
+    /// The transfer fails, or `file` cannot be written; a part of the file may have been written.
+    pub fn get(&self, name: &str, file: impl Write) -> Result<TransferSummary, ClientError> {
+        self.get_with_progress(name, file, |_| {})
     }
 
-    /// Gets a file, and reports the bytes so far and the size, if the server tells it.
+    /// Gets the file `name`, writes it into `file`, and reports the progress.
     ///
     /// # Errors
     /// As [`get`](Self::get).
-    pub fn get_with(
+    pub fn get_with_progress(
         &self,
         name: &str,
-        file: &mut dyn Write,
-        progress: &mut dyn FnMut(u64, Option<u64>),
-    ) -> Result<Transferred, ClientError> {
-        self.run(Direction::Get, name, &mut Local::File(file), progress)
+        mut file: impl Write,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<TransferSummary, ClientError> {
+        let link = Link::open(self)?;
+        let started = Instant::now();
+        let transfer = ClientTransfer::get(name, self.fitting_parameters(&link), started);
+        self.run(link, transfer, &mut LocalFile::Write(&mut file), &mut progress, started)
     }
 
-    /// Puts a file.
+    /// Puts `file` there under the name `name`.
     ///
     /// # Errors
     /// The transfer fails, or `file` cannot be read.
-    pub fn put(&self, name: &str, file: &dyn Source) -> Result<Transferred, ClientError> {
-        self.put_with(name, file, &mut |_, _| {})
+    pub fn put(&self, name: &str, file: &dyn Source) -> Result<TransferSummary, ClientError> {
+        self.put_with_progress(name, file, |_| {})
     }
 
-    /// Puts a file, and reports the bytes so far and the size.
+    /// Puts `file` there under the name `name`, and reports the progress.
     ///
     /// # Errors
     /// As [`put`](Self::put).
-    pub fn put_with(
+    pub fn put_with_progress(
         &self,
         name: &str,
         file: &dyn Source,
-        progress: &mut dyn FnMut(u64, Option<u64>),
-    ) -> Result<Transferred, ClientError> {
-        self.run(Direction::Put, name, &mut Local::Source(file), progress)
+        mut progress: impl FnMut(Progress),
+    ) -> Result<TransferSummary, ClientError> {
+        let link = Link::open(self)?;
+        let started = Instant::now();
+        let parameters = self.fitting_parameters(&link);
+        let transfer = ClientTransfer::put(name, file.size(), parameters, started);
+        self.run(link, transfer, &mut LocalFile::Read(file), &mut progress, started)
+    }
+
+    /// The parameters with a window that the receive buffer holds (T11).
+    fn fitting_parameters(&self, link: &Link) -> ClientParameters {
+        let mut parameters = self.parameters;
+        let options = &mut parameters.options;
+        let block_size = options.block_size.unwrap_or_default();
+        options.window_size = options.window_size.map(|w| w.min(link.max_window_size(block_size)));
+        parameters
+    }
+
+    fn requests_window(&self) -> bool {
+        self.parameters.options.window_size.is_some_and(|blocks| blocks.get() > 1)
     }
 
     fn run(
         &self,
-        direction: Direction,
-        name: &str,
-        local: &mut Local<'_>,
-        progress: &mut dyn FnMut(u64, Option<u64>),
-    ) -> Result<Transferred, ClientError> {
-        let mut link = Link::open(self)?;
-        // A lone packet at a time needs no room for many.
-        let windowed = self.options.window_size.is_some_and(|w| w > 1);
-        let mut inbox = Inbox::new(windowed && self.offload.batches);
-        let started = Instant::now();
-        let mut asked = self.options;
-        asked.window_size = asked.window_size.map(|w| w.min(link.window(&asked)));
-        let size = local.size();
-        if direction == Direction::Put {
-            asked.transfer_size = asked.transfer_size.map(|_| size);
-        }
-        let (rollover, patience) = (self.rollover, self.patience);
-        let mut transfer =
-            ClientTransfer::new(direction, name, asked, size, rollover, patience, started);
+        mut link: Link,
+        mut transfer: ClientTransfer,
+        local: &mut LocalFile<'_>,
+        progress: &mut dyn FnMut(Progress),
+        started: Instant,
+    ) -> Result<TransferSummary, ClientError> {
+        // Without windows, packets arrive one by one.
+        let mut inbox = Inbox::new(self.requests_window() && self.offload.batches);
         let mut reported = 0;
         loop {
             link.pump(&mut transfer, local);
             if transfer.bytes() > reported {
                 reported = transfer.bytes();
-                let offered = (direction == Direction::Put).then_some(size);
-                progress(reported, offered.or_else(|| transfer.granted().transfer_size));
+                let size = local.size().or_else(|| transfer.granted().transfer_size);
+                progress(Progress { bytes: reported, size });
             }
             match transfer.status() {
                 Status::Committing => {
@@ -239,36 +229,37 @@ impl Client {
             }
         }
         link.pump(&mut transfer, local);
-        let done = Transferred {
+        let summary = TransferSummary {
             bytes: transfer.bytes(),
             duration: started.elapsed(),
             granted: *transfer.granted(),
             retransmits: transfer.retransmits(),
         };
         link.dally(&mut inbox, &mut transfer, local, self.dally)?;
-        Ok(done)
+        Ok(summary)
     }
 }
 
-/// The local end of a file.
-enum Local<'a> {
-    File(&'a mut dyn Write),
-    Source(&'a dyn Source),
-    /// A file that could not be used.
-    Broken(Option<io::Error>),
+/// The local file.
+enum LocalFile<'a> {
+    Write(&'a mut dyn Write),
+    Read(&'a dyn Source),
+    /// The file could not be read or written.
+    Failed(Option<io::Error>),
 }
 
-impl Local<'_> {
-    fn size(&self) -> u64 {
-        if let Self::Source(source) = self { source.size() } else { 0 }
+impl LocalFile<'_> {
+    /// The length of a file that is sent.
+    fn size(&self) -> Option<u64> {
+        if let Self::Read(source) = self { Some(source.size()) } else { None }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if let Self::File(file) = self { file.flush() } else { Ok(()) }
+        if let Self::Write(file) = self { file.flush() } else { Ok(()) }
     }
 
     fn write(&mut self, mut payloads: &mut [IoSlice<'_>]) -> io::Result<()> {
-        let Self::File(file) = self else { return Ok(()) };
+        let Self::Write(file) = self else { return Ok(()) };
         while !payloads.is_empty() {
             match file.write_vectored(payloads) {
                 Ok(0) if payloads.iter().all(|p| p.is_empty()) => break,
@@ -282,14 +273,15 @@ impl Local<'_> {
     }
 }
 
-/// The client's socket and its buffers.
+/// The socket of a transfer, and its buffers.
 struct Link {
     port: Port,
     buffer: SendBuffer,
     server: SocketAddr,
-    /// Where the server's answers come from.
+    /// The address and port that the server has answered from.
     peer: Option<SocketAddr>,
-    room: usize,
+    /// The size of the receive buffer.
+    receive_buffer: usize,
     spin: Duration,
 }
 
@@ -301,52 +293,53 @@ impl Link {
         };
         let mut port =
             Port::bind(SocketAddr::new(any, 0), client.offload).map_err(ClientError::Socket)?;
-        let windowed = client.options.window_size.is_some_and(|w| w > 1);
-        if windowed {
+        let has_window = client.requests_window();
+        if has_window {
             port.expect_windows();
         }
-        let room = port.receive_buffer(if windowed { RECEIVE_BUFFER } else { 0 });
+        let requested = if has_window { RECEIVE_BUFFER } else { 0 };
+        let receive_buffer = port.request_receive_buffer(requested);
         Ok(Self {
             port,
             buffer: SendBuffer::new(),
             server: client.server,
             peer: None,
-            room,
+            receive_buffer,
             spin: client.spin,
         })
     }
 
-    /// The widest window that the receive buffer holds.
-    fn window(&self, asked: &Options) -> u16 {
-        let block_size = asked.block_size.unwrap_or(DEFAULT_BLOCK_SIZE);
-        u16::try_from(self.room / buffer_cost(block_size)).unwrap_or(u16::MAX).max(1)
+    /// The largest window that the receive buffer holds.
+    fn max_window_size(&self, block_size: BlockSize) -> NonZeroU16 {
+        let blocks = self.receive_buffer / datagram_cost(block_size);
+        NonZeroU16::new(u16::try_from(blocks).unwrap_or(u16::MAX)).unwrap_or(NonZeroU16::MIN)
     }
 
-    /// Sends what is due.
-    fn pump(&mut self, transfer: &mut ClientTransfer, local: &mut Local<'_>) {
+    /// Sends the packets that are due.
+    fn pump(&mut self, transfer: &mut ClientTransfer, local: &mut LocalFile<'_>) {
         let now = Instant::now();
-        let route = Route { peer: self.peer.unwrap_or(self.server), local: None };
+        let route = Route::new(self.peer.unwrap_or(self.server));
         while let Some(step) = transfer.poll_transmit(now) {
-            let packets = match step {
-                ClientStep::Request => Packets::one(transfer.request()),
+            let datagrams = match step {
+                ClientStep::Request => Datagrams::one(transfer.request()),
                 ClientStep::Ack(block) => self.buffer.put(&Packet::Ack { block }),
-                ClientStep::Blocks(first, count) => {
-                    let Local::Source(source) = local else { return };
+                ClientStep::Blocks { first, count } => {
+                    let LocalFile::Read(source) = local else { return };
                     let Some(core) = transfer.sending() else { return };
                     match self.buffer.put_blocks(core, *source, first, count) {
-                        Ok(packets) => packets,
+                        Ok(datagrams) => datagrams,
                         Err(error) => {
-                            core.unreadable();
-                            *local = Local::Broken(Some(error));
+                            core.fail_to_read();
+                            *local = LocalFile::Failed(Some(error));
                             return;
                         }
                     }
                 }
             };
-            let count = packets.count();
-            let sent = match self.port.send(&route, packets.bytes, packets.segment) {
+            let count = datagrams.count();
+            let sent = match self.port.send(&route, datagrams) {
                 Sent::All => count,
-                Sent::Some(sent) => sent,
+                Sent::First(sent) => sent,
             };
             transfer.transmitted(u16::try_from(sent).unwrap_or(u16::MAX), now);
             if sent < count {
@@ -358,12 +351,12 @@ impl Link {
         }
     }
 
-    /// Waits for a packet or a deadline, and takes what has come.
+    /// Waits for a packet or a deadline, and handles it.
     fn exchange(
         &mut self,
         inbox: &mut Inbox,
         transfer: &mut ClientTransfer,
-        local: &mut Local<'_>,
+        local: &mut LocalFile<'_>,
     ) -> Result<(), ClientError> {
         if self.wait(transfer.poll_timeout())? {
             self.receive(inbox, transfer, local);
@@ -373,7 +366,7 @@ impl Link {
             closed |= report == Report::ClosedPort(self.peer.unwrap_or(self.server));
         }
         if closed {
-            // What the server said before it went counts more.
+            // Packets that the server has sent before take precedence.
             while transfer.status() == &Status::Active && self.wait(Some(Instant::now()))? {
                 self.receive(inbox, transfer, local);
             }
@@ -383,24 +376,30 @@ impl Link {
         Ok(())
     }
 
-    fn receive(&mut self, inbox: &mut Inbox, transfer: &mut ClientTransfer, local: &mut Local<'_>) {
+    fn receive(
+        &mut self,
+        inbox: &mut Inbox,
+        transfer: &mut ClientTransfer,
+        local: &mut LocalFile<'_>,
+    ) {
         inbox.clear();
-        // What looked readable may have been an error or a broken checksum.
-        if self.port.receive(LISTENER, inbox).is_err() {
+        // A socket is also readable because of an error or a wrong checksum. The inbox is of this
+        // port only, so that its identity has no meaning.
+        if self.port.receive(PortId::Listener, inbox).is_err() {
             return;
         }
         let now = Instant::now();
-        let mut strangers = Vec::new();
+        let mut unknown_senders = Vec::new();
         let mut payloads = Vec::new();
         for arrival in inbox.arrivals() {
             let route = arrival.route;
-            for datagram in arrival.datagrams() {
-                let expected = match self.peer {
+            for datagram in arrival.datagrams.iter() {
+                let is_expected = match self.peer {
                     Some(peer) => route.peer == peer,
                     None => route.peer.ip() == self.server.ip(),
                 };
-                if !expected {
-                    strangers.push((route, datagram.get(1) == Some(&5)));
+                if !is_expected {
+                    unknown_senders.push((route, datagram.get(1) == Some(&5)));
                     continue;
                 }
                 payloads.extend(transfer.handle(datagram, now).map(IoSlice::new));
@@ -409,26 +408,27 @@ impl Link {
                 }
             }
         }
-        // The server reads on while this end writes.
+        // The ACK is sent before the payloads are written: the server can go on meanwhile.
         self.pump(transfer, local);
         if let Err(error) = local.write(&mut payloads) {
             transfer.fail(Failure::local(ErrorCode::DISK_FULL, "cannot write the file"));
-            *local = Local::Broken(Some(error));
+            *local = LocalFile::Failed(Some(error));
         }
-        for (route, is_error) in strangers {
+        // T2: other senders get an ERROR, but an ERROR is not answered.
+        for (route, is_error) in unknown_senders {
             if !is_error {
                 self.send_error(&route, ErrorCode::UNKNOWN_TID, "unknown transfer id");
             }
         }
     }
 
-    /// Tells the server, if it has to be told.
-    fn give_up(&mut self, failure: Failure, local: &mut Local<'_>) -> ClientError {
+    /// Sends the server an ERROR, if it is to get one, and returns the cause of the failure.
+    fn give_up(&mut self, failure: Failure, local: &mut LocalFile<'_>) -> ClientError {
         if let (Some(peer), Some((code, message))) = (self.peer, failure.reply()) {
-            self.send_error(&Route { peer, local: None }, code, message);
+            self.send_error(&Route::new(peer), code, message);
         }
         match local {
-            Local::Broken(error) if error.is_some() => {
+            LocalFile::Failed(error) if error.is_some() => {
                 ClientError::File(error.take().unwrap_or_else(|| io::ErrorKind::Other.into()))
             }
             _ => ClientError::Transfer(failure),
@@ -439,7 +439,7 @@ impl Link {
         &mut self,
         inbox: &mut Inbox,
         transfer: &mut ClientTransfer,
-        local: &mut Local<'_>,
+        local: &mut LocalFile<'_>,
         limit: Duration,
     ) -> Result<(), ClientError> {
         let until = Instant::now() + limit;
@@ -451,26 +451,19 @@ impl Link {
         Ok(())
     }
 
-    /// Waits until there is a packet (true) or the deadline is reached.
+    /// Waits for a packet or until the deadline is reached; returns whether there is a packet.
     fn wait(&self, deadline: Option<Instant>) -> Result<bool, ClientError> {
         let now = Instant::now();
         let left = deadline.map(|at| at.saturating_duration_since(now));
         let spin_until = now + self.spin.min(left.unwrap_or(self.spin));
-        let mut fds = [PollFd::new(&self.port, PollFlags::IN)];
         loop {
-            let spinning = Instant::now() < spin_until;
-            let timeout = if spinning { Some(Duration::ZERO) } else { left };
-            let timeout = timeout.map(|t| Timespec {
-                tv_sec: t.as_secs().try_into().unwrap_or(i64::MAX),
-                tv_nsec: t.subsec_nanos().into(),
-            });
-            match poll(&mut fds, timeout.as_ref()) {
-                // Whoever is to send the packet may be waiting for this very processor.
-                Ok(0) if spinning => std::thread::yield_now(),
-                Ok(count) => return Ok(count > 0),
-                // The caller comes back with the time that is left.
-                Err(rustix::io::Errno::INTR) => return Ok(false),
-                Err(error) => return Err(ClientError::Socket(error.into())),
+            let is_spinning = Instant::now() < spin_until;
+            let timeout = if is_spinning { Some(Duration::ZERO) } else { left };
+            match wait_readable(&self.port, timeout) {
+                // The server may be waiting for this processor.
+                Ok(false) if is_spinning => std::thread::yield_now(),
+                Ok(is_readable) => return Ok(is_readable),
+                Err(errno) => return Err(ClientError::Socket(errno.into())),
             }
         }
     }
@@ -478,7 +471,8 @@ impl Link {
     fn send_error(&mut self, route: &Route, code: ErrorCode, message: &str) {
         let mut bytes = Vec::with_capacity(64);
         Packet::Error { code, message: message.as_bytes() }.encode(&mut bytes);
-        // Sent once, as RFC 1350 says; the other end has a timer.
-        let _ = self.port.send(route, &bytes, bytes.len());
+        // An ERROR is sent once (RFC 1350 section 7); if it is lost, the peer's timer ends the
+        // transfer.
+        let _ = self.port.send(route, Datagrams::one(&bytes));
     }
 }

@@ -1,19 +1,33 @@
-//! What can go wrong outside a transfer.
+//! The errors of servers and clients.
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// A server or client could not do its work.
-#[derive(Debug)]
+use crate::protocol::Failure;
+
+/// A server could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation}")]
 pub struct ServerError {
     operation: Operation,
     source: io::Error,
 }
 
-/// What was being done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+impl ServerError {
+    pub(crate) fn new(operation: Operation, source: io::Error) -> Self {
+        Self { operation, source }
+    }
+
+    /// The operation that has failed; the cause is the error's source.
+    pub fn operation(&self) -> &Operation {
+        &self.operation
+    }
+}
+
+/// An operation that has failed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
     /// Opening a folder of a namespace.
@@ -26,30 +40,28 @@ pub enum Operation {
     StartThread,
 }
 
-impl ServerError {
-    pub(crate) fn new(operation: Operation, source: io::Error) -> Self {
-        Self { operation, source }
-    }
-
-    /// What was being done.
-    pub fn operation(&self) -> &Operation {
-        &self.operation
-    }
-}
-
-impl fmt::Display for ServerError {
+impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.operation {
-            Operation::OpenFolder(path) => write!(f, "cannot open folder {}", path.display()),
-            Operation::Bind(address) => write!(f, "cannot bind UDP address {address}"),
-            Operation::EventLoop => f.write_str("cannot make the event loop"),
-            Operation::StartThread => f.write_str("cannot start a thread"),
+        match self {
+            Self::OpenFolder(path) => write!(f, "open folder {}", path.display()),
+            Self::Bind(address) => write!(f, "bind UDP address {address}"),
+            Self::EventLoop => f.write_str("make the event loop"),
+            Self::StartThread => f.write_str("start a thread"),
         }
     }
 }
 
-impl std::error::Error for ServerError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
-    }
+/// Why a transfer of a [`Client`](crate::Client) has failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// A UDP socket could not be opened or used.
+    #[error("cannot use a UDP socket")]
+    Socket(#[source] io::Error),
+    /// The local file could not be read or written.
+    #[error("cannot use the local file")]
+    File(#[source] io::Error),
+    /// The transfer itself has failed.
+    #[error(transparent)]
+    Transfer(#[from] Failure),
 }

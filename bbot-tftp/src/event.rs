@@ -1,64 +1,122 @@
-//! What a server tells the program that it is part of.
+//! What a server reports to the program that it is part of.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::packet::{Direction, ErrorCode};
-use crate::transfer::Failure;
+use crate::protocol::{Direction, ErrorCode, Failure, TransferId};
 
-/// Something that happened in a server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A report of a server.
+///
+/// For each transfer there is one [`Started`](Self::Started), and then one
+/// [`Finished`](Self::Finished) or [`Failed`](Self::Failed).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Event {
-    /// The first well-formed request came; granted or not, it is a sign of life.
+    /// The first well-formed request was received. It is reported once, before the request is
+    /// granted or refused: a sign that a client is alive.
+    #[non_exhaustive]
     FirstRequest {
-        /// Who sent it.
+        /// The address and port of the client.
         peer: SocketAddr,
     },
-    /// A client has asked for a transfer and answered the first packet of it.
+    /// A client has requested a transfer, and has answered the first packet of it.
+    #[non_exhaustive]
     Started {
-        /// The transfer's number, unique in this server.
-        id: u64,
-        /// Which way the file goes.
+        /// The transfer's identifier.
+        id: TransferId,
+        /// The direction of the transfer.
         direction: Direction,
-        /// The file's path within its folder.
+        /// The file's path in its folder.
         file: String,
-        /// The other end.
+        /// The address and port of the client.
         peer: SocketAddr,
     },
-    /// A transfer is complete. An upload is durable and visible under its name.
+    /// A transfer has succeeded. A file that was written is durable, and visible under its name.
+    #[non_exhaustive]
     Finished {
-        /// The number that it was started with.
-        id: u64,
-        /// Which way the file went.
+        /// The transfer's identifier, as in [`Started`](Self::Started).
+        id: TransferId,
+        /// The direction of the transfer.
         direction: Direction,
-        /// The file's path within its folder.
+        /// The file's path in its folder.
         file: String,
-        /// The file's length.
+        /// The file's length, in bytes.
         bytes: u64,
         /// The time since the request.
         duration: Duration,
     },
-    /// A started transfer has ended early. An upload leaves no trace.
+    /// A started transfer has failed. Nothing is left of a file that was written.
+    #[non_exhaustive]
     Failed {
-        /// The number that it was started with.
-        id: u64,
-        /// Which way the file went.
+        /// The transfer's identifier, as in [`Started`](Self::Started).
+        id: TransferId,
+        /// The direction of the transfer.
         direction: Direction,
-        /// The file's path within its folder.
+        /// The file's path in its folder.
         file: String,
-        /// Why.
+        /// Why it has failed.
         reason: Failure,
     },
-    /// A request was answered with an ERROR.
+    /// A request was refused with an ERROR.
+    #[non_exhaustive]
     Refused {
-        /// Who sent it.
+        /// The address and port of the client.
         peer: SocketAddr,
-        /// What was asked for.
+        /// The direction of the requested transfer.
         direction: Direction,
-        /// The name as it was asked for, without control characters.
+        /// The file name in the request, without control characters.
         file: String,
-        /// What the client was told.
+        /// The error code that the client was sent.
         code: ErrorCode,
     },
+}
+
+/// Events as a server makes them, for the tests of programs that handle events. Fields that are not
+/// arguments have a neutral value.
+impl Event {
+    /// A [`FirstRequest`](Self::FirstRequest).
+    pub fn first_request(peer: SocketAddr) -> Self {
+        Self::FirstRequest { peer }
+    }
+
+    /// A [`Started`](Self::Started).
+    pub fn started(
+        id: TransferId,
+        direction: Direction,
+        file: impl Into<String>,
+        peer: SocketAddr,
+    ) -> Self {
+        Self::Started { id, direction, file: file.into(), peer }
+    }
+
+    /// A [`Finished`](Self::Finished).
+    pub fn finished(
+        id: TransferId,
+        direction: Direction,
+        file: impl Into<String>,
+        bytes: u64,
+        duration: Duration,
+    ) -> Self {
+        Self::Finished { id, direction, file: file.into(), bytes, duration }
+    }
+
+    /// A [`Failed`](Self::Failed).
+    pub fn failed(
+        id: TransferId,
+        direction: Direction,
+        file: impl Into<String>,
+        reason: Failure,
+    ) -> Self {
+        Self::Failed { id, direction, file: file.into(), reason }
+    }
+
+    /// A [`Refused`](Self::Refused).
+    pub fn refused(
+        peer: SocketAddr,
+        direction: Direction,
+        file: impl Into<String>,
+        code: ErrorCode,
+    ) -> Self {
+        Self::Refused { peer, direction, file: file.into(), code }
+    }
 }

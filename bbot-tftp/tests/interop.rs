@@ -1,22 +1,23 @@
-//! Programs of others: as clients of our server, and as servers of our client.
+//! Other implementations: as clients of this server, and as servers of this client.
 
-#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod peers;
+mod other_servers;
 
 use std::fs;
 use std::net::SocketAddr;
+use std::num::{NonZeroU8, NonZeroU16};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use bbot_tftp::{Client, Namespace, Server, ServerConfig, ServerHandle};
+use bbot_tftp::{BlockSize, Client, Namespace, Server, ServerConfig, ServerHandle};
 use tempfile::TempDir;
 
 fn content(length: usize) -> Vec<u8> {
     (0..length).map(|i| u8::try_from((i * 7 + i / 253) % 253).unwrap()).collect()
 }
 
-/// Lengths around the borders of blocks, windows, and something real.
+/// Lengths around multiples of blocks and windows, and a long one.
 const LENGTHS: [usize; 7] = [0, 1, 511, 512, 1428, 22_848, 400_000];
 
 struct Fixture {
@@ -27,7 +28,7 @@ struct Fixture {
 impl Fixture {
     fn new(single_port: bool) -> Self {
         let folder = TempDir::with_prefix("bbot-").unwrap();
-        let config = ServerConfig { single_port, ..ServerConfig::default() };
+        let config = ServerConfig::default().with_single_port(single_port);
         let namespace = Namespace::new().read(folder.path()).write(folder.path());
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::bind(any, namespace, config).unwrap().spawn(drop).unwrap();
@@ -45,13 +46,13 @@ fn run(fixture: &Fixture, program: &str, arguments: &[&str]) {
     let mut command = Command::new(program);
     command.args(arguments.iter().map(|argument| argument.replace("PORT", &port)));
     command.current_dir(fixture.folder.path()).stdin(Stdio::null());
-    let output = peers::with_sbin(&mut command)
+    let output = other_servers::with_sbin(&mut command)
         .output()
         .unwrap_or_else(|e| panic!("cannot run {program}: {e}; `cargo xtask setup` installs it"));
     assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
 }
 
-/// A client that gets `up` as `down`, and puts `sent` as `stored`.
+/// Runs a client that gets the file `offered` as `got`, and one that puts `offered` as `stored`.
 fn check(program: &str, lengths: &[usize], get: &[&[&str]], put: &[&[&str]]) {
     for single_port in [false, true] {
         let fixture = Fixture::new(single_port);
@@ -80,7 +81,7 @@ fn curl() {
     let up = "tftp://127.0.0.1:PORT/stored";
     check(
         "curl",
-        // The curl of Debian 12 fails with an empty file, whatever the server.
+        // curl 7.88 (Debian 12) fails with an empty file, with any server.
         &LENGTHS[1..],
         &[
             &["-sS", "-o", "got", url],
@@ -132,14 +133,16 @@ fn atftp() {
     );
 }
 
-/// Our client against a server, with growing demands.
-fn check_server(peer: &peers::Peer, root: &Path) {
-    let plain = Client::new(peer.address);
+/// Runs this client against a server, with more and more options.
+fn check_server(server: &other_servers::ServerProcess, root: &Path) {
+    let plain = Client::new(server.address);
+    let bytes = |block_size| BlockSize::new(block_size).unwrap();
+    let (blocks, seconds) = (NonZeroU16::new(16).unwrap(), NonZeroU8::new(2).unwrap());
     let clients = [
         plain.clone(),
-        plain.clone().block_size(1428).transfer_size(),
-        plain.clone().block_size(1428).window_size(16).timeout(2),
-        plain.block_size(16_384),
+        plain.clone().block_size(bytes(1428)).transfer_size(),
+        plain.clone().block_size(bytes(1428)).window_size(blocks).timeout(seconds),
+        plain.block_size(bytes(16_384)),
     ];
     for (number, length) in LENGTHS.into_iter().enumerate() {
         let data = content(length);
@@ -147,7 +150,7 @@ fn check_server(peer: &peers::Peer, root: &Path) {
         for (which, client) in clients.iter().enumerate() {
             let mut got = Vec::new();
             client.get("offered", &mut got).unwrap();
-            assert!(got == data, "{}: get {length} by client {which}", peer.name);
+            assert!(got == data, "{}: get {length} by client {which}", server.name);
             let name = format!("stored-{number}-{which}");
             client.put(&name, &data).unwrap();
             wait_for(&root.join(&name), &data);
@@ -156,7 +159,7 @@ fn check_server(peer: &peers::Peer, root: &Path) {
     assert!(clients[0].get("missing", &mut Vec::new()).is_err());
 }
 
-/// These servers acknowledge the last block before they have written it.
+/// Waits for a file: these servers acknowledge the last block before they have written it.
 fn wait_for(path: &Path, data: &[u8]) {
     let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while fs::read(path).unwrap_or_default() != data {
@@ -168,12 +171,12 @@ fn wait_for(path: &Path, data: &[u8]) {
 #[test]
 fn server_tftpd_hpa() {
     let root = TempDir::with_prefix("bbot-").unwrap();
-    check_server(&peers::tftpd_hpa(root.path()).unwrap(), root.path());
+    check_server(&other_servers::tftpd_hpa(root.path()).unwrap(), root.path());
 }
 
 #[test]
 fn server_atftpd() {
     let root = TempDir::with_prefix("bbot-").unwrap();
     let unpacked = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    check_server(&peers::atftpd(root.path(), unpacked).unwrap(), root.path());
+    check_server(&other_servers::atftpd(root.path(), unpacked).unwrap(), root.path());
 }

@@ -1,23 +1,25 @@
-//! What a server bounds beside the number of transfers: their time, descriptors, the disk.
+//! Limits other than the number of transfers: their duration, file descriptors, the disk.
 
-#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod world;
+mod virtual_server;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::time::Duration;
 
 use bbot_tftp::{
-    Client, ClientError, Engine, ErrorCode, Event, Failure, LISTENER, Limits, Namespace, Server,
-    ServerConfig,
+    BlockSize, Client, ClientError, ErrorCode, Event, Failure, Limits, Namespace, PortId,
+    Resources, Server, ServerConfig,
 };
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use tempfile::TempDir;
-use world::World;
-use world::packets::{ack, data, error};
+use virtual_server::packets::{ack, data, error};
+use virtual_server::{VirtualServer, port_of};
 
+const LISTENER: PortId = PortId::Listener;
 const RRQ: &[u8] = b"\0\x01file\0octet\0blksize\x008\0";
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -25,70 +27,72 @@ fn peer(port: u16) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, 7], port))
 }
 
-/// T22: a transfer that moves on for ever, but too slowly, ends when its time is over.
+/// T22: a transfer that makes progress, but too slowly, ends at its maximum duration.
 #[test]
-fn the_whole_time_of_a_transfer() {
-    let limits = Limits { total: SECOND * 100, ..Limits::default() };
-    let mut world = World::new(ServerConfig { limits, ..ServerConfig::default() });
-    world.files.put("file", &[7; 8000]);
-    world.receive(peer(1), LISTENER, RRQ);
-    world.sent();
+fn the_duration_of_a_transfer() {
+    let limits = Limits::default().with_total(SECOND * 100);
+    let mut server = VirtualServer::new(ServerConfig::default().with_limits(limits));
+    server.store.put("file", &[7; 8000]);
+    server.receive(peer(1), LISTENER, RRQ);
+    server.sent();
     for block in 0..99 {
-        world.receive(peer(1), 1, &ack(block));
-        world.pass(SECOND);
-        assert!(world.sent().iter().all(|packet| packet.bytes.starts_with(&[0, 3])), "{block}");
+        server.receive(peer(1), port_of(1), &ack(block));
+        server.pass(SECOND);
+        assert!(server.sent().iter().all(|packet| packet.bytes.starts_with(&[0, 3])), "{block}");
     }
-    world.pass(SECOND * 2);
-    let last = world.sent().pop().unwrap();
+    server.pass(SECOND * 2);
+    let last = server.sent().pop().unwrap();
     assert!(last.bytes.starts_with(&error(ErrorCode::UNDEFINED)), "{last:?}");
-    let ended = world.host.events.last().unwrap();
+    let ended = server.host.events.last().unwrap();
     assert!(matches!(ended, Event::Failed { reason: Failure::TimedOut, .. }), "{ended:?}");
-    world.pass(SECOND);
-    assert!(world.engine.is_idle());
+    server.pass(SECOND);
+    assert!(server.engine.is_idle());
 }
 
-/// T6: a client that never answers is given up long before one that did.
+/// T6: a client that never answers is given up earlier than one that has.
 #[test]
 fn the_time_of_the_first_answer() {
-    let limits = Limits { first_answer: SECOND * 5, ..Limits::default() };
-    let mut world = World::new(ServerConfig { limits, ..ServerConfig::default() });
-    world.files.put("file", &[7; 8000]);
-    world.receive(peer(1), LISTENER, RRQ);
-    world.pass(SECOND * 4);
-    assert!(!world.engine.is_idle());
-    world.pass(SECOND * 2);
-    assert!(world.engine.is_idle() && world.host.ports.is_empty());
-    assert!(matches!(world.host.events[..], [Event::FirstRequest { .. }]), "nothing began");
+    let limits = Limits::default().with_first_answer(SECOND * 5);
+    let mut server = VirtualServer::new(ServerConfig::default().with_limits(limits));
+    server.store.put("file", &[7; 8000]);
+    server.receive(peer(1), LISTENER, RRQ);
+    server.pass(SECOND * 4);
+    assert!(!server.engine.is_idle());
+    server.pass(SECOND * 2);
+    assert!(server.engine.is_idle() && server.host.ports.is_empty());
+    assert!(
+        matches!(server.host.events[..], [Event::FirstRequest { .. }]),
+        "no transfer has started"
+    );
 }
 
-/// Where the descriptors end, what runs goes on; what only waits makes room.
+/// At the limit of descriptors, transfers in progress go on; half-open ones are dropped.
 #[test]
 fn descriptors() {
-    let mut world = World::new(ServerConfig::default());
-    let (config, files) = (ServerConfig::default(), Box::new(world.files.clone()));
-    world.engine = Engine::new(config, files, 1 << 20, 2, world.now);
-    world.files.put("file", &[7; 8000]);
+    let resources = Resources::default().with_max_sessions(2);
+    let mut server = VirtualServer::with_resources(ServerConfig::default(), resources);
+    server.store.put("file", &[7; 8000]);
     for port in [1, 2] {
-        world.receive(peer(port), LISTENER, RRQ);
-        world.receive(peer(port), port.into(), &ack(0));
+        server.receive(peer(port), LISTENER, RRQ);
+        server.receive(peer(port), port_of(port.into()), &ack(0));
     }
-    world.sent();
-    world.receive(peer(3), LISTENER, RRQ);
-    assert!(world.sent()[0].bytes.starts_with(&error(ErrorCode::UNDEFINED)));
-    world.receive(peer(1), 1, &ack(1));
-    assert_eq!(world.sent()[0].bytes, data(2, &[7; 8]));
-    // The first ends; a half-open request takes its place, and gives it to a later one.
-    world.receive(peer(1), 1, &error(ErrorCode::UNDEFINED));
+    server.sent();
+    server.receive(peer(3), LISTENER, RRQ);
+    assert!(server.sent()[0].bytes.starts_with(&error(ErrorCode::UNDEFINED)));
+    server.receive(peer(1), port_of(1), &ack(1));
+    assert_eq!(server.sent()[0].bytes, data(2, &[7; 8]));
+    // The first one ends; a half-open transfer takes its place, and is dropped for a later one.
+    server.receive(peer(1), port_of(1), &error(ErrorCode::UNDEFINED));
     for port in [3, 4] {
-        world.receive(peer(port), LISTENER, RRQ);
-        assert!(world.sent()[0].bytes.starts_with(&[0, 6]));
-        assert_eq!(world.host.ports.len(), 2);
+        server.receive(peer(port), LISTENER, RRQ);
+        assert!(server.sent()[0].bytes.starts_with(&[0, 6]));
+        assert_eq!(server.host.ports.len(), 2);
     }
-    world.receive(peer(2), 2, &ack(1));
-    assert_eq!(world.sent()[0].bytes, data(2, &[7; 8]));
+    server.receive(peer(2), port_of(2), &ack(1));
+    assert_eq!(server.sent()[0].bytes, data(2, &[7; 8]));
 }
 
-/// Moves the calling thread to where a disk of 256 KiB is at `folder`.
+/// Moves the calling thread to a mount namespace with a file system of 256 KiB at `folder`.
 fn mount_small_disk(folder: &Path) {
     unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS).expect("this test runs as root");
     let (nothing, private) = (None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE);
@@ -96,7 +100,8 @@ fn mount_small_disk(folder: &Path) {
     mount(Some("small"), folder, Some("tmpfs"), MsFlags::empty(), Some("size=256k")).unwrap();
 }
 
-/// T25: a full disk is told by ERROR 3, the old file stays, and nothing is left of the new one.
+/// T25: a full disk is reported by ERROR 3; the old file is kept, and nothing is left of the
+/// new one.
 #[test]
 fn a_full_disk() {
     let folder = TempDir::with_prefix("bbot-").unwrap();
@@ -105,9 +110,13 @@ fn a_full_disk() {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let server = Server::bind(any, namespace, ServerConfig::default()).unwrap();
     let server = server.spawn(drop).unwrap();
-    let client = Client::new(server.local_addr()).block_size(1428);
+    let client = Client::new(server.local_addr()).block_size(BlockSize::new(1428).unwrap());
     client.put("file", &vec![1; 100_000]).unwrap();
-    for client in [client.clone(), client.clone().transfer_size(), client.clone().window_size(8)] {
+    for client in [
+        client.clone(),
+        client.clone().transfer_size(),
+        client.clone().window_size(NonZeroU16::new(8).unwrap()),
+    ] {
         let failed = client.put("file", &vec![2; 300_000]).unwrap_err();
         let full = ErrorCode::DISK_FULL;
         assert!(

@@ -1,13 +1,14 @@
 //! What a server logs.
 
-#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::sync::Mutex;
 
-use bbot_tftp::{Client, Namespace, Server, ServerConfig};
+use bbot_tftp::{BlockSize, Client, Namespace, Server, ServerConfig};
 
-/// Keeps all lines that are logged.
+/// Records all lines that are logged.
 struct Lines(Mutex<Vec<(log::Level, String)>>);
 
 static LINES: Lines = Lines(Mutex::new(Vec::new()));
@@ -30,7 +31,7 @@ fn logged() -> Vec<String> {
     lines.into_iter().map(|(_, line)| line).collect()
 }
 
-/// One line for each transfer, whatever its end, at debug, with all that an operator looks for.
+/// Each transfer is logged by one line at debug, with its parameters and its result.
 #[test]
 fn one_line_for_each_transfer() {
     log::set_logger(&LINES).unwrap();
@@ -39,12 +40,13 @@ fn one_line_for_each_transfer() {
     std::fs::write(folder.path().join("file"), [7; 5000]).unwrap();
     let namespace = Namespace::new().read(folder.path()).write(folder.path()).file_limit(2000);
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    // Each server has ended before the log is read, with all that had come: the last line is
-    // written by then.
+    // Each server has drained and ended before the log is read, so that its last line is written.
+    let block_size = BlockSize::new(1000).unwrap();
+    let window_size = NonZeroU16::new(2).unwrap();
     let serve = |work: &dyn Fn(Client)| {
         let server = Server::bind(any, namespace.clone(), ServerConfig::default()).unwrap();
         let server = server.spawn(drop).unwrap();
-        work(Client::new(server.local_addr()).block_size(1000).window_size(2));
+        work(Client::new(server.local_addr()).block_size(block_size).window_size(window_size));
         server.drain(std::time::Duration::from_secs(60));
         logged()
     };

@@ -1,18 +1,20 @@
 //! Server and client over real sockets on the loopback interface.
 
-#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
+use std::num::NonZeroU16;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bbot_tftp::{
-    Client, ClientError, DirStore, Direction, ErrorCode, Event, Failure, Namespace, Offload,
-    RequestPath, Server, ServerConfig, ServerHandle, Sink, Source, Store, StoreError, WritePolicy,
+    BlockSize, Client, ClientError, DirStore, Direction, ErrorCode, Event, Failure, Namespace,
+    Offload, Progress, ReadRequest, Server, ServerConfig, ServerHandle, Sink, Source, Store,
+    StoreError, WritePolicy, WriteRequest,
 };
 use tempfile::TempDir;
 
@@ -61,10 +63,19 @@ fn modes() -> Vec<ServerConfig> {
     let mut configs = Vec::new();
     for single_port in [false, true] {
         for offload in [Offload::ALL, Offload::NONE] {
-            configs.push(ServerConfig { single_port, offload, ..ServerConfig::default() });
+            let config = ServerConfig::default().with_single_port(single_port);
+            configs.push(config.with_offload(offload));
         }
     }
     configs
+}
+
+fn bytes(block_size: u16) -> BlockSize {
+    BlockSize::new(block_size).unwrap()
+}
+
+fn blocks(window_size: u16) -> NonZeroU16 {
+    NonZeroU16::new(window_size).unwrap()
 }
 
 fn content(length: usize) -> Vec<u8> {
@@ -83,7 +94,8 @@ fn names(folder: &Path) -> Vec<String> {
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-/// Progress only grows, up to the whole, and comes with the size where one end has told it.
+/// The reported number of bytes increases up to the length of the file; the size is reported where
+/// it is known.
 #[test]
 fn progress_is_reported() {
     let fixture = Fixture::new(ServerConfig::default());
@@ -91,35 +103,41 @@ fn progress_is_reported() {
     fixture.offer("file", &data);
     let check = |client: &Client, direction: Direction, size: Option<u64>| {
         let mut reports = Vec::new();
-        let mut progress = |done, size| reports.push((done, size));
+        let progress = |progress: Progress| reports.push(progress);
         match direction {
-            Direction::Get => client.get_with("file", &mut Vec::new(), &mut progress).unwrap(),
-            Direction::Put => client.put_with("up", &data, &mut progress).unwrap(),
+            Direction::Get => client.get_with_progress("file", Vec::new(), progress).unwrap(),
+            Direction::Put => client.put_with_progress("up", &data, progress).unwrap(),
         };
-        assert!(reports.iter().all(|report| report.1 == size), "{reports:?}");
-        assert!(reports.is_sorted_by(|a, b| a.0 < b.0), "{reports:?}");
-        assert_eq!(reports.last().unwrap().0, 100_000);
+        assert!(reports.iter().all(|report| report.size == size), "{reports:?}");
+        assert!(reports.is_sorted_by(|a, b| a.bytes < b.bytes), "{reports:?}");
+        assert_eq!(reports.last().unwrap().bytes, 100_000);
         reports.len()
     };
     let client = fixture.client();
-    let told = client.clone().transfer_size();
-    // 195 full blocks and the rest: one report for each, in lockstep.
+    let with_size = client.clone().transfer_size();
+    // 195 full blocks and a short one: in lockstep, one report for each.
     assert_eq!(check(&client, Direction::Get, None), 196);
-    assert_eq!(check(&told, Direction::Get, Some(100_000)), 196);
+    assert_eq!(check(&with_size, Direction::Get, Some(100_000)), 196);
     assert_eq!(check(&client, Direction::Put, Some(100_000)), 196);
-    let windowed = told.window_size(64);
+    let windowed = with_size.window_size(blocks(64));
     assert!((4..=196).contains(&check(&windowed, Direction::Get, Some(100_000))));
 }
 
-/// T1, T7, T8, T13, T20: all shapes of transfers, in both modes, with offloads and without.
+/// T1, T7, T8, T13, T20: transfers of many lengths, with and without options, a single port and
+/// offloads.
 #[test]
 fn gets_and_puts() {
     for config in modes() {
         let fixture = Fixture::new(config);
         let plain = fixture.client().offload(config.offload);
-        let windowed = plain.clone().block_size(1428).window_size(16).transfer_size();
-        let clients =
-            [plain.clone(), plain.block_size(1000), windowed.clone().block_size(65464), windowed];
+        let windowed =
+            plain.clone().block_size(bytes(1428)).window_size(blocks(16)).transfer_size();
+        let clients = [
+            plain.clone(),
+            plain.block_size(bytes(1000)),
+            windowed.clone().block_size(BlockSize::MAX),
+            windowed,
+        ];
         for length in [0, 1, 511, 512, 513, 1428 * 16, 100_000, 1_000_000] {
             let data = content(length);
             fixture.offer("file", &data);
@@ -138,11 +156,11 @@ fn gets_and_puts() {
 }
 
 #[test]
-fn events_tell_the_story() {
-    let fixture = Fixture::new(ServerConfig { single_port: true, ..ServerConfig::default() });
+fn events_are_reported_in_order() {
+    let fixture = Fixture::new(ServerConfig::default().with_single_port(true));
     fixture.client().put("result", &b"content".to_vec()).unwrap();
-    let Event::FirstRequest { peer } = fixture.event() else { panic!("no first request") };
-    let Event::Started { id, direction, file, peer: starter } = fixture.event() else {
+    let Event::FirstRequest { peer, .. } = fixture.event() else { panic!("no first request") };
+    let Event::Started { id, direction, file, peer: starter, .. } = fixture.event() else {
         panic!("not started")
     };
     assert_eq!((direction, file.as_str(), starter), (Direction::Put, "result", peer));
@@ -162,7 +180,7 @@ fn events_tell_the_story() {
 #[track_caller]
 fn check_get(fixture: &Fixture, name: &str, expected: ErrorCode) {
     match fixture.client().get(name, &mut Vec::new()) {
-        Err(ClientError::Transfer(Failure::Peer { code, message })) => {
+        Err(ClientError::Transfer(Failure::Peer { code, message, .. })) => {
             assert_eq!(code, expected, "{name}");
             assert!(!message.contains('/'), "a path of the host: {message}");
         }
@@ -170,7 +188,7 @@ fn check_get(fixture: &Fixture, name: &str, expected: ErrorCode) {
     }
 }
 
-/// Confinement: links stay beneath the root, which may be a link itself; only regular files.
+/// Links do not lead out of the root, which may be a link itself; only regular files are served.
 #[test]
 fn serves_regular_files_beneath_the_root_only() {
     let folder = TempDir::with_prefix("bbot-").unwrap();
@@ -183,12 +201,7 @@ fn serves_regular_files_beneath_the_root_only() {
     symlink("../outside", path.join("real/leads-out")).unwrap();
     symlink(path.join("real/sub/file"), path.join("real/absolute")).unwrap();
     symlink("/proc/self/fd/0", path.join("real/magic")).unwrap();
-    rustix::fs::mkfifoat(
-        rustix::fs::CWD,
-        path.join("real/fifo"),
-        rustix::fs::Mode::from_raw_mode(0o666),
-    )
-    .unwrap();
+    nix::unistd::mkfifo(&path.join("real/fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let fixture = Fixture::with(ServerConfig::default(), |namespace| {
         namespace.read(path.join("link")).write(path.join("link"))
     });
@@ -223,18 +236,18 @@ fn check_put(fixture: &Fixture, client: &Client, name: &str, length: usize, expe
     assert!(names(&fixture.put_folder()).iter().all(|n| !n.starts_with(".bbot")));
 }
 
-/// T10, T25: limits become ERROR 3, before any data where the size was announced; the old file
-/// stays.
+/// T10, T25: an upload beyond a limit gets ERROR 3, before any data if its size was declared; the
+/// old file is kept.
 #[test]
 fn limits_keep_the_old_file() {
     let fixture = Fixture::with(ServerConfig::default(), |namespace| {
         namespace.upload_limit(10_000).file_limit(6_000).count_limit(2)
     });
     let plain = fixture.client();
-    let announced = fixture.client().transfer_size();
+    let declared = fixture.client().transfer_size();
     plain.put("a", &content(5_000)).unwrap();
     check_put(&fixture, &plain, "a", 6_001, ErrorCode::DISK_FULL);
-    check_put(&fixture, &announced, "a", 6_001, ErrorCode::DISK_FULL);
+    check_put(&fixture, &declared, "a", 6_001, ErrorCode::DISK_FULL);
     assert_eq!(fs::read(fixture.put_folder().join("a")).unwrap(), content(5_000));
     check_put(&fixture, &plain, "b", 5_001, ErrorCode::DISK_FULL);
     plain.put("b", &content(5_000)).unwrap();
@@ -255,7 +268,7 @@ fn policies() {
     check_get(&nothing, "a", ErrorCode::ACCESS);
 }
 
-/// T6: a server that is gone is known at once, by its closed port.
+/// T6: a client detects at once that the server has ended, by its closed port.
 #[test]
 fn closed_port_ends_the_client() {
     let fixture = Fixture::new(ServerConfig::default());
@@ -265,13 +278,13 @@ fn closed_port_ends_the_client() {
     assert!(matches!(gone, ClientError::Transfer(Failure::Unreachable)), "{gone:?}");
 }
 
-/// T3: the answer leaves from the address that was asked, also where that is one of many.
+/// T3: answers are sent from the address that the request was sent to, of several ones.
 #[test]
-fn answers_from_the_address_that_was_asked() {
+fn answers_from_the_requested_address() {
     for (single_port, address) in [(false, "0.0.0.0:0"), (true, "0.0.0.0:0"), (false, "[::]:0")] {
         let folder = TempDir::with_prefix("bbot-").unwrap();
         fs::write(folder.path().join("file"), content(5000)).unwrap();
-        let config = ServerConfig { single_port, ..ServerConfig::default() };
+        let config = ServerConfig::default().with_single_port(single_port);
         let namespace = Namespace::new().read(folder.path());
         let server = Server::bind(address.parse().unwrap(), namespace, config).unwrap();
         let server = server.spawn(drop).unwrap();
@@ -281,16 +294,16 @@ fn answers_from_the_address_that_was_asked() {
             if host.starts_with('[') && !v6 {
                 continue;
             }
-            let asked: SocketAddr = format!("{host}:{port}").parse().unwrap();
+            let requested: SocketAddr = format!("{host}:{port}").parse().unwrap();
             let mut got = Vec::new();
-            // The client takes an answer from no other address, early or late.
-            Client::new(asked).block_size(100).get("file", &mut got).unwrap();
+            // The client ignores packets from other addresses.
+            Client::new(requested).block_size(bytes(100)).get("file", &mut got).unwrap();
             assert!(got == content(5000), "{address} {host}");
         }
     }
 }
 
-/// T3: what was sent to everybody is answered by nobody.
+/// T3: requests to a broadcast address are dropped.
 #[test]
 fn broadcasts_are_dropped() {
     let config = ServerConfig::default();
@@ -301,37 +314,37 @@ fn broadcasts_are_dropped() {
     let port = server.local_addr().port();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_broadcast(true).unwrap();
-    socket.send_to(b"\0\x01to all\0octet\0", ("127.255.255.255", port)).unwrap();
-    socket.send_to(b"\0\x01to one\0octet\0", ("127.0.0.1", port)).unwrap();
+    socket.send_to(b"\0\x01broadcast\0octet\0", ("127.255.255.255", port)).unwrap();
+    socket.send_to(b"\0\x01unicast\0octet\0", ("127.0.0.1", port)).unwrap();
     events.recv_timeout(Duration::from_secs(10)).unwrap();
     let Event::Refused { file, .. } = events.recv_timeout(Duration::from_secs(10)).unwrap() else {
         panic!("not refused")
     };
-    assert_eq!(file, "to one");
+    assert_eq!(file, "unicast");
 }
 
-/// A disk that is as slow as the test wants.
-struct SlowDisk {
+/// A store whose commits wait for the test.
+struct SlowStore {
     inner: DirStore,
     begun: Sender<()>,
-    go_on: std::sync::Arc<Mutex<Receiver<()>>>,
+    released: Arc<Mutex<Receiver<()>>>,
 }
 
 struct SlowSink {
     inner: Box<dyn Sink>,
     begun: Sender<()>,
-    go_on: std::sync::Arc<Mutex<Receiver<()>>>,
+    released: Arc<Mutex<Receiver<()>>>,
 }
 
-impl Store for SlowDisk {
-    fn open(&self, path: &RequestPath) -> Result<Box<dyn Source>, StoreError> {
-        self.inner.open(path)
+impl Store for SlowStore {
+    fn open(&self, request: &ReadRequest<'_>) -> Result<Box<dyn Source>, StoreError> {
+        self.inner.open(request)
     }
 
-    fn create(&self, path: &RequestPath, size: Option<u64>) -> Result<Box<dyn Sink>, StoreError> {
-        let inner = self.inner.create(path, size)?;
-        let (begun, go_on) = (self.begun.clone(), std::sync::Arc::clone(&self.go_on));
-        Ok(Box::new(SlowSink { inner, begun, go_on }))
+    fn create(&self, request: &WriteRequest<'_>) -> Result<Box<dyn Sink>, StoreError> {
+        let inner = self.inner.create(request)?;
+        let (begun, released) = (self.begun.clone(), Arc::clone(&self.released));
+        Ok(Box::new(SlowSink { inner, begun, released }))
     }
 }
 
@@ -346,23 +359,23 @@ impl Sink for SlowSink {
 
     fn commit(self: Box<Self>) -> Result<(), StoreError> {
         self.begun.send(()).unwrap();
-        self.go_on.lock().unwrap().recv().unwrap();
+        self.released.lock().unwrap().recv().unwrap();
         self.inner.commit()
     }
 }
 
-/// T25: a slow disk holds up its own upload, and no other transfer; a drain waits for it.
+/// T25: a slow commit delays its own upload only; a drain waits for it.
 #[test]
-fn slow_disks_and_draining() {
+fn slow_commits_and_draining() {
     let folder = TempDir::with_prefix("bbot-").unwrap();
     fs::write(folder.path().join("file"), content(100_000)).unwrap();
     let namespace = Namespace::new().read(folder.path()).write(folder.path());
     let (begun, commits) = channel();
-    let (let_go, go_on) = channel();
-    let go_on = std::sync::Arc::new(Mutex::new(go_on));
-    let store = SlowDisk { inner: DirStore::new(namespace).unwrap(), begun, go_on };
+    let (release, released) = channel();
+    let released = Arc::new(Mutex::new(released));
+    let store = SlowStore { inner: DirStore::new(namespace).unwrap(), begun, released };
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let config = ServerConfig { single_port: true, ..ServerConfig::default() };
+    let config = ServerConfig::default().with_single_port(true);
     let server = Server::with_store(any, store, config).unwrap().spawn(drop).unwrap();
     let client = Client::new(server.local_addr());
     std::thread::scope(|scope| {
@@ -373,7 +386,7 @@ fn slow_disks_and_draining() {
         assert!(got == content(100_000));
         assert!(!upload.is_finished() && !folder.path().join("up").try_exists().unwrap());
         let drained = scope.spawn(move || server.drain(Duration::from_secs(60)));
-        let_go.send(()).unwrap();
+        release.send(()).unwrap();
         drained.join().unwrap();
         assert!(fs::read(folder.path().join("up")).unwrap() == content(70_000));
         assert_eq!(upload.join().unwrap().bytes, 70_000);
@@ -381,15 +394,15 @@ fn slow_disks_and_draining() {
     assert_eq!(names(folder.path()).len(), 2);
 }
 
-/// Many uploads at once: each whole, each under its own name, none seen before.
+/// Many uploads at once are each complete, under their own names.
 #[test]
-fn a_crowd_of_uploads() {
+fn many_uploads_at_once() {
     for config in modes() {
         let fixture = Fixture::new(config);
         let clients: Vec<_> = (0..32).collect();
         std::thread::scope(|scope| {
             for number in &clients {
-                let client = fixture.client().block_size(1428).window_size(8);
+                let client = fixture.client().block_size(bytes(1428)).window_size(blocks(8));
                 let folder = fixture.put_folder();
                 scope.spawn(move || {
                     let data = content(20_000 + number);

@@ -26,7 +26,7 @@ pub use vnc::VncAddress;
 /// assert_eq!((config.cpus, config.options), (2, None));
 /// # Ok::<(), bbot_vm::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct GuestConfig {
     /// The folder that holds `disk.img`, a raw disk image: the program's working folder.
@@ -225,6 +225,6 @@ mod tests {
             vnc,
             console_limit: 9,
         };
-        assert_eq!(format!("{changed:?}"), format!("{expected:?}"));
+        assert_eq!(changed, expected);
     }
 }

@@ -27,7 +27,7 @@ pub(crate) const DATA_MAX: usize = 4096;
 /// What happens to a guest.
 ///
 /// Texts that QEMU sends are cut to 256 bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GuestEvent {
     /// The hypervisor's process has ended. This comes exactly once, and is the last event.
@@ -128,7 +128,7 @@ pub enum GuestEvent {
 }
 
 /// What a guest's operating system said about its panic.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PanicInfo {
     /// The five Hyper-V crash parameters. Linux: an error code, the guest OS ID, the program

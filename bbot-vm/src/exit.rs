@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// How a hypervisor's process ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct GuestExit {
     /// The exit code, if the process exited by itself.

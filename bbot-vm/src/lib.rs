@@ -1,10 +1,11 @@
-//! One QEMU guest: its process, its monitor, its screen and console, its network, and its path to a
-//! TFTP server of the host.
+//! One QEMU guest: its process, its monitor, its screen and console, its network, and its path to
+//! a TFTP server of the host.
 //!
-//! A [`Guest`] is a QEMU process that runs as an unprivileged user, without capabilities and without
-//! a way to gain any, in a session of its own, and inherits nothing but what it needs. Its machine
-//! monitor (QMP) is this crate's alone; an operator has another one, a unix socket in the runtime
-//! folder. What happens to it arrives as [`GuestEvent`]s, with their data, on the guest's own thread.
+//! A [`Guest`] is a QEMU process that runs as an unprivileged user, without capabilities and
+//! without a way to gain any, in a session of its own, and inherits nothing but what it needs. Its
+//! machine monitor (QMP) is this crate's alone; an operator has another one, a unix socket in the
+//! runtime folder. What happens to it arrives as [`GuestEvent`]s, with their data, on the guest's
+//! own thread.
 //!
 //! Its interface is connected to nothing, to QEMU's user-mode network, to any tap of the caller
 //! ([`NetworkAttachment`]), or to a [`Network`]: a tap on a bridge of the host, and two nft tables
@@ -13,14 +14,15 @@
 //! What outlives a killed process has the instance's name or number, so that [`sweep()`] finds and
 //! removes it: the same happens after a crash and after a clean stop.
 //!
-//! The pages [`guest.md`](https://docs.rs/crate/bbot-vm/latest/source/docs/guest.md) and
-//! [`network.md`](https://docs.rs/crate/bbot-vm/latest/source/docs/network.md) in the crate's folder
-//! `docs` describe the command line, the confinement and the packet rules.
+//! Two pages describe the command line, the confinement and the packet rules: [docs/guest.md] and
+//! [docs/network.md].
+//!
+//! [docs/guest.md]: https://docs.rs/crate/bbot-vm/latest/source/docs/guest.md
+//! [docs/network.md]: https://docs.rs/crate/bbot-vm/latest/source/docs/network.md
 //!
 //! # Examples
 //!
-//! A guest that any user who may run QEMU can start, without a network of the host, until it turns
-//! itself off:
+//! A guest in QEMU's user-mode network, which needs no privilege, until it turns itself off:
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -117,7 +119,6 @@
 //! process must be root.
 
 #![deny(unsafe_code)]
-#![deny(missing_debug_implementations)]
 
 mod command;
 mod config;
@@ -146,3 +147,24 @@ pub use sweep::{Swept, sweep, sweep_guests};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A guest is moved between threads; what describes one is shared as well.
+    #[test]
+    fn types_are_send_and_sync() {
+        fn send<T: Send + 'static>() {}
+        fn send_and_sync<T: Send + Sync + 'static>() {}
+        send::<Guest>();
+        send_and_sync::<Network>();
+        send_and_sync::<GuestConfig>();
+        send_and_sync::<NetworkConfig>();
+        send_and_sync::<NetworkAttachment<'static>>();
+        send_and_sync::<GuestEvent>();
+        send_and_sync::<Swept>();
+        send_and_sync::<Error>();
+        send_and_sync::<ParseMacAddressError>();
+    }
+}

@@ -12,7 +12,7 @@ use crate::guest::{MONITOR_SOCKET, remove_socket};
 use crate::network::{self, NetworkConfig, Table};
 
 /// Something that [`sweep`] or [`sweep_guests`] removed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Swept {
     /// A hypervisor, which was killed.

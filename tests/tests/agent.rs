@@ -7,7 +7,8 @@ use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 use std::sync::Mutex;
 
-use bbot_manifest::{BootstrappedMachine, Manifest, ResultRequest, ResultStatus, decode_base64};
+use bbot_manifest::text::decode_base64;
+use bbot_manifest::{BootstrappedMachine, Manifest, ResultRequest, ResultStatus};
 use bbot_tests::harness::agent::Agent;
 use bbot_tests::harness::controller::{Exchange, Fault, Package, Verdict};
 use bbot_tests::harness::farm::{MachineSpec, layout};

@@ -118,12 +118,10 @@ fn task_request(more: &str, machines: &[&str]) -> String {
 
 fn result(session: &str, status: ResultStatus) -> ResultRequest {
     let (name, version) = ("libfoo".parse().unwrap(), "1.2.3".parse().unwrap());
-    ResultRequest {
-        session: session.to_owned(),
-        challenge: None,
-        agent_checksum: Some("2".to_owned()),
-        result: ResultManifest::new(name, version, status),
-    }
+    let result = ResultManifest::new(name, version, status);
+    let mut request = ResultRequest::new(session, result);
+    request.agent_checksum = Some("2".to_owned());
+    request
 }
 
 /// A task has a session of nine fields, the machine that matched, and the URL for its result.

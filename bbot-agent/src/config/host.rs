@@ -44,7 +44,7 @@ fn first_public(
     addresses.into_iter().find(|(flags, _)| is_public(*flags)).map(|(_, address)| address)
 }
 
-/// `qemu-system-x86_64`, or the original's `kvm` if only that is in the PATH (decisions.md 5).
+/// `qemu-system-x86_64`, or the original's `kvm` if only that is in the PATH (D5).
 pub(super) fn default_hypervisor() -> &'static str {
     const QEMU: &str = "qemu-system-x86_64";
     const KVM: &str = "kvm";

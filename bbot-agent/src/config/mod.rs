@@ -14,9 +14,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use bbot_manifest::{InteractiveMode, Sha256Fingerprint, StandardVersion};
+use bbot_manifest::StandardVersion;
+use bbot_manifest::protocol::{InteractiveMode, Sha256Fingerprint};
 
-use crate::cli::{Cli, quoted};
+use crate::cli::Cli;
+use crate::diag::quoted;
 
 pub(crate) use controllers::Controller;
 
@@ -194,41 +196,21 @@ impl fmt::Display for ToolchainName {
     }
 }
 
-/// Why a command line cannot be worked with.
-#[derive(Debug)]
+/// Why a command line is refused.
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
-    /// An option has a value that does not do.
+    /// An option has an invalid value.
+    #[error("invalid value {} of option '{option}': {problem}", quoted(value))]
     Option { option: &'static str, value: String, problem: String },
-    /// An argument is no controller.
+    /// An argument is not a controller.
+    #[error("invalid controller {}: {problem}", quoted(argument))]
     Controller { argument: String, problem: &'static str },
     /// No controller is named.
+    #[error("controller URL expected, see bbot-agent --help")]
     NoController,
-    /// The host does not say something about itself.
+    /// A property of the host could not be found out.
+    #[error("cannot find out {what}")]
     Host { what: &'static str, source: io::Error },
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Option { option, value, problem } => {
-                write!(f, "invalid value {} of option '{option}': {problem}", quoted(value))
-            }
-            Self::Controller { argument, problem } => {
-                write!(f, "invalid controller {}: {problem}", quoted(argument))
-            }
-            Self::NoController => f.write_str("controller URL expected, see bbot-agent --help"),
-            Self::Host { what, .. } => write!(f, "cannot find out {what}"),
-        }
-    }
-}
-
-impl std::error::Error for ConfigError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Host { source, .. } => Some(source),
-            Self::Option { .. } | Self::Controller { .. } | Self::NoController => None,
-        }
-    }
 }
 
 impl Config {
@@ -298,7 +280,7 @@ impl Config {
         self.fake_machine.is_some() || (self.fake_request.is_some() && looks_only)
     }
 
-    /// Returns the hypervisor to run (decisions.md 5).
+    /// Returns the hypervisor to run (D5).
     pub(crate) fn hypervisor(&self) -> PathBuf {
         self.hypervisor.clone().unwrap_or_else(|| host::default_hypervisor().into())
     }

@@ -1,9 +1,8 @@
 //! The agent's key: its fingerprint, and answers to a controller's challenge (W37).
 //!
-//! The openssl program does both (decisions.md 13), so that engines and hardware keys work; the
-//! agent itself never reads the key.
+//! The openssl program does both (D13), so that engines and hardware keys work; the agent itself
+//! never reads the key.
 
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,16 +12,16 @@ use super::public_key;
 use crate::fs::digest::sha256_hex;
 use crate::subprocess::{self, Output, SpawnError};
 
-/// The longest that openssl may take. Hardware keys are slow, but not that slow.
+/// The longest that openssl may run; hardware keys are slow.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The command that signs since OpenSSL 3.0.0.
+/// The command that signs, from OpenSSL 3.0.0 on.
 const PKEYUTL: &str = "pkeyutl";
 
-/// The most bytes that it takes: it expects a digest, and the longest there is has so many.
+/// The most bytes that `pkeyutl` signs: it expects a digest, and the longest has this length.
 const DIGEST_MAX: usize = 64;
 
-/// The most that openssl may say: keys and signatures are some hundred bytes.
+/// The most bytes of openssl's output: keys and signatures have some hundred bytes.
 const OUTPUT_MAX: usize = 64 << 10;
 
 /// Signs challenges with a private RSA key.
@@ -37,45 +36,24 @@ pub(crate) struct Signer {
 }
 
 /// Why there is no fingerprint or no signature.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum AuthError {
     /// The key file cannot be opened.
+    #[error("cannot open --auth-key {}", path.display())]
     Key { path: PathBuf, source: io::Error },
     /// The openssl program could not be run.
+    #[error("cannot run openssl {command}")]
     Run { command: &'static str, source: SpawnError },
-    /// It ended with an error.
+    /// It exited with an error.
+    #[error("openssl {command} with key {} failed: {message}", key.display())]
     Failed { command: &'static str, key: PathBuf, message: String },
-    /// It gave nothing, or what cannot be a public key.
+    /// Its output is empty, or not an RSA public key.
+    #[error("openssl {command} with key {} gave no result", key.display())]
     Output { command: &'static str, key: PathBuf },
 }
 
-impl fmt::Display for AuthError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Key { path, .. } => write!(f, "cannot open --auth-key {}", path.display()),
-            Self::Run { command, .. } => write!(f, "cannot run openssl {command}"),
-            Self::Failed { command, key, message } => {
-                write!(f, "openssl {command} with key {} failed: {message}", key.display())
-            }
-            Self::Output { command, key } => {
-                write!(f, "openssl {command} with key {} gave no result", key.display())
-            }
-        }
-    }
-}
-
-impl std::error::Error for AuthError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Key { source, .. } => Some(source),
-            Self::Run { source, .. } => Some(source),
-            Self::Failed { .. } | Self::Output { .. } => None,
-        }
-    }
-}
-
 impl Signer {
-    /// Finds out the key's fingerprint and how this openssl signs.
+    /// Determines the fingerprint of the key, and the command by which this openssl signs.
     pub(crate) fn new(
         openssl: PathBuf,
         options: Vec<String>,
@@ -99,17 +77,18 @@ impl Signer {
         Ok(signer)
     }
 
-    /// Returns the SHA-256 of the public key, as controllers know the agent by.
+    /// Returns the fingerprint by which controllers identify the agent: the SHA-256 of the public
+    /// key, in hexadecimal digits.
     pub(crate) fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// Returns how many bytes a challenge may have.
+    /// Returns the most bytes of a challenge that the key signs.
     pub(crate) fn challenge_max(&self) -> usize {
         self.challenge_max
     }
 
-    /// Signs a challenge: its bytes as they are, neither hashed nor prefixed.
+    /// Signs the bytes of a challenge, neither hashed nor prefixed.
     pub(crate) fn sign(&self, challenge: &str) -> Result<Vec<u8>, AuthError> {
         let arguments = ["-sign".as_ref(), "-inkey".as_ref(), self.key.as_path()];
         let signature = self.run(self.command, &arguments, challenge.as_bytes())?;
@@ -119,7 +98,7 @@ impl Signer {
         Ok(signature)
     }
 
-    /// Runs a command of openssl, the operator's options first.
+    /// Runs a command of openssl, with the operator's options before the others.
     fn run(
         &self,
         command: &'static str,
@@ -142,15 +121,15 @@ impl Signer {
     }
 }
 
-/// What a program complains about first; the rest is its call stack.
+/// Returns the first line of the error output; the rest is openssl's call stack.
 fn first_line(stderr: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(stderr);
     let line = text.lines().find(|line| !line.trim().is_empty())?;
     Some(line.chars().take(200).collect())
 }
 
-/// Chooses the command that signs by what `openssl version` says: `pkeyutl` since OpenSSL 3.0.0,
-/// which deprecates `rsautl`. Both give the same bytes.
+/// Returns the command that signs, by the output of `openssl version`: `pkeyutl` from OpenSSL 3.0.0
+/// on, which deprecates `rsautl`. Both return the same bytes.
 fn sign_command(version: &str) -> &'static str {
     let mut words = version.split_whitespace();
     let name = words.next();
@@ -177,7 +156,7 @@ pub(crate) mod tests {
         output.stdout
     }
 
-    /// A folder with a fresh key in `key.pem` and its public part in `public.pem`.
+    /// Returns a folder with a new key in `key.pem` and its public part in `public.pem`.
     pub(crate) fn key_pair() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
@@ -241,9 +220,9 @@ pub(crate) mod tests {
         assert_eq!(fs::read_to_string(log).unwrap(), expected);
     }
 
-    /// W37: a failure is said with its cause, and nothing is signed.
+    /// W37: a failure is an error with its cause.
     #[test]
-    fn what_cannot_sign_is_told() {
+    fn a_failure_to_sign_is_an_error() {
         let folder = key_pair();
         let path = folder.path().join("key.pem");
         let mut signer = signer(folder.path(), &[]).unwrap();
@@ -264,7 +243,7 @@ pub(crate) mod tests {
 
     /// W1: a bad key is refused at the start.
     #[test]
-    fn what_is_no_rsa_key_is_refused() {
+    fn a_key_other_than_rsa_is_refused() {
         let folder = key_pair();
         let path = folder.path().join("key.pem");
         let text = path.to_str().unwrap();
@@ -277,7 +256,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_missing_openssl_is_told() {
+    fn a_missing_openssl_is_an_error() {
         let folder = key_pair();
         let key = folder.path().join("key.pem");
         let error = Signer::new("/no/openssl".into(), Vec::new(), key).unwrap_err();

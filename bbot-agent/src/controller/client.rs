@@ -1,9 +1,7 @@
-//! Requests to controllers: each one attempt with a deadline; retries are their callers' matter.
+//! Requests to controllers: each is one attempt with a deadline; retries are up to the caller.
 
-use std::fmt;
-use std::io::{self, Read};
-use std::path::PathBuf;
-use std::sync::Mutex;
+use std::io::Read;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use bbot_manifest::{Lines, Manifest, TaskRequest, TaskResponse};
@@ -11,104 +9,49 @@ use ureq::http::{Response, Uri, header};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy};
 
+pub(crate) use super::error::ClientError;
+use super::error::RESPONSE_MAX;
 use super::redirect::{self, Next};
 use super::upload::Upload;
 use super::{proxy, retry_after};
-use crate::cli::{BBOT_VERSION, quoted};
+use crate::cli::BBOT_VERSION;
 use crate::config::Timeouts;
+use crate::fs::bounded_read;
 
-/// The most that a response may have; a task is some kilobytes.
-const RESPONSE_MAX: u64 = 1 << 20;
-
-/// How much of an error page is read for its first line.
+/// The bytes of an error page that are read for its first line.
 const PAGE_MAX: u64 = 4 << 10;
 
-/// Talks to controllers.
+/// An HTTP client for the requests to controllers.
 #[derive(Debug)]
 pub(crate) struct Client {
     /// Replaced when its requests are aborted.
     agent: Mutex<Agent>,
     connect: Duration,
     request: Duration,
-    /// Where settings of proxies are looked up.
+    /// Looks up an environment variable, for the settings of proxies.
     env: fn(&str) -> Option<String>,
 }
 
-/// What is posted.
-#[derive(Clone, Copy)]
+/// The content of a POST.
+#[derive(Debug, Clone, Copy)]
 enum Content<'a> {
     Manifest(&'a [u8]),
     Upload(&'a Upload<'a>),
 }
 
-/// What became of a posted result or artifact (W33, W38).
+/// The outcome of posting a result or an artifact (W33, W38).
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum PostOutcome {
-    /// The controller has it.
+    /// The controller has accepted it.
     Accepted,
-    /// It may be taken later, at the earliest after `retry_after`.
+    /// It may be accepted later, at the earliest after `retry_after`.
     Transient { reason: String, retry_after: Option<Duration> },
-    /// The controller never will take it; the reason does not repeat the status.
+    /// The controller will never accept it; the reason does not repeat the status.
     Refused { status: u16, reason: String },
 }
 
-/// Why a controller did not answer with what was asked for.
-#[derive(Debug)]
-pub(crate) enum ClientError {
-    /// The request cannot be written.
-    Request { source: bbot_manifest::Error },
-    /// This is no URL to post to.
-    Url { url: String },
-    /// The environment names a proxy that cannot be used.
-    Proxy { proxy: String },
-    /// The file to post cannot be read.
-    File { path: PathBuf, source: io::Error },
-    /// The time is up.
-    Late,
-    /// There is no answer.
-    NoAnswer { source: ureq::Error },
-    /// The controller is elsewhere, where the request does not go.
-    Redirect { status: u16, reason: String },
-    /// The controller says no.
-    Status { status: u16, message: String },
-    /// The controller does not make sense in what it says, which may be a task nevertheless.
-    Malformed { source: bbot_manifest::Error, response: Vec<u8> },
-    /// The controller says more than is read; this is the beginning.
-    TooLong { response: Vec<u8> },
-}
-
-impl fmt::Display for ClientError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Request { .. } => f.write_str("cannot write the request"),
-            Self::Url { url } => write!(f, "{} is not an http URL", quoted(url)),
-            Self::Proxy { proxy } => write!(f, "{} is not a proxy's URL", quoted(proxy)),
-            Self::File { path, .. } => write!(f, "cannot read {}", path.display()),
-            Self::Late => f.write_str("no time left"),
-            Self::NoAnswer { source } => write!(f, "no answer: {source}"),
-            Self::Redirect { status, reason } => write!(f, "HTTP {status}: {reason}"),
-            Self::Status { status, message } if message.is_empty() => write!(f, "HTTP {status}"),
-            Self::Status { status, message } => write!(f, "HTTP {status}: {message}"),
-            Self::Malformed { .. } => f.write_str("invalid task response"),
-            Self::TooLong { .. } => write!(f, "task response of over {RESPONSE_MAX} bytes"),
-        }
-    }
-}
-
-impl std::error::Error for ClientError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Request { source } | Self::Malformed { source, .. } => Some(source),
-            Self::File { source, .. } => Some(source),
-            // The others are complete; ureq's error is part of our text, it has no causes.
-            _ => None,
-        }
-    }
-}
-
 impl Client {
-    /// Makes a client that goes through the environment's proxies and trusts the system's
-    /// certificates.
+    /// Returns a client that uses the environment's proxies and trusts the system's certificates.
     pub(crate) fn new(timeouts: &Timeouts) -> Self {
         Self {
             agent: Mutex::new(agent()),
@@ -118,7 +61,7 @@ impl Client {
         }
     }
 
-    /// Asks for a task. One attempt, done by `deadline` (W21).
+    /// Requests a task. One attempt, which ends by `deadline` (W21).
     pub(crate) fn request_task(
         &self,
         url: &str,
@@ -132,10 +75,9 @@ impl Client {
             let (status, message) = (response.status().as_u16(), page_line(&mut response));
             return Err(ClientError::Status { status, message });
         }
-        let mut body = Vec::new();
-        // The client's own limit would not give us the beginning.
-        let read = response.body_mut().as_reader().take(RESPONSE_MAX + 1).read_to_end(&mut body);
-        read.map_err(|error| ClientError::NoAnswer { source: error.into() })?;
+        // The HTTP client's own limit would not return the beginning.
+        let body = bounded_read::prefix(response.body_mut().as_reader(), RESPONSE_MAX + 1);
+        let body = body.map_err(|error| ClientError::NoAnswer { error: error.into() })?;
         if body.len() as u64 > RESPONSE_MAX {
             return Err(ClientError::TooLong { response: body });
         }
@@ -143,42 +85,42 @@ impl Client {
             .map_err(|source| ClientError::Malformed { source, response: body })
     }
 
-    /// Posts a result request. One attempt, done by `deadline`.
+    /// Posts a result request. One attempt, which ends by `deadline`.
     ///
     /// # Errors
     ///
-    /// Only that nothing could be tried; what went wrong in trying is a [`PostOutcome`].
+    /// If the request could not be sent; a failure after that is a [`PostOutcome`].
     pub(crate) fn post_result(
         &self,
         url: &str,
         body: &[u8],
         deadline: Instant,
     ) -> Result<PostOutcome, ClientError> {
-        self.deliver(url, Content::Manifest(body), deadline)
+        self.post_content(url, Content::Manifest(body), deadline)
     }
 
-    /// Posts an artifact. One attempt, done by `deadline`.
+    /// Posts an artifact. One attempt, which ends by `deadline`.
     ///
     /// # Errors
     ///
-    /// As of [`Client::post_result`].
+    /// As for [`Client::post_result`].
     pub(crate) fn post_artifact(
         &self,
         url: &str,
         upload: &Upload<'_>,
         deadline: Instant,
     ) -> Result<PostOutcome, ClientError> {
-        self.deliver(url, Content::Upload(upload), deadline)
+        self.post_content(url, Content::Upload(upload), deadline)
     }
 
-    fn deliver(
+    fn post_content(
         &self,
         url: &str,
         content: Content<'_>,
         deadline: Instant,
     ) -> Result<PostOutcome, ClientError> {
         match self.post(url, content, deadline) {
-            Ok(mut response) => Ok(delivery(&mut response)),
+            Ok(mut response) => Ok(post_outcome(&mut response)),
             Err(error @ (ClientError::NoAnswer { .. } | ClientError::Late)) => {
                 Ok(PostOutcome::Transient { reason: error.to_string(), retry_after: None })
             }
@@ -189,19 +131,19 @@ impl Client {
         }
     }
 
-    /// Breaks the requests that are under way, whose connections are made: they fail at once.
-    /// Later ones are not concerned.
+    /// Makes the requests fail at once that are under way on an established connection. Later
+    /// ones are not affected.
     pub(crate) fn abort(&self) {
         let broken = std::mem::replace(&mut *self.lock(), agent());
         broken.shutdown();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Agent> {
-        // Replacing the agent cannot panic half-way.
-        self.agent.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Agent> {
+        // The agent is replaced in one step, so that a panic leaves a valid one.
+        self.agent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Posts something and returns the answer, whatever its status, following redirections.
+    /// Posts the content, follows redirections, and returns the response, whatever its status.
     fn post(
         &self,
         url: &str,
@@ -257,16 +199,17 @@ impl Client {
                 request.header(header::CONTENT_TYPE, "text/manifest").send(text)
             }
             Content::Upload(upload) => {
-                // Who does not want it can say so before it is sent.
-                request.header(header::EXPECT, "100-continue").send(upload.form()?)
+                let form = upload.form()?;
+                // So that the controller can refuse it before it is sent.
+                request.header(header::EXPECT, "100-continue").send(form)
             }
         };
-        response.map_err(|source| ClientError::NoAnswer { source })
+        response.map_err(|error| ClientError::NoAnswer { error })
     }
 }
 
-/// An agent without memory: each request has its own connection, so that none fails because an old
-/// one has gone stale, and proxies and redirections are ours to decide.
+/// Returns an HTTP agent with a new connection for each request, so that none fails because an old
+/// connection is stale, and without proxies and redirections, which this module decides.
 fn agent() -> Agent {
     Agent::config_builder()
         .user_agent(format!("bbot-agent/{BBOT_VERSION} bbot-rs/{}", env!("CARGO_PKG_VERSION")))
@@ -279,8 +222,8 @@ fn agent() -> Agent {
         .into()
 }
 
-/// Classifies the answer to a result (W38).
-fn delivery(response: &mut Response<Body>) -> PostOutcome {
+/// Classifies the response to a result or an artifact (W38).
+fn post_outcome(response: &mut Response<Body>) -> PostOutcome {
     let status = response.status().as_u16();
     if response.status().is_success() {
         return PostOutcome::Accepted;
@@ -298,11 +241,10 @@ fn delivery(response: &mut Response<Body>) -> PostOutcome {
     PostOutcome::Refused { status, reason }
 }
 
-/// The first line of an error page, or the message of a manifest, as far as it can be had: what
-/// controllers say is there.
+/// Returns the first line of an error page, or the message of a manifest; empty if there is none.
 fn page_line(response: &mut Response<Body>) -> String {
     let mut page = Vec::new();
-    // A page that breaks off says something nevertheless.
+    // The beginning of a page that breaks off is used nevertheless.
     drop(response.body_mut().as_reader().take(PAGE_MAX).read_to_end(&mut page));
     let text = String::from_utf8_lossy(&page);
     let mut lines = text.lines().map(str::trim);

@@ -1,7 +1,8 @@
-//! Controllers: how they are asked, answered, and what is accepted from them.
+//! Communication with controllers: requests, authentication, and which tasks are accepted.
 
 pub(crate) mod auth;
 pub(crate) mod client;
+mod error;
 mod proxy;
 mod public_key;
 mod redirect;

@@ -1,4 +1,4 @@
-//! Which proxy a request goes through, from the environment as curl reads it (decisions.md 14).
+//! Which proxy a request goes through, from the environment as curl reads it (D14).
 
 use ureq::http::Uri;
 

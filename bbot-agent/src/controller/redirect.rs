@@ -1,4 +1,4 @@
-//! Where a redirected POST goes (decisions.md 14). Pure.
+//! Where a redirected POST goes (D14). Pure.
 
 use ureq::http::Uri;
 
@@ -97,7 +97,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// decisions.md 14
+    /// D14: only these keep the method and the body.
     #[test]
     fn only_307_and_308_are_followed() {
         let from = uri("http://a/x?build-task");
@@ -115,7 +115,7 @@ mod tests {
         }
     }
 
-    /// decisions.md 14
+    /// D14: a refusal names the target.
     #[test]
     fn what_must_not_be_followed_is_refused() {
         let https = uri("https://a/");

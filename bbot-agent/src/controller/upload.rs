@@ -1,12 +1,12 @@
-//! The form in which an artifact is posted (controller-protocol.md F.6).
+//! The multipart form in which an artifact is posted (docs/controller-protocol.md).
 
 use std::path::Path;
 
 use ureq::unversioned::multipart::{Form, Part};
 
-use super::client::ClientError;
+use crate::fs::FileError;
 
-/// An artifact on its way to its controller.
+/// An artifact to post.
 #[derive(Debug)]
 pub(crate) struct Upload<'a> {
     /// The session that it belongs to.
@@ -22,14 +22,10 @@ pub(crate) struct Upload<'a> {
 }
 
 impl Upload<'_> {
-    /// Returns the form; the archive is read as it is sent.
-    ///
-    /// # Errors
-    ///
-    /// [`ClientError::File`] if it cannot be opened.
-    pub(super) fn form(&self) -> Result<Form<'_>, ClientError> {
+    /// Returns the form; the archive is opened now, and read while it is sent.
+    pub(super) fn form(&self) -> Result<Form<'_>, FileError> {
         let archive = Part::file(self.archive)
-            .map_err(|source| ClientError::File { path: self.archive.to_owned(), source })?
+            .map_err(FileError::of("read", self.archive))?
             .file_name(&format!("{}.tar", self.instance));
         let mut form = Form::new().text("session", self.session);
         if let Some(challenge) = self.challenge {

@@ -2,32 +2,32 @@
 
 use std::collections::BTreeMap;
 
+use bbot_manifest::protocol::InteractiveMode;
 use bbot_manifest::{
-    Event, InteractiveMode, PackageName, PackageVersion, Parser, ResultStatus, TaskManifest,
-    TaskResponse,
+    Event, PackageName, PackageVersion, Parser, ResultStatus, TaskManifest, TaskResponse,
 };
 use ureq::http::Uri;
 
-use crate::cli::quoted;
+use crate::diag::quoted;
 
-/// What this agent takes.
+/// What this agent takes; `O` is what it has offered.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Terms<'a> {
+pub(crate) struct Terms<'a, O> {
     /// How many bytes a challenge may have that it can answer, if it can answer any.
     pub(crate) challenge_max: Option<usize>,
     /// Which tasks it takes.
     pub(crate) interactive: InteractiveMode,
-    /// The names of the machines that it has offered.
-    pub(crate) machines: &'a [&'a str],
+    /// The machines that it has offered, with their names.
+    pub(crate) offers: &'a [(&'a str, O)],
 }
 
 /// What to make of a response.
 #[derive(Debug)]
-pub(crate) enum Verdict {
+pub(crate) enum Verdict<O> {
     /// The controller has nothing to do.
     NoTask,
-    /// The task is taken.
-    Accept(Box<AcceptedTask>),
+    /// The task is taken, for the machine of this offer.
+    Accept(Box<AcceptedTask>, O),
     /// The task is not taken.
     Refuse(Box<Refusal>),
 }
@@ -41,8 +41,8 @@ pub(crate) struct AcceptedTask {
     pub(crate) challenge: Option<String>,
     /// Where the result goes; http or https.
     pub(crate) result_url: String,
-    /// The host of that, if it is another one than the controller's (W23: used, with a warning).
-    pub(crate) elsewhere: Option<String>,
+    /// The host of that URL, if it is not the controller's (W23: used, with a warning).
+    pub(crate) foreign_result_host: Option<String>,
     /// Where artifacts go, by their type (W33).
     pub(crate) upload_urls: BTreeMap<String, String>,
     /// The agent checksum of the last result.
@@ -80,12 +80,18 @@ pub(crate) struct Answer {
 }
 
 /// Judges the response of the controller `url`.
-pub(crate) fn verdict(response: TaskResponse, url: &str, terms: &Terms<'_>) -> Verdict {
+pub(crate) fn verdict<O: Copy>(
+    response: TaskResponse,
+    url: &str,
+    terms: &Terms<'_, O>,
+) -> Verdict<O> {
     if response.session.is_empty() {
         return Verdict::NoTask;
     }
     let refuse = |reason, answer| Verdict::Refuse(Box::new(Refusal { reason, answer }));
-    if let Some(reason) = response.challenge.as_deref().and_then(|c| unanswerable(c, terms)) {
+    if let Some(reason) =
+        response.challenge.as_deref().and_then(|c| unanswerable(c, terms.challenge_max))
+    {
         return refuse(reason, None);
     }
     let (Some(task), Some(task_text)) = (response.task, response.task_text) else {
@@ -97,57 +103,62 @@ pub(crate) fn verdict(response: TaskResponse, url: &str, terms: &Terms<'_>) -> V
     let Some(result_host) = host(&result_url) else {
         return refuse(format!("result-url {} is not an http URL", quoted(&result_url)), None);
     };
-    if let Some((reason, status)) = misfit(&task, terms) {
-        let answer = Answer {
-            session: response.session,
-            result_url,
-            challenge: response.challenge,
-            name: task.name,
-            version: task.version,
-            status,
-        };
-        return refuse(reason, Some(answer));
-    }
-    Verdict::Accept(Box::new(AcceptedTask {
+    let offer = match offer(&task, terms) {
+        Ok(offer) => offer,
+        Err((reason, status)) => {
+            let answer = Answer {
+                session: response.session,
+                result_url,
+                challenge: response.challenge,
+                name: task.name,
+                version: task.version,
+                status,
+            };
+            return refuse(reason, Some(answer));
+        }
+    };
+    let task = AcceptedTask {
         session: response.session,
         challenge: response.challenge,
-        elsewhere: Some(result_host).filter(|result_host| host(url).as_ref() != Some(result_host)),
+        foreign_result_host: Some(result_host)
+            .filter(|host_name| host(url).as_ref() != Some(host_name)),
         result_url,
         upload_urls: response.upload_urls,
         agent_checksum: response.agent_checksum,
         task,
         task_text,
-    }))
+    };
+    Verdict::Accept(Box::new(task), offer)
 }
 
-/// Why the task is not for this agent, and the status that says so.
-fn misfit(task: &TaskManifest, terms: &Terms<'_>) -> Option<(String, ResultStatus)> {
+/// Returns the offer that the task makes use of; or why it is not for this agent, and the status
+/// that says so.
+fn offer<O: Copy>(task: &TaskManifest, terms: &Terms<'_, O>) -> Result<O, (String, ResultStatus)> {
     if task.repository.is_local() {
         let location = quoted(&task.repository.to_string());
-        return Some((format!("local repository {location}"), ResultStatus::Abort));
+        return Err((format!("local repository {location}"), ResultStatus::Abort));
     }
     match (&task.interactive, terms.interactive) {
         (Some(breakpoint), InteractiveMode::False) => {
             let reason = format!("interactive task (breakpoint {})", quoted(breakpoint));
-            return Some((reason, ResultStatus::Interrupt));
+            return Err((reason, ResultStatus::Interrupt));
         }
         (None, InteractiveMode::True) => {
-            return Some(("non-interactive task".to_owned(), ResultStatus::Interrupt));
+            return Err(("non-interactive task".to_owned(), ResultStatus::Interrupt));
         }
         _ => {}
     }
     let machine = task.machine.as_str();
-    if !terms.machines.contains(&machine) {
-        let reason = format!("machine {} was not offered", quoted(machine));
-        return Some((reason, ResultStatus::Interrupt));
-    }
-    None
+    let offer = terms.offers.iter().find(|(name, _)| *name == machine);
+    offer.map(|(_, offer)| *offer).ok_or_else(|| {
+        (format!("machine {} was not offered", quoted(machine)), ResultStatus::Interrupt)
+    })
 }
 
 /// Why a challenge cannot be answered. Nobody would believe a result without the answer, and to
 /// find out when it is to be signed would look as if the key did not sign (W37).
-fn unanswerable(challenge: &str, terms: &Terms<'_>) -> Option<String> {
-    match terms.challenge_max {
+fn unanswerable(challenge: &str, max: Option<usize>) -> Option<String> {
+    match max {
         None => Some(format!("unexpected challenge {}", quoted(challenge))),
         Some(_) if challenge.is_empty() => Some("empty challenge".to_owned()),
         Some(max) if challenge.len() > max => {
@@ -168,7 +179,7 @@ fn host(url: &str) -> Option<String> {
 ///
 /// Pairs count up to the first place that is no manifest at all, and if they are there with the
 /// end of their lines.
-pub(crate) fn salvage(response: &[u8], terms: &Terms<'_>) -> Option<Answer> {
+pub(crate) fn salvage<O>(response: &[u8], terms: &Terms<'_, O>) -> Option<Answer> {
     let end = response.iter().rposition(|byte| *byte == b'\n')?;
     let response = &response[..=end];
     let [mut session, mut result_url, mut challenge, mut name, mut version] = [const { None }; 5];
@@ -190,7 +201,8 @@ pub(crate) fn salvage(response: &[u8], terms: &Terms<'_>) -> Option<Answer> {
             _ => {}
         }
     }
-    if challenge.as_deref().is_some_and(|challenge| unanswerable(challenge, terms).is_some()) {
+    let unanswerable = |challenge| unanswerable(challenge, terms.challenge_max).is_some();
+    if challenge.as_deref().is_some_and(unanswerable) {
         return None;
     }
     Some(Answer {
@@ -215,18 +227,23 @@ mod tests {
                         repository-url: https://pkg.example.org/1\nrepository-type: pkg\n\
                         machine: linux\ntarget: x86_64-linux-gnu\n";
 
-    const TERMS: Terms<'_> = Terms {
+    const TERMS: Terms<'_, u8> = Terms {
         challenge_max: None,
         interactive: InteractiveMode::False,
-        machines: &["linux", "bsd"],
+        offers: &[("bsd", 1), ("linux", 2)],
     };
 
-    fn judge(text: &str, terms: &Terms<'_>) -> Verdict {
+    fn judge(text: &str, terms: &Terms<'_, u8>) -> Verdict<u8> {
         verdict(TaskResponse::parse(text.as_bytes(), "response").unwrap(), URL, terms)
     }
 
     #[track_caller]
-    fn check_refused(text: &str, terms: &Terms<'_>, reason: &str, status: Option<ResultStatus>) {
+    fn check_refused(
+        text: &str,
+        terms: &Terms<'_, u8>,
+        reason: &str,
+        status: Option<ResultStatus>,
+    ) {
         let Verdict::Refuse(refusal) = judge(text, terms) else { panic!("not refused: {text}") };
         assert_eq!(refusal.reason, reason);
         assert_eq!(refusal.answer.as_ref().map(|answer| answer.status), status);
@@ -250,7 +267,7 @@ mod tests {
     fn a_fitting_task_is_taken_as_it_came() {
         let head = format!("{HEAD}agent-checksum: 2\n");
         let task = format!("{TASK}worker-checksum: 1\nfuture-value: x\n");
-        let Verdict::Accept(task_taken) = judge(&format!("{head}{task}"), &TERMS) else {
+        let Verdict::Accept(task_taken, 2) = judge(&format!("{head}{task}"), &TERMS) else {
             panic!("not taken")
         };
         assert_eq!(task_taken.session, "a/b");
@@ -258,7 +275,7 @@ mod tests {
         assert_eq!(task_taken.agent_checksum.as_deref(), Some("2"));
         assert_eq!(task_taken.task.machine.as_str(), "linux");
         assert_eq!(task_taken.task_text, task);
-        assert_eq!(task_taken.elsewhere, None);
+        assert_eq!(task_taken.foreign_result_host, None);
     }
 
     /// W22: nothing is sent for a challenge that we have not asked for.
@@ -267,7 +284,7 @@ mod tests {
         let text = format!("{HEAD}challenge: c\n{TASK}");
         check_refused(&text, &TERMS, "unexpected challenge 'c'", None);
         let can_sign = Terms { challenge_max: Some(245), ..TERMS };
-        let Verdict::Accept(task) = judge(&text, &can_sign) else { panic!("not taken") };
+        let Verdict::Accept(task, _) = judge(&text, &can_sign) else { panic!("not taken") };
         assert_eq!(task.challenge.as_deref(), Some("c"));
     }
 
@@ -278,7 +295,7 @@ mod tests {
         let text = |length| format!("{HEAD}challenge: {}\n{TASK}", "c".repeat(length));
         let reason = "challenge of 246 bytes, the key signs 245";
         check_refused(&text(246), &terms, reason, None);
-        assert!(matches!(judge(&text(245), &terms), Verdict::Accept(_)));
+        assert!(matches!(judge(&text(245), &terms), Verdict::Accept(..)));
         let broken = |length| text(length).replace("machine: linux\n", "");
         assert_eq!(salvage(broken(246).as_bytes(), &terms), None);
         assert!(salvage(broken(245).as_bytes(), &terms).is_some());
@@ -309,14 +326,14 @@ mod tests {
             (&plain, InteractiveMode::Both),
             (&interactive, InteractiveMode::Both),
         ] {
-            assert!(matches!(judge(text, &terms(mode)), Verdict::Accept(_)), "{mode}");
+            assert!(matches!(judge(text, &terms(mode)), Verdict::Accept(..)), "{mode}");
         }
     }
 
     /// W22
     #[test]
     fn a_machine_that_was_not_offered_is_refused() {
-        let terms = Terms { machines: &["bsd", "linux-2"], ..TERMS };
+        let terms = Terms { offers: &[("bsd", 1), ("linux-2", 2)], ..TERMS };
         let reason = "machine 'linux' was not offered";
         check_refused(&format!("{HEAD}{TASK}"), &terms, reason, Some(ResultStatus::Interrupt));
     }
@@ -332,13 +349,13 @@ mod tests {
             assert_eq!(refusal.reason, format!("result-url '{url}' is not an http URL"));
             assert_eq!(refusal.answer, None);
         }
-        for (url, elsewhere) in [
+        for (url, foreign) in [
             ("http://ci.example.org:8080/", None),
             ("https://CI.example.org/", None),
             ("https://Example.org/", Some("example.org")),
         ] {
-            let Verdict::Accept(task) = judge(&text(url), &TERMS) else { panic!("{url}") };
-            assert_eq!(task.elsewhere.as_deref(), elsewhere, "{url}");
+            let Verdict::Accept(task, _) = judge(&text(url), &TERMS) else { panic!("{url}") };
+            assert_eq!(task.foreign_result_host.as_deref(), foreign, "{url}");
         }
     }
 

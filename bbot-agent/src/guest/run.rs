@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// shorter.
 const DRAIN: Duration = Duration::from_secs(15);
 
+/// What an operator is told of [`End::DiskFull`].
+pub(crate) const DISK_FULL: &str = "no space is left on the host's disk";
+
 /// What a guest is started for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Job {
@@ -21,6 +24,14 @@ pub(crate) enum Job {
 }
 
 impl Job {
+    /// Returns its name in messages.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Bootstrap => "bootstrap",
+            Self::Build => "build",
+        }
+    }
+
     /// Returns the names of the files that complete the job, the current one first.
     pub(crate) fn result_files(self) -> [&'static str; 2] {
         match self {

@@ -41,13 +41,6 @@ impl TftpFolder {
         self.path.join(name)
     }
 
-    /// Empties the subfolder `name`: an attempt that failed leaves nothing to the next.
-    pub(crate) fn clear(&self, name: &str) -> anyhow::Result<()> {
-        let path = self.path.join(name);
-        remove(&path)?;
-        fs::create_dir(&path).with_context(|| format!("cannot create {}", path.display()))
-    }
-
     /// Returns the folder itself.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -59,6 +52,12 @@ impl Drop for TftpFolder {
         // Whatever stays is removed before the next job and by recovery.
         drop(remove(&self.path));
     }
+}
+
+/// Empties a folder: an attempt that failed leaves nothing to the next.
+pub(super) fn clear(path: &Path) -> anyhow::Result<()> {
+    remove(path)?;
+    fs::create_dir(path).with_context(|| format!("cannot create {}", path.display()))
 }
 
 /// Removes a folder with all that is in it, if it is there.
@@ -85,7 +84,7 @@ mod tests {
         let folder = TftpFolder::create(path.clone(), &["get", "put"]).unwrap();
         assert!(!path.join("put/result.manifest.lz4").try_exists().unwrap());
         fs::write(folder.join("put/upload.tar"), "x").unwrap();
-        folder.clear("put").unwrap();
+        clear(&folder.join("put")).unwrap();
         assert_eq!(fs::read_dir(folder.join("put")).unwrap().count(), 0);
         drop(folder);
         assert!(!path.try_exists().unwrap());

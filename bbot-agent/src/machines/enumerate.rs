@@ -23,21 +23,32 @@ const MANIFEST_USUAL: usize = 4 << 10;
 /// The most bytes that a machine's manifest may have.
 const MANIFEST_LIMIT: u64 = 1 << 20;
 
-/// What the bootstrapped machines must fit (W8).
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Wanted<'a> {
+/// What a bootstrapped machine must meet to be offered (W8).
+#[derive(Debug, Clone)]
+pub(crate) struct Requirements {
     /// `--toolchain-id`, if one is set.
-    pub(crate) toolchain_id: Option<&'a str>,
+    pub(crate) toolchain_id: Option<String>,
     /// `--worker-ver`.
-    pub(crate) worker: &'a StandardVersion,
-    /// The greatest priority for which others may be interrupted, if that may be at all.
+    pub(crate) worker: StandardVersion,
+    /// The greatest priority for which tasks of other instances may be interrupted; none if they
+    /// never are.
     pub(crate) greatest: Option<Priority>,
 }
 
-impl Wanted<'_> {
-    /// Returns whether a task that runs may have to give way, so that its machine matters.
-    fn interrupts(&self, running: Priority) -> bool {
+impl Requirements {
+    /// Returns whether a task of priority `running` may be interrupted, so that its machine may be
+    /// offered.
+    fn allow_interrupting(&self, running: Priority) -> bool {
         self.greatest.is_some_and(|greatest| greatest.fdc() > running.fdc())
+    }
+
+    /// Judges the bootstrapped machine `have` against the machine as it is now.
+    pub(crate) fn freshness(
+        &self,
+        machine: &MachineManifest,
+        have: &BootstrappedMachine,
+    ) -> Freshness {
+        freshness(machine, have, self.toolchain_id.as_deref(), &self.worker)
     }
 }
 
@@ -160,7 +171,7 @@ impl Machine {
 pub(crate) fn enumerate(
     layout: &Layout,
     host: &HostLock,
-    wanted: Wanted<'_>,
+    requirements: &Requirements,
 ) -> io::Result<Enumeration> {
     let (dirs, bad) = layout.machines()?;
     let mut problems: Vec<Problem> = bad
@@ -169,7 +180,7 @@ pub(crate) fn enumerate(
         .collect();
     let mut machines = Vec::with_capacity(dirs.len());
     for dir in dirs {
-        match examine(layout, host, &dir, wanted) {
+        match examine(layout, host, &dir, requirements) {
             Ok(Some(state)) => machines.push(Machine { dir, state }),
             Ok(None) => {}
             Err(error) => problems.push(Problem { path: dir.path, error }),
@@ -183,18 +194,18 @@ fn examine(
     layout: &Layout,
     host: &HostLock,
     dir: &MachineDir,
-    wanted: Wanted<'_>,
+    requirements: &Requirements,
 ) -> anyhow::Result<Option<State>> {
     if let Some(mut busy) = Busy::look(layout, host, dir)? {
         // What somebody works with need not be whole; then it is not offered.
-        if busy.priority().is_some_and(|running| wanted.interrupts(running))
-            && let Ok(Some(State::Ready(machine))) = judge(layout, dir, wanted)
+        if busy.priority().is_some_and(|running| requirements.allow_interrupting(running))
+            && let Ok(Some(State::Ready(machine))) = judge(layout, dir, requirements)
         {
             busy.machine = Some(machine);
         }
         return Ok(Some(State::Busy(busy)));
     }
-    let state = judge(layout, dir, wanted)?;
+    let state = judge(layout, dir, requirements)?;
     if state.is_none() {
         remove_bootstrapped(layout, host, dir)?;
     }
@@ -206,13 +217,13 @@ fn examine(
 pub(crate) fn judge(
     layout: &Layout,
     dir: &MachineDir,
-    wanted: Wanted<'_>,
+    requirements: &Requirements,
 ) -> anyhow::Result<Option<State>> {
     let Some(machine) = read_current(dir)? else { return Ok(None) };
     Ok(Some(match read_bootstrapped(layout, dir) {
         None => State::Due("not bootstrapped"),
         Some(Err(_)) => State::Due("broken bootstrapped manifest"),
-        Some(Ok(have)) => match freshness(&machine, &have, wanted.toolchain_id, wanted.worker) {
+        Some(Ok(have)) => match requirements.freshness(&machine, &have) {
             Freshness::Ready => State::Ready(Box::new(have)),
             Freshness::Due(reason) => State::Due(reason),
             Freshness::Newer => State::Newer,
@@ -352,8 +363,8 @@ mod tests {
         fn enumerate_for(&self, greatest: Option<u16>) -> Enumeration {
             let worker = "0.16.0".parse().unwrap();
             let greatest = greatest.and_then(Priority::new);
-            let wanted = Wanted { toolchain_id: None, worker: &worker, greatest };
-            enumerate(&self.layout, &HostLock::disabled(), wanted).unwrap()
+            let requirements = Requirements { toolchain_id: None, worker, greatest };
+            enumerate(&self.layout, &HostLock::disabled(), &requirements).unwrap()
         }
 
         fn lock(&self, name: &str, priority: Option<u64>) -> MachineLock {

@@ -1,36 +1,25 @@
 //! `--fake-machine`: one machine that exists only as its header manifest.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use bbot_manifest::{
-    BootstrapManifest, BootstrappedMachine, MachineHeader, MachineManifest, MachineType,
-    ToolchainManifest,
-};
+use bbot_manifest::protocol::{BootstrapManifest, MacAddress, MachineType, ToolchainManifest};
+use bbot_manifest::{BootstrappedMachine, MachineHeader, MachineManifest};
 
 use super::enumerate::{Enumeration, Machine, State, read_manifest};
 use super::layout::MachineDir;
 
 /// The hardware address of what has no hardware.
-pub(crate) const MAC: &str = "de:ad:be:ef:de:ad";
+pub(crate) const MAC: MacAddress = MacAddress([0xde, 0xad, 0xbe, 0xef, 0xde, 0xad]);
 
 /// The enumeration that finds just the machine whose header is in `file`.
 pub(crate) fn enumeration(file: &Path, machines: &Path) -> anyhow::Result<Enumeration> {
     let header: MachineHeader = read_manifest(file)?;
     // For diagnostics only: nothing is there.
     let dir = MachineDir { name: header.name.clone(), path: machines.join(header.name.as_str()) };
-    let machine = MachineManifest {
-        header,
-        kind: MachineType::Kvm,
-        mac: Some(MAC.parse()?),
-        options: None,
-        changes: Vec::new(),
-    };
-    let manifest = BootstrappedMachine {
-        machine,
-        toolchain: ToolchainManifest { id: String::new() },
-        bootstrap: BootstrapManifest { versions: BTreeMap::new(), agent_version: None },
-    };
+    let mut machine = MachineManifest::new(header, MachineType::Kvm);
+    machine.mac = Some(MAC);
+    let toolchain = ToolchainManifest::new(String::new());
+    let manifest = BootstrappedMachine::new(machine, toolchain, BootstrapManifest::default());
     let state = State::Ready(Box::new(manifest));
     Ok(Enumeration { machines: vec![Machine { dir, state }], problems: Vec::new() })
 }

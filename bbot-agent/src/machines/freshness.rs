@@ -1,6 +1,7 @@
 //! Whether a bootstrapped machine still serves. Pure.
 
-use bbot_manifest::{BootstrapManifest, BootstrappedMachine, MachineManifest, StandardVersion};
+use bbot_manifest::protocol::BootstrapManifest;
+use bbot_manifest::{BootstrappedMachine, MachineManifest, StandardVersion};
 
 /// The packages whose versions decide, in the order in which they are compared.
 const PACKAGES: [&str; 4] = ["bbot", "libbbot", "libbpkg", "libbutl"];
@@ -66,46 +67,32 @@ pub(crate) fn compare(bootstrap: &BootstrapManifest, expected: &StandardVersion)
 
 /// The versions of a worker that is just what this agent expects (`--fake-bootstrap`).
 pub(crate) fn own_versions(expected: &StandardVersion) -> BootstrapManifest {
-    BootstrapManifest {
-        versions: PACKAGES.iter().map(|&p| (p.to_owned(), expected.clone())).collect(),
-        agent_version: Some(expected.clone()),
-    }
+    let versions = PACKAGES.iter().map(|&p| (p.to_owned(), expected.clone())).collect();
+    let mut manifest = BootstrapManifest::new(versions);
+    manifest.agent_version = Some(expected.clone());
+    manifest
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bbot_manifest::{MachineHeader, MachineType, ToolchainManifest};
+    use bbot_manifest::MachineHeader;
+    use bbot_manifest::protocol::{MachineType, ToolchainManifest};
 
     fn machine(id: &str) -> MachineManifest {
-        MachineManifest {
-            header: MachineHeader {
-                id: id.into(),
-                name: "linux".parse().unwrap(),
-                summary: "Linux".into(),
-                role: None,
-                ram_minimum: None,
-                ram_maximum: None,
-            },
-            kind: MachineType::Kvm,
-            mac: None,
-            options: None,
-            changes: Vec::new(),
-        }
+        let header = MachineHeader::new(id, "linux".parse().unwrap(), "Linux");
+        MachineManifest::new(header, MachineType::Kvm)
     }
 
     fn bootstrap(versions: &[(&str, &str)]) -> BootstrapManifest {
         let versions =
             versions.iter().map(|(p, v)| ((*p).to_owned(), v.parse().unwrap())).collect();
-        BootstrapManifest { versions, agent_version: None }
+        BootstrapManifest::new(versions)
     }
 
     fn have(versions: &[(&str, &str)]) -> BootstrappedMachine {
-        BootstrappedMachine {
-            machine: machine("id-1"),
-            toolchain: ToolchainManifest { id: "tc-1".into() },
-            bootstrap: bootstrap(versions),
-        }
+        let toolchain = ToolchainManifest::new("tc-1");
+        BootstrappedMachine::new(machine("id-1"), toolchain, bootstrap(versions))
     }
 
     const SAME: [(&str, &str); 4] =

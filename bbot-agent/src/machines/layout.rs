@@ -44,7 +44,7 @@ impl Layout {
 
     /// Lists the machines of all volumes, in order of their names.
     ///
-    /// W7: dot names, files and symbolic links are skipped at both levels. decisions.md 9: a folder
+    /// W7: dot names, files and symbolic links are skipped at both levels. D9: a folder
     /// whose name is not a machine's is an error of that machine only.
     pub(crate) fn machines(&self) -> io::Result<(Vec<MachineDir>, Vec<BadEntry>)> {
         let mut machines = Vec::new();

@@ -5,4 +5,6 @@ pub(crate) mod enumerate;
 pub(crate) mod fake;
 pub(crate) mod freshness;
 pub(crate) mod layout;
+pub(crate) mod offer;
 pub(crate) mod snapshot;
+pub(crate) mod view;

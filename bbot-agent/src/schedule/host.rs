@@ -28,19 +28,20 @@ pub(crate) struct Running {
     pub(crate) is_fit: bool,
 }
 
-/// The machines of the host, and how many may be busy at once.
+/// The machines of the host, and how many may be busy at once; `M` identifies a machine.
 #[derive(Debug, Clone)]
-pub(crate) struct Host {
+pub(crate) struct Host<M> {
     /// What each machine is used for.
-    pub(crate) machines: Vec<Use>,
+    pub(crate) machines: Vec<(M, Use)>,
     /// The most machines that may be busy at once; 0: no limit, and priorities are an order only.
     pub(crate) instance_max: u16,
 }
 
-impl Host {
+impl<M: Copy> Host<M> {
     /// Returns how many machines other processes have locked, whatever for.
     pub(crate) fn busy(&self) -> usize {
-        self.machines.iter().filter(|used| matches!(used, Use::Task(_) | Use::Taken)).count()
+        let is_busy = |(_, used): &&(M, Use)| matches!(used, Use::Task(_) | Use::Taken);
+        self.machines.iter().filter(is_busy).count()
     }
 
     /// Returns whether as many machines are busy as may be.
@@ -58,10 +59,10 @@ impl Host {
         self.instance_max != 0 && busy >= usize::from(self.instance_max)
     }
 
-    /// Returns the tasks of other instances, with the indexes of their machines.
-    pub(super) fn tasks(&self) -> impl Iterator<Item = (usize, Running)> {
-        self.machines.iter().enumerate().filter_map(|(index, used)| match used {
-            Use::Task(running) => Some((index, *running)),
+    /// Returns the tasks of other instances, with their machines.
+    pub(super) fn tasks(&self) -> impl Iterator<Item = (M, Running)> {
+        self.machines.iter().filter_map(|(machine, used)| match used {
+            Use::Task(running) => Some((*machine, *running)),
             Use::Free | Use::Unfit | Use::Taken => None,
         })
     }
@@ -74,14 +75,14 @@ impl Host {
 
     /// Returns the machines that a controller of priority `p` is offered: those that are free, and
     /// those whose task may be interrupted for it (W20).
-    pub(crate) fn offer(&self, p: Priority) -> Vec<usize> {
+    pub(crate) fn offer(&self, p: Priority) -> Vec<M> {
         let offered = |used: &Use| match *used {
             Use::Free => true,
             Use::Task(running) => running.is_fit && self.gives_way(running, p),
             Use::Unfit | Use::Taken => false,
         };
-        let machines = self.machines.iter().enumerate();
-        machines.filter(|(_, used)| offered(used)).map(|(index, _)| index).collect()
+        let machines = self.machines.iter();
+        machines.filter(|(_, used)| offered(used)).map(|(machine, _)| *machine).collect()
     }
 }
 
@@ -100,8 +101,9 @@ pub(super) mod tests {
         Use::Task(Running { is_fit: false, ..running })
     }
 
-    fn host(machines: &[Use], instance_max: u16) -> Host {
-        Host { machines: machines.to_vec(), instance_max }
+    /// A host whose machines are identified by their indexes.
+    pub(crate) fn host(machines: &[Use], instance_max: u16) -> Host<usize> {
+        Host { machines: machines.iter().copied().enumerate().collect(), instance_max }
     }
 
     /// W10, W36: whatever is locked counts.

@@ -31,9 +31,11 @@ fn machine() -> impl Strategy<Value = Use> {
     ]
 }
 
-fn host() -> impl Strategy<Value = Host> {
-    (prop::collection::vec(machine(), 0..7), 0..6_u16)
-        .prop_map(|(machines, instance_max)| Host { machines, instance_max })
+fn host() -> impl Strategy<Value = Host<usize>> {
+    (prop::collection::vec(machine(), 0..7), 0..6_u16).prop_map(|(machines, instance_max)| Host {
+        machines: machines.into_iter().enumerate().collect(),
+        instance_max,
+    })
 }
 
 proptest! {
@@ -44,9 +46,10 @@ proptest! {
     #[test]
     fn of_asking(host in host(), controllers in prop::collection::vec(priority(), 0..8)) {
         let running: Vec<_> = host.tasks().map(|(_, task)| task.priority).collect();
-        let Plan::Ask(questions) = plan(&host, &controllers, |i| i == 5, |_| {}) else {
+        let identified = controllers.iter().copied().enumerate();
+        let Plan::Ask(questions) = plan(&host, identified, |i| i == 5, |_| {}) else {
             // Nothing is missed: on a host where all is free, somebody is asked.
-            let all_free = host.busy() == 0 && host.machines.contains(&Use::Free);
+            let all_free = host.busy() == 0 && host.machines.iter().any(|&(_, used)| used == Use::Free);
             prop_assert!(!all_free || controllers.is_empty());
             return Ok(());
         };
@@ -72,7 +75,7 @@ proptest! {
         };
         let mut lesser_c = 0;
         for (count, &victim) in victims.iter().enumerate() {
-            let Use::Task(task) = host.machines[victim] else {
+            let (_, Use::Task(task)) = host.machines[victim] else {
                 return Err(TestCaseError::fail("a bootstrap, a hold or nobody is interrupted"));
             };
             prop_assert!(!victims[..count].contains(&victim), "interrupted twice");
@@ -81,7 +84,7 @@ proptest! {
         }
         prop_assert!(lesser_c <= 1, "more than one though FD is not greater");
         prop_assert!(host.instance_max != 0 || victims.is_empty(), "without a limit");
-        match host.machines[wanted] {
+        match host.machines[wanted].1 {
             Use::Free => {}
             Use::Task(task) => prop_assert!(task.is_fit && victims.contains(&wanted)),
             Use::Unfit | Use::Taken => prop_assert!(false, "a machine that cannot be had"),

@@ -5,20 +5,20 @@ use std::cmp::Reverse;
 use super::host::Host;
 use super::priority::Priority;
 
-/// A controller to ask.
+/// A controller to ask; `C` identifies a controller, `M` a machine.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Question {
+pub(crate) struct Question<C, M> {
     /// Which controller.
-    pub(crate) controller: usize,
+    pub(crate) controller: C,
     /// The machines that it is offered, at least one.
-    pub(crate) machines: Vec<usize>,
+    pub(crate) machines: Vec<M>,
 }
 
 /// What to do in this round.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Plan {
+pub(crate) enum Plan<C, M> {
     /// Ask in this order until one has a task.
-    Ask(Vec<Question>),
+    Ask(Vec<Question<C, M>>),
     /// Others are at work, and nobody can be asked beside them: half an idle pause.
     PauseHalf,
     /// Nobody is to be asked: an idle pause.
@@ -30,22 +30,23 @@ pub(crate) enum Plan {
 /// W17: from high to low priority; those of equal priority in random order, anew each round
 /// (`shuffle` reorders a slice of equals). Controllers that rest are left out, and those that the
 /// tasks of other instances keep from being asked (W18, W20).
-pub(crate) fn plan(
-    host: &Host,
-    controllers: &[Priority],
-    is_resting: impl Fn(usize) -> bool,
-    mut shuffle: impl FnMut(&mut [usize]),
-) -> Plan {
-    let mut order: Vec<usize> = (0..controllers.len()).filter(|&i| !is_resting(i)).collect();
-    order.sort_by_key(|&i| Reverse(controllers[i]));
-    for equals in order.chunk_by_mut(|&a, &b| controllers[a] == controllers[b]) {
+pub(crate) fn plan<C: Copy, M: Copy>(
+    host: &Host<M>,
+    controllers: impl IntoIterator<Item = (C, Priority)>,
+    is_resting: impl Fn(C) -> bool,
+    mut shuffle: impl FnMut(&mut [(C, Priority)]),
+) -> Plan<C, M> {
+    let awake = controllers.into_iter().filter(|&(controller, _)| !is_resting(controller));
+    let mut order: Vec<_> = awake.collect();
+    order.sort_by_key(|&(_, priority)| Reverse(priority));
+    for equals in order.chunk_by_mut(|(_, a), (_, b)| a == b) {
         shuffle(equals);
     }
     let is_nobody_awake = order.is_empty();
     let questions: Vec<_> = order
         .into_iter()
-        .filter(|&controller| may_ask(host, controllers[controller]))
-        .map(|controller| Question { controller, machines: host.offer(controllers[controller]) })
+        .filter(|&(_, priority)| may_ask(host, priority))
+        .map(|(controller, priority)| Question { controller, machines: host.offer(priority) })
         .filter(|question| !question.machines.is_empty())
         .collect();
     if !questions.is_empty() {
@@ -60,7 +61,7 @@ pub(crate) fn plan(
 /// Returns whether the tasks that run let a controller of priority `p` be asked.
 ///
 /// W18: not beside a task of a greater B. W20: on a full host only if one of them gives way.
-fn may_ask(host: &Host, p: Priority) -> bool {
+fn may_ask<M: Copy>(host: &Host<M>, p: Priority) -> bool {
     if host.instance_max == 0 {
         return true;
     }
@@ -72,18 +73,21 @@ fn may_ask(host: &Host, p: Priority) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::host::Use;
-    use super::super::host::tests::{task, task_on_unfit};
+    use super::super::host::tests::{host, task, task_on_unfit};
     use super::*;
 
-    fn priorities(values: &[u16]) -> Vec<Priority> {
-        values.iter().map(|&v| Priority::new(v).unwrap()).collect()
+    /// Plans for controllers of these priorities, which are identified by their indexes.
+    fn plan(
+        host: &Host<usize>,
+        controllers: &[u16],
+        is_resting: impl Fn(usize) -> bool,
+        shuffle: impl FnMut(&mut [(usize, Priority)]),
+    ) -> Plan<usize, usize> {
+        let priorities = controllers.iter().map(|&value| Priority::new(value).unwrap());
+        super::plan(host, priorities.enumerate(), is_resting, shuffle)
     }
 
-    fn host(machines: &[Use], instance_max: u16) -> Host {
-        Host { machines: machines.to_vec(), instance_max }
-    }
-
-    fn order(plan: &Plan) -> Vec<usize> {
+    fn order(plan: &Plan<usize, usize>) -> Vec<usize> {
         let Plan::Ask(questions) = plan else { return Vec::new() };
         questions.iter().map(|question| question.controller).collect()
     }
@@ -92,8 +96,8 @@ mod tests {
     #[test]
     fn asks_from_high_to_low_and_shuffles_equals() {
         let host = host(&[Use::Free; 2], 0);
-        let controllers = priorities(&[0, 100, 0, 9_000, 100]);
-        let reversed = plan(&host, &controllers, |_| false, <[usize]>::reverse);
+        let controllers = [0, 100, 0, 9_000, 100];
+        let reversed = plan(&host, &controllers, |_| false, <[_]>::reverse);
         assert_eq!(order(&reversed), [3, 4, 1, 2, 0]);
         let kept = plan(&host, &controllers, |_| false, |_| {});
         assert_eq!(order(&kept), [3, 1, 4, 0, 2]);
@@ -103,8 +107,7 @@ mod tests {
     #[test]
     fn leaves_out_who_rests() {
         let host = host(&[Use::Free], 0);
-        let controllers = priorities(&[5, 7]);
-        let plan = |is_resting: fn(usize) -> bool| plan(&host, &controllers, is_resting, |_| {});
+        let plan = |is_resting: fn(usize) -> bool| plan(&host, &[5, 7], is_resting, |_| {});
         assert_eq!(order(&plan(|i| i == 1)), [0]);
         assert_eq!(plan(|_| true), Plan::Pause);
     }
@@ -114,7 +117,7 @@ mod tests {
     fn check(machines: &[Use], instance_max: u16, expected: &[(u16, &[usize])]) {
         let values = [0, 90, 100, 1_000];
         let host = host(machines, instance_max);
-        let Plan::Ask(questions) = plan(&host, &priorities(&values), |_| false, |_| {}) else {
+        let Plan::Ask(questions) = plan(&host, &values, |_| false, |_| {}) else {
             assert_eq!(expected, []);
             return;
         };
@@ -161,9 +164,7 @@ mod tests {
     /// W20: half a pause if it is others' work that keeps us from asking.
     #[test]
     fn pauses_when_there_is_nobody_to_ask() {
-        let controllers = priorities(&[0]);
-        let pause =
-            |machines: &[Use], max| plan(&host(machines, max), &controllers, |_| false, |_| {});
+        let pause = |machines: &[Use], max| plan(&host(machines, max), &[0], |_| false, |_| {});
         assert_eq!(pause(&[], 0), Plan::Pause);
         assert_eq!(pause(&[Use::Unfit], 1), Plan::Pause);
         assert_eq!(pause(&[Use::Taken], 0), Plan::PauseHalf);

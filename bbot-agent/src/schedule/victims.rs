@@ -5,13 +5,16 @@ use std::cmp::Reverse;
 use super::host::{Host, Running, Use};
 use super::priority::Priority;
 
-/// Returns whose tasks must be interrupted before a task of priority `p` may have the machine
-/// `wanted`, as indexes of machines in the order in which they are told; `None` if the machine
-/// cannot be had.
+/// Returns the machines whose tasks must be interrupted before a task of priority `p` may have the
+/// machine `wanted`, in the order in which they are told; `None` if the machine cannot be had.
 ///
 /// Every task of a lesser FD is interrupted: that is what D is for. Then, if that does not make
 /// room, or if it has the machine, one of equal FD and lesser C.
-pub(crate) fn victims(host: &Host, p: Priority, wanted: usize) -> Option<Vec<usize>> {
+pub(crate) fn victims<M: Copy + PartialEq>(
+    host: &Host<M>,
+    p: Priority,
+    wanted: M,
+) -> Option<Vec<M>> {
     let mut giving_way: Vec<_> =
         host.tasks().filter(|(_, running)| host.gives_way(*running, p)).collect();
     // The least important first, of equals the youngest: it has the least to lose.
@@ -19,8 +22,9 @@ pub(crate) fn victims(host: &Host, p: Priority, wanted: usize) -> Option<Vec<usi
     let (mut victims, lesser_c): (Vec<_>, Vec<_>) =
         giving_way.into_iter().partition(|(_, running)| running.priority.fd() < p.fd());
 
-    let has_it = |&&(index, _): &&(usize, Running)| index == wanted;
-    let is_in_the_way = match *host.machines.get(wanted)? {
+    let has_it = |&&(machine, _): &&(M, Running)| machine == wanted;
+    let &(_, used) = host.machines.iter().find(|(machine, _)| *machine == wanted)?;
+    let is_in_the_way = match used {
         Use::Free => false,
         Use::Task(running) if running.is_fit && host.gives_way(running, p) => true,
         Use::Task(_) | Use::Unfit | Use::Taken => return None,
@@ -33,19 +37,18 @@ pub(crate) fn victims(host: &Host, p: Priority, wanted: usize) -> Option<Vec<usi
         victims.extend(lesser_c.first());
     }
     let has_room = !host.is_full() || !victims.is_empty();
-    has_room.then(|| victims.into_iter().map(|(index, _)| index).collect())
+    has_room.then(|| victims.into_iter().map(|(machine, _)| machine).collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::host::tests::{task, task_on_unfit};
+    use super::super::host::tests::{host, task, task_on_unfit};
     use super::*;
 
     /// Checks whom a task of priority `p` that wants the machine 0 interrupts.
     #[track_caller]
     fn check(machines: &[Use], instance_max: u16, p: u16, expected: Option<&[usize]>) {
-        let host = Host { machines: machines.to_vec(), instance_max };
-        let victims = victims(&host, Priority::new(p).unwrap(), 0);
+        let victims = victims(&host(machines, instance_max), Priority::new(p).unwrap(), 0);
         assert_eq!(victims.as_deref(), expected);
     }
 

@@ -1,7 +1,8 @@
-//! Interrupts the tasks of other instances, and waits until these have released their machines (W35).
+//! Interrupts the tasks of other instances, and waits until these have released their machines
+//! (W35).
 //!
-//! The protocol is that of [`bbot_lock::interrupt`]: here the changes that it reports become events,
-//! and its outcome becomes text.
+//! The protocol is that of [`bbot_lock::interrupt`]: here the changes that it reports become
+//! events, and its outcome becomes text.
 
 use std::time::{Duration, Instant};
 
@@ -9,9 +10,8 @@ use bbot_lock::HostLock;
 use bbot_lock::interrupt::{self as protocol, Interruption, Progress, Withheld, WithheldReason};
 use rustix::io::Errno;
 
-use crate::agent::Agent;
 use crate::diag;
-use crate::event_loop::Event;
+use crate::event_loop::{Event, EventLoop};
 
 /// How long all victims together may take to release their machines. It takes them milliseconds.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -42,24 +42,24 @@ pub(crate) enum Interrupted {
 ///
 /// The host's trouble.
 pub(crate) fn interrupt(
-    agent: &mut Agent,
+    events: &mut EventLoop,
     host: &HostLock,
     victims: &[Victim],
 ) -> anyhow::Result<Interrupted> {
-    let signals = agent.events.signals.clone();
+    let signals = events.signals().clone();
     if signals.terminated() {
         return Ok(Interrupted::Terminated);
     }
-    let events = agent.events.sender();
+    let sender = events.sender();
     // An error means that the process is about to end.
-    let on_change = move || drop(events.send(Event::LocksChanged));
+    let on_change = move || drop(sender.send(Event::LocksChanged));
     let holders = victims.iter().map(|victim| victim.lock.clone()).collect();
     let mut interruption = Interruption::begin(host, holders, Instant::now() + LIMIT, on_change)?;
     for victim in interruption.signalled() {
         let (pid, machine) = (victim.pid, machine(victim, victims));
         diag::info(format_args!("interrupted process {pid} on machine {machine}"));
     }
-    let next = |deadline| agent.next_event(deadline);
+    let next = |deadline| events.next(deadline);
     wait(&mut interruption, victims, next, || signals.terminated())
 }
 

@@ -1,9 +1,13 @@
 //! One task, from the controller's answer to its durable result.
 
 mod artifacts;
+pub(crate) mod assignment;
+mod build;
 mod claim;
 mod fake;
 mod interrupt;
-pub(crate) mod outcome;
+mod outcome;
 pub(crate) mod perform;
-pub(crate) mod result_file;
+mod reporter;
+mod result_file;
+mod task_file;

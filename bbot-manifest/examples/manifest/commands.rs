@@ -1,6 +1,7 @@
 //! What can be done with a file: each takes its name and content, and returns what to print.
 
-use bbot_manifest::{Error, Event, Lines, Parser, Position, to_string_with};
+use bbot_manifest::ser::to_string_with;
+use bbot_manifest::{Error, Event, Lines, Parser, Position};
 
 /// Prints what the parser sees.
 pub(crate) fn parse(name: &str, text: &[u8]) -> Result<String, String> {

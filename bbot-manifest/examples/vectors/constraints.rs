@@ -1,12 +1,12 @@
 //! Vectors of version constraints.
 
-use bbot_manifest::{
-    Endpoint, PackageConstraint, PackageVersion, PackageVersionForms, StandardConstraint,
-    StandardVersion, StandardVersionForms,
+use bbot_manifest::version::{
+    Endpoint, PackageConstraint, PackageVersionForms, StandardConstraint, StandardVersionForms,
 };
+use bbot_manifest::{PackageVersion, StandardVersion};
 use serde_json::{Value, json};
 
-use crate::runner::{outcome, text};
+use crate::runner::{message, outcome, text};
 
 pub(crate) fn standard(vector: &Value) -> Value {
     let dependent = vector["dependent"].as_str().map(|text| {
@@ -40,11 +40,12 @@ pub(crate) fn package(vector: &Value) -> Value {
             "min_open": constraint.is_min_open(), "max_open": constraint.is_max_open(),
         });
         if let Some(dependent) = vector["dependent"].as_str() {
-            let forms = PackageVersionForms { fold_zero_revision: false, iteration: true };
+            let mut forms = PackageVersionForms::default();
+            (forms.fold_zero_revision, forms.iteration) = (false, true);
             let dependent = PackageVersion::parse(dependent, forms).expect("a vector's version");
             fields["effective"] = match constraint.complete(&dependent) {
                 Ok(effective) => json!(effective.to_string()),
-                Err(error) => json!({ "error": error.to_string() }),
+                Err(error) => json!({ "error": message(&error) }),
             };
         }
         fields

@@ -2,7 +2,8 @@
 
 use std::io::BufReader;
 
-use bbot_manifest::{Error, Event, Parser, StreamParser, decode_base64};
+use bbot_manifest::text::decode_base64;
+use bbot_manifest::{Error, Event, Parser, StreamParser};
 use serde_json::{Value, json};
 
 use crate::runner::text;

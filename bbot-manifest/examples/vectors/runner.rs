@@ -1,5 +1,6 @@
 //! Reads files of vectors, and compares what comes out with what should.
 
+use std::error::Error;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -90,10 +91,16 @@ pub(crate) fn flag(vector: &Value, word: &str) -> bool {
     text(vector, "flags").split('+').any(|flag| flag == word)
 }
 
+/// Returns the message of an error and of its sources, in one line.
+pub(crate) fn message(error: &dyn Error) -> String {
+    let source = error.source().map_or(String::new(), |source| format!(": {}", message(source)));
+    error.to_string() + &source
+}
+
 /// Returns `{"ok": ...}` or `{"error": ...}`.
-pub(crate) fn outcome<E: ToString>(result: Result<Value, E>) -> Value {
+pub(crate) fn outcome<E: Error>(result: Result<Value, E>) -> Value {
     match result {
         Ok(value) => json!({ "ok": value }),
-        Err(error) => json!({ "error": error.to_string() }),
+        Err(error) => json!({ "error": message(&error) }),
     }
 }

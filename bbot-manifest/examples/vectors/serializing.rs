@@ -1,9 +1,8 @@
 //! Vectors of the serializer.
 
-use bbot_manifest::{Error, Lines, Serializer, decode_base64};
+use bbot_manifest::text::decode_base64;
+use bbot_manifest::{Error, Lines, Serializer};
 use serde_json::{Value, json};
-
-use crate::runner::outcome;
 
 pub(crate) fn serialize(vector: &Value) -> Value {
     let lines = if vector["long_lines"] == true { Lines::Long } else { Lines::Wrapped };
@@ -14,7 +13,10 @@ pub(crate) fn serialize(vector: &Value) -> Value {
         None => write_manifests(&mut serializer, &vector["manifests"]),
     };
     drop(serializer);
-    outcome(result.map(|()| json!(String::from_utf8_lossy(&text))).map_err(|e| e.message()))
+    match result {
+        Ok(()) => json!({ "ok": String::from_utf8_lossy(&text) }),
+        Err(error) => json!({ "error": error.message() }),
+    }
 }
 
 fn write_raw(serializer: &mut Serializer<&mut Vec<u8>>, pairs: &Value) -> Result<(), Error> {

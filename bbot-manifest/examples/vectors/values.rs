@@ -2,11 +2,11 @@
 
 use std::cmp::Ordering;
 
-use bbot_manifest::{
-    Build, Host, Omit, PackageName, PackageVersion, PackageVersionForms, RepositoryLocation,
-    RepositoryType, RepositoryUrl, SemanticVersion, SemanticVersionForms, StandardVersion,
-    StandardVersionForms,
+use bbot_manifest::location::{Host, RepositoryType, RepositoryUrl};
+use bbot_manifest::version::{
+    Build, Omit, PackageVersionForms, SemanticVersion, SemanticVersionForms, StandardVersionForms,
 };
+use bbot_manifest::{PackageName, PackageVersion, RepositoryLocation, StandardVersion};
 use serde_json::{Value, json};
 
 use crate::runner::{flag, outcome, text};
@@ -16,18 +16,18 @@ fn sign(order: Ordering) -> i8 {
 }
 
 pub(crate) fn split_comment(vector: &Value) -> Value {
-    let (value, comment) = bbot_manifest::split_comment(text(vector, "input"));
+    let (value, comment) = bbot_manifest::text::split_comment(text(vector, "input"));
     json!({ "value": value, "comment": comment })
 }
 
 pub(crate) fn merge_comment(vector: &Value) -> Value {
-    let merged = bbot_manifest::merge_comment(text(vector, "value"), text(vector, "comment"));
+    let merged = bbot_manifest::text::merge_comment(text(vector, "value"), text(vector, "comment"));
     json!({ "merged": merged })
 }
 
 pub(crate) fn standard_version(vector: &Value) -> Value {
-    let forms =
-        StandardVersionForms { earliest: flag(vector, "earliest"), stub: flag(vector, "stub") };
+    let mut forms = StandardVersionForms::default();
+    (forms.earliest, forms.stub) = (flag(vector, "earliest"), flag(vector, "stub"));
     let version = StandardVersion::parse(text(vector, "input"), forms);
     outcome(version.map(|v| {
         let mut fields = json!({
@@ -71,7 +71,8 @@ pub(crate) fn semantic_version(vector: &Value) -> Value {
         () if flag(vector, "build") => Build::After("-+"),
         () => Build::Nothing,
     };
-    let forms = SemanticVersionForms { omit, build };
+    let mut forms = SemanticVersionForms::default();
+    (forms.omit, forms.build) = (omit, build);
     let version = SemanticVersion::parse(text(vector, "input"), forms);
     outcome(version.map(|v| {
         let numeric = match v.numeric() {
@@ -86,10 +87,8 @@ pub(crate) fn semantic_version(vector: &Value) -> Value {
 }
 
 pub(crate) fn package_version(vector: &Value) -> Value {
-    let forms = PackageVersionForms {
-        fold_zero_revision: flag(vector, "fold"),
-        iteration: flag(vector, "iter"),
-    };
+    let mut forms = PackageVersionForms::default();
+    (forms.fold_zero_revision, forms.iteration) = (flag(vector, "fold"), flag(vector, "iter"));
     let version = PackageVersion::parse(text(vector, "input"), forms);
     outcome(version.map(|v| {
         json!({
@@ -105,7 +104,8 @@ pub(crate) fn package_version(vector: &Value) -> Value {
 
 pub(crate) fn compare_package_versions(vector: &Value) -> Value {
     let parse = |name, fold_zero_revision| {
-        let forms = PackageVersionForms { fold_zero_revision, iteration: true };
+        let mut forms = PackageVersionForms::default();
+        (forms.fold_zero_revision, forms.iteration) = (fold_zero_revision, true);
         PackageVersion::parse(text(vector, name), forms)
     };
     outcome(parse("a", true).and_then(|a| {
@@ -142,7 +142,7 @@ pub(crate) fn repository_location(vector: &Value) -> Value {
     let base = vector["base"].as_str().map(|base| base.parse().expect("a vector's base"));
     let location = RepositoryLocation::parse(text(vector, "input"), kind, base.as_ref());
     outcome(location.map(|location| {
-        let RepositoryUrl { protocol, authority, path, query, fragment } = location.parts();
+        let RepositoryUrl { protocol, authority, path, query, fragment, .. } = location.parts();
         let authority = authority.as_ref();
         let host_kind = authority.map(|a| match a.host {
             Host::Name(_) => "name",

@@ -1,13 +1,15 @@
-//! Names that do not depend on how a location is written.
+//! Canonical names, which are the same for all locations of a repository.
 
-use super::url::{Protocol, RepositoryUrl};
-use super::{RepositoryLocationError, RepositoryType, path};
+use crate::location::error::RepositoryLocationError;
+use crate::location::kind::RepositoryType;
+use crate::location::path;
+use crate::location::url::{RepositoryProtocol, RepositoryUrl};
 
 type E = RepositoryLocationError;
 
 /// Returns the canonical name of an absolute location.
 ///
-/// The type and host of a remote one that is completed by a base are those of the base's name.
+/// A remote location that has been completed by a base has the type and host of the base's name.
 pub(super) fn name(
     kind: RepositoryType,
     url: &RepositoryUrl,
@@ -19,12 +21,12 @@ pub(super) fn name(
         RepositoryType::Git => git_path(&url.path).to_owned(),
     };
     let mut name = match base {
-        Some(base) if url.protocol != Protocol::File => {
+        Some(base) if url.protocol != RepositoryProtocol::File => {
             base[..base.find(['/', '#']).unwrap_or(base.len())].to_owned()
         }
         _ => format!("{kind}:{}", host(kind, url)?),
     };
-    if url.protocol != Protocol::File && !path.is_empty() {
+    if url.protocol != RepositoryProtocol::File && !path.is_empty() {
         name.push('/');
     }
     name.push_str(&path);
@@ -35,7 +37,7 @@ pub(super) fn name(
     Ok(name)
 }
 
-/// Returns host and port, less what does not count.
+/// Returns host and port, without a prefix of the type's and without the default port.
 fn host(kind: RepositoryType, url: &RepositoryUrl) -> Result<String, RepositoryLocationError> {
     let Some(authority) = &url.authority else { return Ok(String::new()) };
     let host = authority.host.name();
@@ -54,9 +56,9 @@ fn host(kind: RepositoryType, url: &RepositoryUrl) -> Result<String, RepositoryL
     })
 }
 
-/// Returns the path without the format version, and without what need not be said before it.
+/// Returns the path without the format version, and without `pkg` or `bpkg` before that.
 fn package_path(url: &RepositoryUrl) -> Result<String, RepositoryLocationError> {
-    let local = url.protocol == Protocol::File;
+    let local = url.protocol == RepositoryProtocol::File;
     if url.path.is_empty() {
         return Err(E::EmptyPath);
     }
@@ -76,6 +78,7 @@ fn package_path(url: &RepositoryUrl) -> Result<String, RepositoryLocationError> 
     }
 }
 
+/// Returns the path without the extension `.git`.
 fn git_path(path: &str) -> &str {
     match path.strip_suffix(".git") {
         Some(stem) if !path::leaf(stem).is_empty() => stem,

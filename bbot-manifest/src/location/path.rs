@@ -1,8 +1,8 @@
-//! POSIX paths as text: no slash at the end, except of the root.
+//! POSIX paths as text, without a slash at the end except that of the root.
 
 use crate::encoding;
 
-/// Removes `.`, `..` and needless slashes; `None` if an absolute path goes above the root.
+/// Removes `.`, `..` and redundant slashes; `None` if an absolute path leads above the root.
 pub(super) fn normalize(path: &str) -> Option<String> {
     let absolute = path.starts_with('/');
     let mut components: Vec<&str> = Vec::new();
@@ -23,9 +23,9 @@ pub(super) fn normalize(path: &str) -> Option<String> {
     Some(if absolute { format!("/{path}") } else { path })
 }
 
-/// Goes from `base` along a relative path; `None` if that leads above the root.
+/// Appends a relative path to `base`; `None` if that leads above the root.
 ///
-/// A base that does not start with a slash is below a remote root.
+/// The path of a remote base is relative to the root of its host, and has no slash before it.
 pub(super) fn join(base: &str, relative: &str) -> Option<String> {
     let path = normalize(&format!("{base}/{relative}"))?;
     let above = path == ".." || path.starts_with("../");
@@ -39,10 +39,10 @@ pub(super) fn leaf(path: &str) -> &str {
     path.rsplit_once('/').map_or(path, |(_, leaf)| leaf)
 }
 
-/// Whether a path can stand for itself in a manifest: nothing of it is taken for a fragment, or
-/// cannot be written as a value.
+/// Whether a path can be written in a manifest as it is: it has no `#`, which would start a
+/// fragment, and consists of what a value can hold.
 pub(super) fn is_plain_text(path: &str) -> bool {
-    !path.contains(['#', '\n', '\r']) && encoding::find_refused(path).is_none()
+    !path.contains(['#', '\n', '\r']) && encoding::first_refused(path).is_none()
 }
 
 /// Whether `c` can stand in the path of a URL.
@@ -55,14 +55,15 @@ pub(super) fn decode(path: &str) -> Option<String> {
     path.chars().all(|c| is_path_character(c) || c == '%').then(|| percent_decode(path))?
 }
 
-/// Replaces `%XX` by bytes; `None` if there is something else after a `%`.
+/// Replaces each `%XX` by its byte; `None` if a `%` is followed by something else.
 pub(super) fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('%') {
         bytes.extend_from_slice(before.as_bytes());
-        let digits = after.get(..2).filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()))?;
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        let mut byte = [0];
+        hex::decode_to_slice(after.get(..2)?, &mut byte).ok()?;
+        bytes.extend(byte);
         rest = &after[2..];
     }
     bytes.extend_from_slice(rest.as_bytes());
@@ -74,7 +75,7 @@ pub(super) fn encode(path: &str) -> String {
     percent_encode(path, is_path_character)
 }
 
-/// Replaces the characters that are not plain by `%XX` for each of their bytes.
+/// Replaces each byte of the characters that are not plain by `%XX`.
 pub(super) fn percent_encode(text: &str, is_plain: impl Fn(char) -> bool) -> String {
     let mut encoded = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,29 +1,19 @@
-//! References to what is wanted of a git repository.
-
-use std::fmt;
+//! The fragment of a git repository: which references are fetched.
 
 /// Why a fragment is not a list of git references.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GitReferenceError {
     /// A reference has neither name nor commit.
+    #[error("missing refname or commit id for git repository")]
     Missing,
     /// A commit does not have 40 characters.
+    #[error("git repository commit id must be 40 characters long")]
     CommitLength,
 }
 
-impl fmt::Display for GitReferenceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Missing => "missing refname or commit id for git repository",
-            Self::CommitLength => "git repository commit id must be 40 characters long",
-        })
-    }
-}
-
-impl std::error::Error for GitReferenceError {}
-
-/// Checks a list of `[+|-][NAME][@COMMIT]` with commas between; a `#` before it adds the default.
+/// Checks a comma-separated list of `[+|-][NAME][@COMMIT]`; a `#` before it adds the default
+/// references.
 pub(super) fn check(fragment: &str) -> Result<(), GitReferenceError> {
     let list = match fragment.strip_prefix('#') {
         Some("") => return Ok(()),

@@ -3,40 +3,42 @@
 use std::fmt;
 use std::net::Ipv6Addr;
 
-use super::path;
+use crate::location::path;
 
 /// The parts of a repository's URL.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct RepositoryUrl {
     /// The protocol.
-    pub protocol: Protocol,
+    pub protocol: RepositoryProtocol,
     /// The host of a remote repository.
     pub authority: Option<Authority>,
     /// The path, decoded: absolute if the repository is local, without a slash before it if not.
     pub path: String,
-    /// What follows a `?`.
+    /// The text after a `?`.
     pub query: Option<String>,
-    /// What follows a `#`.
+    /// The text after a `#`.
     pub fragment: Option<String>,
 }
 
-/// How a repository is reached.
+/// The protocol by which a repository is accessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Protocol {
-    /// As files.
+pub enum RepositoryProtocol {
+    /// Local files.
     File,
-    /// By HTTP.
+    /// HTTP.
     Http,
-    /// By HTTP over TLS.
+    /// HTTP over TLS.
     Https,
-    /// By git's own protocol.
+    /// The git protocol.
     Git,
-    /// By SSH.
+    /// SSH.
     Ssh,
 }
 
-/// The host of a URL, and how to reach it.
+/// The host of a URL, with user and port.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Authority {
     /// The user, as it is written; may be empty.
     pub user: String,
@@ -58,42 +60,33 @@ pub enum Host {
 }
 
 /// Why a text is not a repository's URL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UrlError {
-    /// The scheme is none, or not that of a protocol.
+    /// There is no scheme, or it is not that of a protocol.
+    #[error("invalid scheme")]
     Scheme,
-    /// The host is missing, or wrong, or there must be none.
+    /// The host is missing or invalid, or there must be none.
+    #[error("invalid host")]
     Host,
-    /// The port is wrong.
+    /// The port is invalid.
+    #[error("invalid port")]
     Port,
-    /// The path is missing, or wrong.
+    /// The path is missing or invalid.
+    #[error("invalid path")]
     Path,
     /// There must be no query.
+    #[error("unexpected query")]
     Query,
 }
 
-impl fmt::Display for UrlError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Scheme => "invalid scheme",
-            Self::Host => "invalid host",
-            Self::Port => "invalid port",
-            Self::Path => "invalid path",
-            Self::Query => "unexpected query",
-        })
-    }
-}
-
-impl std::error::Error for UrlError {}
-
-impl Protocol {
+impl RepositoryProtocol {
     fn from_scheme(scheme: &str) -> Option<Self> {
         let all = [Self::File, Self::Http, Self::Https, Self::Git, Self::Ssh];
         all.into_iter().find(|protocol| protocol.as_str().eq_ignore_ascii_case(scheme))
     }
 
-    /// Returns the scheme of its URLs.
+    /// Returns the scheme of URLs of this protocol.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::File => "file",
@@ -104,7 +97,7 @@ impl Protocol {
         }
     }
 
-    /// Returns the port that need not be given.
+    /// Returns the default port.
     pub fn default_port(self) -> Option<u16> {
         match self {
             Self::File => None,
@@ -139,9 +132,10 @@ impl Host {
     }
 }
 
-/// Whether `c` stands for itself in the name of a host.
+/// Whether `c` is not percent-encoded in the name of a host.
 ///
-/// A space does not by RFC 3986, but the C++ implementation shows it so; what is shown can be read.
+/// RFC 3986 requires that of a space. The C++ implementation writes one as it is, and so does this
+/// one, which reads what it writes.
 fn is_host_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-._~!$&'()*+,;= ".contains(c)
 }
@@ -150,7 +144,7 @@ fn is_host_character(c: char) -> bool {
 fn ipv6(text: &str) -> Option<String> {
     let address: Ipv6Addr = text.parse().ok().filter(|_| !text.contains('.'))?;
     Some(match (address.to_ipv4_mapped(), address.segments()) {
-        // What stands for an IPv4 address, too.
+        // An IPv4-mapped address, which the standard library formats with a dotted part.
         (Some(_), [.., high, low]) => format!("::ffff:{high:x}:{low:x}"),
         (None, _) => address.to_string(),
     })
@@ -189,7 +183,7 @@ impl RepositoryUrl {
     /// Parses a URL.
     pub(super) fn parse(text: &str) -> Result<Self, UrlError> {
         let (scheme, rest) = text.split_once(':').ok_or(UrlError::Scheme)?;
-        let protocol = Protocol::from_scheme(scheme).ok_or(UrlError::Scheme)?;
+        let protocol = RepositoryProtocol::from_scheme(scheme).ok_or(UrlError::Scheme)?;
         let (rest, fragment) = split_off(rest, '#');
         let (rest, query) = split_off(rest, '?');
         let (authority, path) = match rest.strip_prefix("//") {
@@ -201,7 +195,7 @@ impl RepositoryUrl {
         };
         let url = Self { protocol, authority: None, path: String::new(), query, fragment };
         match protocol {
-            Protocol::File => url.with_local(authority, path),
+            RepositoryProtocol::File => url.with_local(authority, path),
             _ => url.with_remote(authority.ok_or(UrlError::Host)?, path),
         }
     }
@@ -222,25 +216,31 @@ impl RepositoryUrl {
     fn with_remote(self, authority: &str, path: &str) -> Result<Self, UrlError> {
         let authority = Some(Authority::parse(authority)?);
         let path = decode_below_root(path)?.unwrap_or_default();
-        // Normalized as if from the root, above which nothing leads.
+        // Normalized as an absolute path, so that it cannot lead above the root.
         let path = path::normalize(&format!("/{path}")).ok_or(UrlError::Path)?;
         Ok(Self { authority, path: path[1..].to_owned(), ..self })
     }
 
-    /// Takes a text as a path; `None` if it cannot be one.
+    /// Parses a path; `None` if it is not one.
     pub(super) fn from_path(text: &str) -> Option<Self> {
         let (path, fragment) = split_off(text, '#');
         let path = path::normalize(path)?;
-        Some(Self { protocol: Protocol::File, authority: None, path, query: None, fragment })
+        Some(Self {
+            protocol: RepositoryProtocol::File,
+            authority: None,
+            path,
+            query: None,
+            fragment,
+        })
     }
 
-    /// Whether this is a path that is to be completed.
+    /// Whether this is a relative path, which a base has to complete.
     pub(super) fn is_relative(&self) -> bool {
-        self.protocol == Protocol::File && !self.path.starts_with('/')
+        self.protocol == RepositoryProtocol::File && !self.path.starts_with('/')
     }
 }
 
-/// Splits off what follows a character.
+/// Splits off the text after a character.
 fn split_off(text: &str, mark: char) -> (&str, Option<String>) {
     match text.split_once(mark) {
         Some((text, rest)) => (text, Some(rest.to_owned())),
@@ -248,7 +248,7 @@ fn split_off(text: &str, mark: char) -> (&str, Option<String>) {
     }
 }
 
-/// Decodes a path and cuts the slash before it; another one there is wrong.
+/// Decodes a path and removes the slash before it; a second slash there is an error.
 fn decode_below_root(path: &str) -> Result<Option<String>, UrlError> {
     if path.is_empty() {
         return Ok(None);
@@ -273,7 +273,7 @@ impl fmt::Display for Authority {
 
 impl fmt::Display for RepositoryUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_local = self.protocol == Protocol::File;
+        let is_local = self.protocol == RepositoryProtocol::File;
         if is_local && self.fragment.is_none() && path::is_plain_text(&self.path) {
             return f.write_str(&self.path);
         }

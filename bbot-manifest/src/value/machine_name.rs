@@ -1,39 +1,39 @@
-//! Names of machines.
+//! The names of machines.
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::text_value::serde_as_text;
+use crate::serde_text::serde_as_text;
 
-/// The name of a machine: ASCII letters, digits and `._+-`, not only dots.
+/// The name of a machine: ASCII letters, digits and `._+-`, but not only dots (D9).
 ///
-/// Such a name can be a folder's and a TFTP file's without escaping.
+/// Such a name is also the name of a folder and of a file in TFTP, without escaping.
+///
+/// ```
+/// use bbot_manifest::MachineName;
+///
+/// let name: MachineName = "linux_debian_12-gcc_13".parse()?;
+/// assert_eq!(name.as_str(), "linux_debian_12-gcc_13");
+/// assert!("../etc".parse::<MachineName>().is_err());
+/// # Ok::<(), bbot_manifest::protocol::MachineNameError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MachineName(String);
 
 /// The text is not a machine name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MachineNameError {
     /// It is empty.
+    #[error("machine name is empty")]
     Empty,
-    /// It contains a character that does not belong there.
+    /// It contains another character.
+    #[error("{0:?} in machine name")]
     Character(char),
     /// It consists of dots.
+    #[error("machine name consists of dots")]
     Dots,
 }
-
-impl fmt::Display for MachineNameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("machine name is empty"),
-            Self::Character(c) => write!(f, "{c:?} in machine name"),
-            Self::Dots => f.write_str("machine name consists of dots"),
-        }
-    }
-}
-
-impl std::error::Error for MachineNameError {}
 
 impl MachineName {
     /// Returns the name.

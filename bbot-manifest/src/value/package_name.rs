@@ -1,15 +1,15 @@
-//! Names of packages.
+//! The names of packages.
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
-use crate::text_value::serde_as_text;
+use crate::serde_text::serde_as_text;
 
 /// The name of a package.
 ///
-/// Names are the same if they differ in the case of ASCII letters only; the text keeps its case.
+/// The case of ASCII letters does not matter when names are compared; the text keeps it.
 ///
 /// ```
 /// use bbot_manifest::PackageName;
@@ -18,40 +18,31 @@ use crate::text_value::serde_as_text;
 /// assert_eq!(name.base(), "libHello");
 /// assert_eq!(name.extension(), "bash");
 /// assert_eq!(name, "libhello.BASH".parse()?);
-/// # Ok::<(), bbot_manifest::PackageNameError>(())
+/// # Ok::<(), bbot_manifest::protocol::PackageNameError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct PackageName(String);
 
 /// Why a text is not a package name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PackageNameError {
-    /// It has one character, or none.
+    /// It has fewer than two characters.
+    #[error("length is less than two characters")]
     Length,
-    /// It is a name that some file systems or build systems keep for themselves.
+    /// It is a name that Windows or the build system reserves.
+    #[error("illegal name")]
     Reserved,
     /// It does not start with an ASCII letter.
+    #[error("illegal first character (must be alphabetic)")]
     First,
-    /// It contains something else than ASCII letters, digits and `_+-.`.
+    /// It contains a character that is not an ASCII letter, a digit or one of `_+-.`.
+    #[error("illegal character")]
     Middle,
     /// It does not end with an ASCII letter, a digit or `+`.
+    #[error("illegal last character (must be alphabetic, digit, or plus)")]
     Last,
 }
-
-impl fmt::Display for PackageNameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Length => "length is less than two characters",
-            Self::Reserved => "illegal name",
-            Self::First => "illegal first character (must be alphabetic)",
-            Self::Middle => "illegal character",
-            Self::Last => "illegal last character (must be alphabetic, digit, or plus)",
-        })
-    }
-}
-
-impl std::error::Error for PackageNameError {}
 
 impl PackageName {
     /// Returns the name.
@@ -64,12 +55,13 @@ impl PackageName {
         self.split().0
     }
 
-    /// Returns what follows the last dot; empty if there is no such thing.
+    /// Returns the part after the last dot; empty if there is none.
     pub fn extension(&self) -> &str {
         self.split().1
     }
 
-    /// Returns the name as part of a variable's name.
+    /// Returns the form for the name of a variable: with `_` for each character that is neither an
+    /// ASCII letter nor a digit.
     pub fn variable(&self) -> String {
         self.0.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
     }
@@ -83,6 +75,7 @@ impl PackageName {
         }
     }
 
+    /// Returns the bytes by which names are compared.
     fn folded(&self) -> impl Iterator<Item = u8> + '_ {
         self.0.bytes().map(|b| b.to_ascii_lowercase())
     }
@@ -93,6 +86,12 @@ fn is_reserved(text: &str) -> bool {
         text.strip_prefix(prefix).is_some_and(|n: &str| matches!(n.as_bytes(), [b'1'..=b'9']))
     };
     matches!(text, "build" | "con" | "prn" | "aux" | "nul") || device("com") || device("lpt")
+}
+
+impl AsRef<str> for PackageName {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
 }
 
 impl FromStr for PackageName {

@@ -1,14 +1,14 @@
-//! Requirements of a task.
+//! The requirements of a package.
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::comment::split_comment;
-use crate::text_value::serde_as_text;
+use crate::serde_text::serde_as_text;
+use crate::value::comment::split_comment;
 
-/// Something that a package needs beside other packages: `* linux | macos ; comment`.
+/// A requirement of a package other than packages: `* linux | macos ; comment`.
 ///
-/// The text is kept as it came: what it means is between the package and those who build it.
+/// The text is kept as it is: the alternatives have no meaning to the protocol.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskRequirement {
     text: String,
@@ -16,20 +16,14 @@ pub struct TaskRequirement {
     comment: String,
 }
 
-/// The text is empty, so it requires nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The text is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("empty requirement")]
+#[non_exhaustive]
 pub struct TaskRequirementError;
 
-impl fmt::Display for TaskRequirementError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("empty requirement")
-    }
-}
-
-impl std::error::Error for TaskRequirementError {}
-
 impl TaskRequirement {
-    /// Whether it is needed to build the package, rather than to use it.
+    /// Whether building the package requires it, rather than using the package.
     pub fn is_build_time(&self) -> bool {
         self.value.starts_with('*')
     }

@@ -3,35 +3,26 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::text_value::serde_as_text;
+use crate::serde_text::serde_as_text;
 
-/// What a package is built for: `x86_64-linux-gnu`, `x86_64-microsoft-win32-msvc14.3`.
+/// The target that a package is built for: `x86_64-linux-gnu`, `x86_64-microsoft-win32-msvc14.3`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TargetTriplet(String);
 
 /// Why a text is not a target triplet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TargetTripletError {
     /// It has fewer than two components.
+    #[error("CPU and system expected in target triplet")]
     Components,
     /// A component is empty.
+    #[error("empty component in target triplet")]
     EmptyComponent,
-    /// It contains something else than ASCII letters, digits and `._+`.
+    /// It contains a character that is not an ASCII letter, a digit or one of `._+-`.
+    #[error("{0:?} in target triplet")]
     Character(char),
 }
-
-impl fmt::Display for TargetTripletError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Components => f.write_str("CPU and system expected in target triplet"),
-            Self::EmptyComponent => f.write_str("empty component in target triplet"),
-            Self::Character(c) => write!(f, "{c:?} in target triplet"),
-        }
-    }
-}
-
-impl std::error::Error for TargetTripletError {}
 
 impl TargetTriplet {
     /// Returns the triplet.
@@ -42,6 +33,12 @@ impl TargetTriplet {
     /// Returns the first component, the CPU.
     pub fn cpu(&self) -> &str {
         self.0.split_once('-').map_or(&*self.0, |(cpu, _)| cpu)
+    }
+}
+
+impl AsRef<str> for TargetTriplet {
+    fn as_ref(&self) -> &str {
+        &self.0
     }
 }
 

@@ -1,4 +1,4 @@
-//! Packages that test another one.
+//! Dependencies on packages that test another one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,65 +10,57 @@ use nom::combinator::{opt, recognize, rest};
 use nom::sequence::{delimited, preceded};
 use nom::{IResult, Parser};
 
-use crate::text_value::serde_as_text;
+use crate::serde_text::serde_as_text;
 use crate::value::package_name::{PackageName, PackageNameError};
-use crate::version::package_constraint::{PackageConstraint, PackageConstraintError};
+use crate::version::{PackageConstraint, PackageConstraintError};
 
 /// A package that tests another one:
 /// `[*] NAME [VERSION-CONSTRAINT] [? (ENABLE-CONDITION)] [REFLECT]`.
 ///
 /// ```
-/// use bbot_manifest::TestDependency;
+/// use bbot_manifest::protocol::TestDependency;
 ///
 /// let text = "* libhello-tests >= 1.2.0 ? ($cxx.target.class == 'linux')";
 /// let tests: TestDependency = text.parse()?;
 /// assert!(tests.build_time);
 /// assert_eq!(tests.name.as_str(), "libhello-tests");
 /// assert_eq!(tests.enable.as_deref(), Some("$cxx.target.class == 'linux'"));
-/// # Ok::<(), bbot_manifest::TestDependencyError>(())
+/// # Ok::<(), bbot_manifest::protocol::TestDependencyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TestDependency {
-    /// It runs where the package is built, rather than where it is used.
+    /// It is built for the build machine, rather than for the target.
     pub build_time: bool,
     /// The testing package.
     pub name: PackageName,
-    /// The versions of it that will do.
+    /// The versions that are accepted.
     pub constraint: Option<PackageConstraint>,
-    /// The condition under which it is wanted, without its parentheses.
+    /// The condition under which it is used, without its parentheses.
     pub enable: Option<String>,
-    /// Configuration that tells the testing package about the tested one.
+    /// Configuration variables that tell the testing package about the tested one.
     pub reflect: Option<String>,
 }
 
 /// Why a text is not a test dependency.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TestDependencyError {
     /// There is no name.
+    #[error("no package name specified")]
     NoName,
-    /// The name is wrong.
-    Name(PackageNameError),
-    /// The version constraint is wrong.
-    Constraint(PackageConstraintError),
+    /// The name is invalid.
+    #[error("invalid package name")]
+    Name(#[source] PackageNameError),
+    /// The version constraint is invalid.
+    #[error("invalid version constraint")]
+    Constraint(#[source] PackageConstraintError),
     /// A `?` is not followed by a condition in parentheses.
+    #[error("condition in parentheses expected after '?'")]
     Enable,
 }
 
-impl fmt::Display for TestDependencyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoName => f.write_str("no package name specified"),
-            Self::Name(source) => write!(f, "invalid package name: {source}"),
-            Self::Constraint(source) => write!(f, "invalid version constraint: {source}"),
-            Self::Enable => f.write_str("condition in parentheses expected after '?'"),
-        }
-    }
-}
-
-impl std::error::Error for TestDependencyError {}
-
-/// The parts of a test dependency as they are written.
+/// The parts of a test dependency, as text.
 struct Parts<'a> {
     build_time: bool,
     name: &'a str,
@@ -77,6 +69,7 @@ struct Parts<'a> {
     reflect: &'a str,
 }
 
+/// Splits a test dependency into its parts.
 fn parts(input: &str) -> IResult<&str, Parts<'_>> {
     let name = take_while1(|c: char| c.is_ascii_alphanumeric() || "_+-.".contains(c));
     let star = opt(delimited(space0, char('*'), space0));
@@ -96,7 +89,7 @@ fn constraint(input: &str) -> IResult<&str, &str> {
     alt((range, recognize((operator, space0, is_not(" \t"))))).parse(input)
 }
 
-/// Parses text up to the closing parenthesis that belongs to one before it.
+/// Parses text up to a closing parenthesis that has no opening one in it.
 fn balanced(input: &str) -> IResult<&str, &str> {
     let mut depth = 0_usize;
     let closing = |&(_, c): &(usize, char)| {
@@ -110,6 +103,13 @@ fn balanced(input: &str) -> IResult<&str, &str> {
     };
     let length = input.char_indices().find(closing).map_or(input.len(), |(at, _)| at);
     take(input[..length].chars().count()).parse(input)
+}
+
+impl TestDependency {
+    /// Returns a dependency on any version of a package.
+    pub fn new(name: PackageName) -> Self {
+        Self { build_time: false, name, constraint: None, enable: None, reflect: None }
+    }
 }
 
 impl FromStr for TestDependency {

@@ -2,11 +2,10 @@
 
 use std::ops::RangeInclusive;
 
-/// A reader of numbers and punctuation.
+/// A text from which numbers and punctuation are taken.
 ///
-/// Numbers are what the C function `strtoull` takes, because that is what other implementations
-/// of the format read them with: white space may come first, and then a sign. Only a sign that is
-/// the very first character is refused.
+/// Numbers are those that the C function `strtoull` accepts, by which the C++ implementation reads
+/// them: white space may precede, and then a sign. Only a sign as the first character is refused.
 #[derive(Clone, Copy)]
 pub(crate) struct Cursor<'a> {
     pub(crate) rest: &'a str,
@@ -24,7 +23,7 @@ impl Cursor<'_> {
         }
     }
 
-    /// Takes a number in `range`; takes nothing if there is none.
+    /// Takes a number in `range`, if one comes next.
     pub(crate) fn number(&mut self, range: RangeInclusive<u64>) -> Option<u64> {
         if self.rest.starts_with(['+', '-']) {
             return None;

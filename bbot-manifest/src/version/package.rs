@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
-use crate::text_value::serde_as_text;
+use crate::serde_text::serde_as_text;
 
 /// A version of a package.
 ///
@@ -17,7 +17,7 @@ use crate::text_value::serde_as_text;
 /// let [a, b, c]: [PackageVersion; 3] = ["1.2-rc.1".parse()?, "1.2".parse()?, "1.10".parse()?];
 /// assert!(a < b && b < c);
 /// assert_eq!(b, "1.02.0".parse()?);
-/// # Ok::<(), bbot_manifest::PackageVersionError>(())
+/// # Ok::<(), bbot_manifest::version::PackageVersionError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct PackageVersion {
@@ -32,10 +32,11 @@ pub struct PackageVersion {
 
 /// How a package version is parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PackageVersionForms {
-    /// A revision that is 0 is none.
+    /// Whether revision 0 is dropped.
     pub fold_zero_revision: bool,
-    /// There may be an iteration.
+    /// Whether an iteration is accepted.
     pub iteration: bool,
 }
 
@@ -46,47 +47,38 @@ impl Default for PackageVersionForms {
 }
 
 /// Why a text is not a package version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PackageVersionError {
-    /// A separator where none can be.
+    /// A separator is in the wrong place.
+    #[error("unexpected '{0}' character position")]
     Unexpected(char),
-    /// Something is missing at the end.
+    /// The text ends too early.
+    #[error("unexpected end")]
     UnexpectedEnd,
-    /// A component has something else than ASCII letters and digits.
+    /// A component has a character that is neither an ASCII letter nor a digit.
+    #[error("alpha-numeric characters expected in a component")]
     Component,
     /// A number has more than 16 digits.
+    #[error("16 digits maximum allowed in a component")]
     TooManyDigits,
     /// The epoch is not 0 to 65535.
+    #[error("epoch should be 2-byte unsigned integer")]
     Epoch,
     /// The revision is not 0 to 65535.
+    #[error("revision should be 2-byte unsigned integer")]
     Revision,
     /// The iteration is not 0 to 2^32 - 1.
+    #[error("iteration should be 4-byte unsigned integer")]
     Iteration,
-    /// It is the version of nothing.
+    /// All parts are zero or empty.
+    #[error("empty version")]
     Empty,
 }
 
-impl fmt::Display for PackageVersionError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unexpected(c) => write!(f, "unexpected '{c}' character position"),
-            Self::UnexpectedEnd => f.write_str("unexpected end"),
-            Self::Component => f.write_str("alpha-numeric characters expected in a component"),
-            Self::TooManyDigits => f.write_str("16 digits maximum allowed in a component"),
-            Self::Epoch => f.write_str("epoch should be 2-byte unsigned integer"),
-            Self::Revision => f.write_str("revision should be 2-byte unsigned integer"),
-            Self::Iteration => f.write_str("iteration should be 4-byte unsigned integer"),
-            Self::Empty => f.write_str("empty version"),
-        }
-    }
-}
-
-impl std::error::Error for PackageVersionError {}
-
 type E = PackageVersionError;
 
-/// The canonical release of a version that has none; sorts after all others.
+/// The canonical release of a version that has none. It sorts after all others.
 const NO_RELEASE: &str = "~";
 
 impl PackageVersion {
@@ -112,12 +104,12 @@ impl PackageVersion {
         self.epoch
     }
 
-    /// Returns the upstream part as it is written.
+    /// Returns the upstream part as it was written.
     pub fn upstream(&self) -> &str {
         &self.upstream
     }
 
-    /// Returns the release part as it is written; an empty one is the earliest release.
+    /// Returns the release part as it was written; an empty one is the earliest release.
     pub fn release(&self) -> Option<&str> {
         self.release.as_deref()
     }
@@ -127,17 +119,17 @@ impl PackageVersion {
         self.revision
     }
 
-    /// Returns the iteration; 0 is none.
+    /// Returns the iteration; 0 if there is none.
     pub fn iteration(&self) -> u32 {
         self.iteration
     }
 
-    /// Returns the upstream part in the form that it is compared by.
+    /// Returns the upstream part in the form that is compared.
     pub fn canonical_upstream(&self) -> &str {
         &self.canonical_upstream
     }
 
-    /// Returns the release part in the form that it is compared by.
+    /// Returns the release part in the form that is compared.
     pub fn canonical_release(&self) -> &str {
         &self.canonical_release
     }
@@ -147,7 +139,7 @@ impl PackageVersion {
         self.release.as_ref().is_some_and(String::is_empty)
     }
 
-    /// Returns the version without its revision, and so without its iteration.
+    /// Returns the version without revision and iteration.
     #[must_use]
     pub fn without_revision(&self) -> Self {
         Self { revision: None, iteration: 0, ..self.clone() }
@@ -172,13 +164,13 @@ impl PackageVersion {
         self.cmp_ignore_revision(other).then(self.revision.cmp(&other.revision))
     }
 
-    /// The epoch that need not be written.
+    /// Returns the epoch that is not written.
     fn default_epoch(&self) -> u16 {
         u16::from(!self.canonical_upstream.is_empty() || self.release.is_some())
     }
 }
 
-/// The part that is being scanned.
+/// The part of a version that is being scanned.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Epoch,
@@ -187,6 +179,7 @@ enum Mode {
     Revision,
 }
 
+/// A version, as far as it has been scanned.
 struct Scan<'a> {
     text: &'a str,
     mode: Mode,
@@ -215,7 +208,7 @@ impl<'a> Scan<'a> {
     fn run(&mut self) -> Result<(), PackageVersionError> {
         let text = self.text;
         let begin = usize::from(self.mode == Mode::Epoch);
-        // Where the part and its present component start.
+        // The start of the part and of its current component.
         let (mut part, mut component) = (begin, begin);
         for (at, c) in text.char_indices().skip(begin) {
             if !matches!(c, '+' | '-' | '.') {
@@ -247,7 +240,7 @@ impl<'a> Scan<'a> {
         self.last(&text[part..], &text[component..])
     }
 
-    /// Takes a component; `part` is its part up to its end.
+    /// Adds a component; `part` is the text of its part up to the end of the component.
     fn component(&mut self, part: &'a str, component: &str) -> Result<(), PackageVersionError> {
         match self.mode {
             Mode::Epoch => self.epoch = Some(part),
@@ -264,13 +257,13 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    /// Takes the last component of the text.
+    /// Adds the last component of the text.
     fn last(&mut self, part: &'a str, component: &str) -> Result<(), PackageVersionError> {
         if self.mode == Mode::Epoch || (component.is_empty() && self.mode != Mode::Release) {
             return Err(E::UnexpectedEnd);
         }
         if component.is_empty() {
-            // A dot at the end of a release is dropped, as other implementations do.
+            // A dot at the end of a release is dropped, as by the C++ implementation.
             self.release.get_or_insert("");
             return Ok(());
         }
@@ -304,13 +297,13 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Parses a decimal number; leading zeros are fine.
+/// Parses a decimal number, which may have leading zeros.
 fn decimal(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()
 }
 
-/// The form of a part that it is compared by.
+/// The form of a part that is compared.
 #[derive(Default)]
 struct Canonical {
     text: String,

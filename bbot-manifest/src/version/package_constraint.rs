@@ -3,21 +3,19 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::text_value::serde_as_text;
+use crate::serde_text::serde_as_text;
+use crate::version::constraint::{self, Comparison, Interval, Range, RangeEnd, Shortcut, Syntax};
 use crate::version::package::{PackageVersion, PackageVersionError, PackageVersionForms};
 use crate::version::standard::{StandardVersion, StandardVersionForms};
-use crate::version::standard_constraint::{RangeEnd, StandardConstraint, StandardConstraintError};
+use crate::version::standard_constraint::{StandardConstraint, StandardConstraintError};
 
 /// A range of package versions: `>= 1.2`, `^1.2.3`, `[1.2 2.0)`, `== $`.
 ///
-/// `$` stands for the version of the dependent package until [`complete`](Self::complete) puts
-/// that in.
+/// `$` stands for the version of the dependent package, with which [`complete`](Self::complete)
+/// replaces it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackageConstraint {
-    min: Option<Endpoint>,
-    max: Option<Endpoint>,
-    min_open: bool,
-    max_open: bool,
+    interval: Interval<Endpoint>,
 }
 
 /// An end of a range of package versions.
@@ -30,201 +28,86 @@ pub enum Endpoint {
 }
 
 /// Why a text is not a constraint on package versions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PackageConstraintError {
     /// It is neither a range nor a comparison.
+    #[error("invalid version comparison")]
     Comparison,
-    /// A version is not there.
+    /// A version is missing.
+    #[error("no {0} specified")]
     NoVersion(RangeEnd),
     /// The range has no closing bracket.
+    #[error("invalid version range")]
     Range,
-    /// Something follows the range.
+    /// Text follows the range.
+    #[error("unexpected text after version range")]
     Junk,
-    /// A version is wrong.
+    /// A version is invalid.
+    #[error("invalid {end}")]
     Version {
-        /// Which one.
+        /// The version.
         end: RangeEnd,
         /// What is wrong with it.
         source: PackageVersionError,
     },
     /// The range is empty: its lower end is above its upper one.
+    #[error("min version is greater than max version")]
     Reversed,
-    /// The range is empty: one version, which does not belong to it.
+    /// The range is empty: both ends are one version, which is not in the range.
+    #[error("equal version endpoints not closed")]
     NotClosed,
     /// The range is one version that cannot exist.
+    #[error("equal version endpoints are earliest")]
     OnlyEarliest,
     /// The comparison is with a version that cannot exist.
+    #[error("invalid version: equal version endpoints are earliest")]
     EqualsEarliest,
-    /// A shortcut operator is used wrongly.
-    Shortcut(StandardConstraintError),
-    /// A shortcut operator is used with a dependent whose version is not a standard one.
+    /// The operand of a shortcut operator is invalid.
+    #[error(transparent)]
+    Shortcut(#[from] StandardConstraintError),
+    /// A shortcut operator is applied to a dependent version that is not a standard one.
+    #[error("dependent version is not standard")]
     DependentNotStandard,
     /// The dependent's version is an earliest one.
+    #[error("dependent version is earliest")]
     DependentEarliest,
 }
 
-impl fmt::Display for PackageConstraintError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Comparison => f.write_str("invalid version comparison"),
-            Self::NoVersion(end) => write!(f, "no {end} specified"),
-            Self::Range => f.write_str("invalid version range"),
-            Self::Junk => f.write_str("unexpected text after version range"),
-            Self::Version { end, source } => write!(f, "invalid {end}: {source}"),
-            Self::Reversed => f.write_str("min version is greater than max version"),
-            Self::NotClosed => f.write_str("equal version endpoints not closed"),
-            Self::OnlyEarliest => f.write_str("equal version endpoints are earliest"),
-            Self::EqualsEarliest => {
-                f.write_str("invalid version: equal version endpoints are earliest")
-            }
-            Self::Shortcut(source) => source.fmt(f),
-            Self::DependentNotStandard => f.write_str("dependent version is not standard"),
-            Self::DependentEarliest => f.write_str("dependent version is earliest"),
-        }
-    }
-}
-
-impl std::error::Error for PackageConstraintError {}
-
 type E = PackageConstraintError;
 
-const SPACES: [char; 2] = [' ', '\t'];
-
 impl PackageConstraint {
-    fn parse_range(text: &str) -> Result<Self, PackageConstraintError> {
-        let min_open = text.starts_with('(');
-        let rest = text[1..].trim_start_matches(SPACES);
-        if rest.is_empty() {
-            return Err(E::NoVersion(RangeEnd::Min));
-        }
-        let (min, rest) = rest.split_at(rest.find(SPACES).ok_or(E::NoVersion(RangeEnd::Max))?);
-        let min = endpoint(min, RangeEnd::Min)?;
-        let rest = rest.trim_start_matches(SPACES);
-        if rest.is_empty() {
-            return Err(E::NoVersion(RangeEnd::Max));
-        }
-        let (max, rest) = rest.split_at(rest.find([' ', '\t', ')', ']']).ok_or(E::Range)?);
-        let max = endpoint(max, RangeEnd::Max)?;
-        // Other implementations skip whatever stands before the bracket; so do we.
-        let bracket = rest.find([')', ']']).ok_or(E::Range)?;
-        let (bracket, junk) = rest[bracket..].split_at(1);
-        if !junk.is_empty() {
-            return Err(E::Junk);
-        }
-        Self::range(min, min_open, max, bracket == ")")
-    }
-
-    fn range(
-        min: Endpoint,
-        min_open: bool,
-        max: Endpoint,
-        max_open: bool,
-    ) -> Result<Self, PackageConstraintError> {
-        if let (Endpoint::Version(min), Endpoint::Version(max)) = (&min, &max) {
-            // A closed end without revision stands for all revisions.
-            let reversed = if max_open || max.revision().is_some() {
-                min > max
-            } else {
-                min.cmp_ignore_revision(max).is_gt()
-            };
-            if reversed {
-                return Err(E::Reversed);
-            }
-        }
-        // The dependent's version with one end open is how the shortcuts are kept.
-        let shortcut = min == Endpoint::Dependent && min_open != max_open;
-        if min == max && !shortcut {
-            if min_open || max_open {
-                return Err(E::NotClosed);
-            }
-            if matches!(&min, Endpoint::Version(version) if version.is_earliest()) {
-                return Err(E::OnlyEarliest);
-            }
-        }
-        Ok(Self { min: Some(min), max: Some(max), min_open, max_open })
-    }
-
-    fn parse_shortcut(text: &str) -> Result<Self, PackageConstraintError> {
-        let operand = text[1..].trim_start_matches(SPACES);
-        if operand == "$" {
-            // How other implementations mark these two, and so what they look like to them.
-            let max_open = text.starts_with('^');
-            let (min, max) = (Some(Endpoint::Dependent), Some(Endpoint::Dependent));
-            return Ok(Self { min, max, min_open: !max_open, max_open });
-        }
-        let constraint = StandardConstraint::parse(text, None).map_err(E::Shortcut)?;
-        Self::from_standard(&constraint)
-    }
-
-    fn from_standard(constraint: &StandardConstraint) -> Result<Self, PackageConstraintError> {
-        let convert = |version: Option<&StandardVersion>, end| {
-            version.map(|version| endpoint(&version.to_string(), end)).transpose()
-        };
-        Ok(Self {
-            min: convert(constraint.min(), RangeEnd::Min)?,
-            max: convert(constraint.max(), RangeEnd::Max)?,
-            min_open: constraint.is_min_open(),
-            max_open: constraint.is_max_open(),
-        })
-    }
-
-    fn parse_comparison(text: &str) -> Result<Self, PackageConstraintError> {
-        let operator = ["==", ">=", "<=", ">", "<"].into_iter().find(|o| text.starts_with(o));
-        let operator = operator.ok_or(E::Comparison)?;
-        let operand = text[operator.len()..].trim_start_matches(SPACES);
-        if operand.is_empty() {
-            return Err(E::NoVersion(RangeEnd::Only));
-        }
-        let version = endpoint(operand, RangeEnd::Only)?;
-        let (min, max) = match operator {
-            "==" => {
-                let range = Self::range(version.clone(), false, version, false);
-                return range.map_err(|error| match error {
-                    E::OnlyEarliest => E::EqualsEarliest,
-                    error => error,
-                });
-            }
-            ">" | ">=" => (Some(version), None),
-            _ => (None, Some(version)),
-        };
-        // An end that is not there counts as open.
-        let min_open = min.is_none() || operator == ">";
-        let max_open = max.is_none() || operator == "<";
-        Ok(Self { min, max, min_open, max_open })
-    }
-
     /// Returns the lower end.
     pub fn min(&self) -> Option<&Endpoint> {
-        self.min.as_ref()
+        self.interval.min.as_ref()
     }
 
     /// Returns the upper end.
     pub fn max(&self) -> Option<&Endpoint> {
-        self.max.as_ref()
+        self.interval.max.as_ref()
     }
 
-    /// Whether the lower end is not there or does not belong to the range.
+    /// Whether the lower end is absent or not in the range.
     pub fn is_min_open(&self) -> bool {
-        self.min_open
+        self.interval.min_open
     }
 
-    /// Whether the upper end is not there or does not belong to the range.
+    /// Whether the upper end is absent or not in the range.
     pub fn is_max_open(&self) -> bool {
-        self.max_open
+        self.interval.max_open
     }
 
     /// Whether no end stands for the dependent's version.
     pub fn is_complete(&self) -> bool {
         let dependent = Some(Endpoint::Dependent);
-        self.min != dependent && self.max != dependent
+        self.interval.min != dependent && self.interval.max != dependent
     }
 
-    /// Puts in the dependent's version, less its revision, where `$` stands for it.
+    /// Replaces `$` by the version of the dependent package, without its revision.
     ///
     /// # Errors
     ///
-    /// The version cannot be used, or makes the range empty.
+    /// The version cannot be used, or the range is empty with it.
     pub fn complete(&self, dependent: &PackageVersion) -> Result<Self, PackageConstraintError> {
         if self.is_complete() {
             return Ok(self.clone());
@@ -237,38 +120,46 @@ impl PackageConstraint {
             let version = StandardVersion::parse(&text, StandardVersionForms::ALL)
                 .map_err(|_| E::DependentNotStandard)?;
             let constraint = StandardConstraint::parse(operator, Some(&version));
-            return Self::from_standard(&constraint.map_err(E::Shortcut)?);
+            return from_standard(&constraint?).map(|interval| Self { interval });
         }
-        let put_in = |end: &Endpoint| match end {
+        let replace = |end: &Endpoint| match end {
             Endpoint::Dependent => Endpoint::Version(dependent.without_revision()),
             Endpoint::Version(_) => end.clone(),
         };
-        match (self.min.as_ref().map(put_in), self.max.as_ref().map(put_in)) {
-            (Some(min), Some(max)) => Self::range(min, self.min_open, max, self.max_open),
-            (min, max) => Ok(Self { min, max, ..*self }),
-        }
+        let Interval { min, max, min_open, max_open } = &self.interval;
+        let (min_open, max_open) = (*min_open, *max_open);
+        let interval = match (min.as_ref().map(replace), max.as_ref().map(replace)) {
+            (Some(min), Some(max)) => range(min, min_open, max, max_open),
+            (min, max) => Ok(Interval { min, max, min_open, max_open }),
+        };
+        interval.map(|interval| Self { interval })
     }
 
     /// Returns the operator if the constraint is `~$` or `^$`.
     fn dependent_shortcut(&self) -> Option<&'static str> {
         let dependent = Some(Endpoint::Dependent);
-        if self.min != dependent || self.max != dependent || self.min_open == self.max_open {
+        if self.interval.min != dependent
+            || self.interval.max != dependent
+            || self.interval.min_open == self.interval.max_open
+        {
             return None;
         }
-        Some(if self.max_open { "^$" } else { "~$" })
+        Some(if self.interval.max_open { "^$" } else { "~$" })
     }
 
     /// Whether `version` is in the range; never if the range is not complete.
     pub fn is_satisfied_by(&self, version: &PackageVersion) -> bool {
-        let above = match &self.min {
+        let above = match &self.interval.min {
             None => true,
-            Some(Endpoint::Version(min)) => version > min || (version == min && !self.min_open),
+            Some(Endpoint::Version(min)) => {
+                version > min || (version == min && !self.interval.min_open)
+            }
             Some(Endpoint::Dependent) => false,
         };
-        let below = match &self.max {
+        let below = match &self.interval.max {
             None => true,
-            Some(Endpoint::Version(max)) if self.max_open => version < max,
-            // A closed end without revision stands for all revisions.
+            Some(Endpoint::Version(max)) if self.interval.max_open => version < max,
+            // A closed end without revision includes all revisions.
             Some(Endpoint::Version(max)) if max.revision().is_none() => {
                 version.cmp_ignore_revision(max).is_le()
             }
@@ -278,13 +169,14 @@ impl PackageConstraint {
         above && below
     }
 
-    /// Returns the range as one of standard versions, if it has the form that a shortcut makes.
+    /// Returns the range as one of standard versions, if a shortcut operator can have it.
     fn as_standard(&self) -> Option<StandardConstraint> {
-        let (Some(Endpoint::Version(min)), Some(Endpoint::Version(max))) = (&self.min, &self.max)
+        let (Some(Endpoint::Version(min)), Some(Endpoint::Version(max))) =
+            (&self.interval.min, &self.interval.max)
         else {
             return None;
         };
-        if self.min_open || !self.max_open {
+        if self.interval.min_open || !self.interval.max_open {
             return None;
         }
         let standard = |version: &PackageVersion| {
@@ -292,6 +184,97 @@ impl PackageConstraint {
         };
         StandardConstraint::range(standard(min)?, false, standard(max)?, true).ok()
     }
+}
+
+fn parse_range(text: &Range<'_>) -> Result<Interval<Endpoint>, PackageConstraintError> {
+    if text.min.is_empty() {
+        return Err(E::NoVersion(RangeEnd::Min));
+    }
+    if !text.min_ends {
+        return Err(E::NoVersion(RangeEnd::Max));
+    }
+    let min = endpoint(text.min, RangeEnd::Min)?;
+    let max = text.max.ok_or(E::NoVersion(RangeEnd::Max))?;
+    if !text.max_ends {
+        return Err(E::Range);
+    }
+    let max = endpoint(max, RangeEnd::Max)?;
+    let max_open = text.max_open.ok_or(E::Range)?;
+    if text.junk.is_empty() { range(min, text.min_open, max, max_open) } else { Err(E::Junk) }
+}
+
+fn range(
+    min: Endpoint,
+    min_open: bool,
+    max: Endpoint,
+    max_open: bool,
+) -> Result<Interval<Endpoint>, PackageConstraintError> {
+    if let (Endpoint::Version(min), Endpoint::Version(max)) = (&min, &max) {
+        // A closed end without revision includes all revisions.
+        let reversed = if max_open || max.revision().is_some() {
+            min > max
+        } else {
+            min.cmp_ignore_revision(max).is_gt()
+        };
+        if reversed {
+            return Err(E::Reversed);
+        }
+    }
+    // `~$` and `^$` are kept as two dependent ends, one of them open.
+    let shortcut = min == Endpoint::Dependent && min_open != max_open;
+    if min == max && !shortcut {
+        if min_open || max_open {
+            return Err(E::NotClosed);
+        }
+        if matches!(&min, Endpoint::Version(version) if version.is_earliest()) {
+            return Err(E::OnlyEarliest);
+        }
+    }
+    Ok(Interval { min: Some(min), max: Some(max), min_open, max_open })
+}
+
+fn parse_shortcut(
+    operator: Shortcut,
+    version: &str,
+    text: &str,
+) -> Result<Interval<Endpoint>, PackageConstraintError> {
+    if version == "$" {
+        // The C++ implementation marks the two operators in this way, and shows these ends.
+        let max_open = operator == Shortcut::Caret;
+        let (min, max) = (Some(Endpoint::Dependent), Some(Endpoint::Dependent));
+        return Ok(Interval { min, max, min_open: !max_open, max_open });
+    }
+    from_standard(&StandardConstraint::parse(text, None)?)
+}
+
+fn parse_comparison(
+    operator: Comparison,
+    text: &str,
+) -> Result<Interval<Endpoint>, PackageConstraintError> {
+    if text.is_empty() {
+        return Err(E::NoVersion(RangeEnd::Only));
+    }
+    let version = endpoint(text, RangeEnd::Only)?;
+    if operator == Comparison::Equal
+        && matches!(&version, Endpoint::Version(version) if version.is_earliest())
+    {
+        return Err(E::EqualsEarliest);
+    }
+    Ok(Interval::compared(operator, version))
+}
+
+fn from_standard(
+    constraint: &StandardConstraint,
+) -> Result<Interval<Endpoint>, PackageConstraintError> {
+    let convert = |version: Option<&StandardVersion>, end| {
+        version.map(|version| endpoint(&version.to_string(), end)).transpose()
+    };
+    Ok(Interval {
+        min: convert(constraint.min(), RangeEnd::Min)?,
+        max: convert(constraint.max(), RangeEnd::Max)?,
+        min_open: constraint.is_min_open(),
+        max_open: constraint.is_max_open(),
+    })
 }
 
 fn endpoint(text: &str, end: RangeEnd) -> Result<Endpoint, PackageConstraintError> {
@@ -307,11 +290,12 @@ impl FromStr for PackageConstraint {
     type Err = PackageConstraintError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.as_bytes().first() {
-            Some(b'(' | b'[') => Self::parse_range(text),
-            Some(b'~' | b'^') => Self::parse_shortcut(text),
-            _ => Self::parse_comparison(text),
-        }
+        let interval = match constraint::parse(text).ok_or(E::Comparison)? {
+            Syntax::Range(range) => parse_range(&range),
+            Syntax::Shortcut { operator, version } => parse_shortcut(operator, version, text),
+            Syntax::Comparison { operator, version } => parse_comparison(operator, version),
+        };
+        interval.map(|interval| Self { interval })
     }
 }
 
@@ -329,25 +313,7 @@ impl fmt::Display for PackageConstraint {
         if let Some(text) = self.dependent_shortcut() {
             return f.write_str(text);
         }
-        let (min, max) = match (&self.min, &self.max) {
-            (Some(min), Some(max)) => (min, max),
-            (Some(min), None) => {
-                return write!(f, "{} {min}", if self.min_open { ">" } else { ">=" });
-            }
-            (None, Some(max)) => {
-                return write!(f, "{} {max}", if self.max_open { "<" } else { "<=" });
-            }
-            (None, None) => return Ok(()),
-        };
-        if min == max {
-            return write!(f, "== {min}");
-        }
-        if let Some(constraint) = self.as_standard() {
-            return constraint.fmt(f);
-        }
-        let open = if self.min_open { '(' } else { '[' };
-        let close = if self.max_open { ')' } else { ']' };
-        write!(f, "{open}{min} {max}{close}")
+        self.interval.write(f, |_, _| self.as_standard().map(|constraint| constraint.to_string()))
     }
 }
 
@@ -357,10 +323,10 @@ serde_as_text!(PackageConstraint);
 mod tests {
     use super::*;
 
-    /// A range that a shortcut could make is shown as one of standard versions, as other
-    /// implementations do; the other forms keep versions as they are written.
+    /// A range that a shortcut operator can have is displayed as one of standard versions, as by
+    /// the C++ implementation; the other forms keep versions as they are written.
     #[test]
-    fn what_a_shortcut_could_make_is_shown_as_it_can_be_read() {
+    fn a_range_that_a_shortcut_can_have_is_displayed_so_that_it_is_read_again() {
         for (text, shown) in [
             ("[1.0.03 2.0.0-)", "^1.0.3"),
             ("[0.01.2 00.2.0-)", "^0.1.2"),

@@ -1,8 +1,8 @@
-//! Semantic versions, as some tools print them.
+//! Semantic versions.
 
 use std::fmt;
 
-use crate::text_value::serde_as_text;
+use crate::serde_text::serde_as_text;
 use crate::version::number::Cursor;
 use crate::version::standard::PART_MAX;
 
@@ -17,16 +17,17 @@ pub struct SemanticVersion {
     pub minor: u64,
     /// The patch version.
     pub patch: u64,
-    /// What follows, with its separator.
+    /// The build text, including its separator; may be empty.
     pub build: String,
 }
 
-/// What may be absent from and added to a semantic version.
+/// The forms of a semantic version that are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct SemanticVersionForms<'a> {
     /// The parts that may be absent.
     pub omit: Omit,
-    /// The build text that is allowed.
+    /// The build text that is accepted.
     pub build: Build<'a>,
 }
 
@@ -38,7 +39,7 @@ pub enum Omit {
     Nothing,
     /// The patch version.
     Patch,
-    /// The patch version, or the minor one and it.
+    /// The patch version, or both it and the minor version.
     Minor,
 }
 
@@ -48,53 +49,44 @@ pub enum Build<'a> {
     /// None.
     #[default]
     Nothing,
-    /// Text that starts with one of these characters; `-+` is usual.
+    /// Text that starts with one of these characters, such as `-+`.
     After(&'a str),
     /// Any text.
     Any,
 }
 
 /// Why a text is not a semantic version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SemanticVersionError {
     /// The major version is not a number of 64 bits.
+    #[error("invalid major version")]
     Major,
     /// The minor version is not a number of 64 bits.
+    #[error("invalid minor version")]
     Minor,
     /// The patch version is not a number of 64 bits.
+    #[error("invalid patch version")]
     Patch,
     /// No `.` follows the major version.
+    #[error("'.' expected after major version")]
     MajorEnd,
     /// No `.` follows the minor version.
+    #[error("'.' expected after minor version")]
     MinorEnd,
-    /// Something follows the version.
+    /// Text follows the version.
+    #[error("junk after version")]
     Junk,
     /// The major version is too large for the numeric form.
+    #[error("major version greater than 99999")]
     MajorTooLarge,
     /// The minor version is too large for the numeric form.
+    #[error("minor version greater than 99999")]
     MinorTooLarge,
     /// The patch version is too large for the numeric form.
+    #[error("patch version greater than 99999")]
     PatchTooLarge,
 }
-
-impl fmt::Display for SemanticVersionError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Major => "invalid major version",
-            Self::Minor => "invalid minor version",
-            Self::Patch => "invalid patch version",
-            Self::MajorEnd => "'.' expected after major version",
-            Self::MinorEnd => "'.' expected after minor version",
-            Self::Junk => "junk after version",
-            Self::MajorTooLarge => "major version greater than 99999",
-            Self::MinorTooLarge => "minor version greater than 99999",
-            Self::PatchTooLarge => "patch version greater than 99999",
-        })
-    }
-}
-
-impl std::error::Error for SemanticVersionError {}
 
 type E = SemanticVersionError;
 
@@ -144,7 +136,7 @@ impl SemanticVersion {
     }
 }
 
-/// Parses `.PART`; what cannot be that is left for the build text if the part may be absent.
+/// Parses `.PART`. If the part may be absent, other text is left for the build text.
 fn part(
     cursor: &mut Cursor<'_>,
     omit: bool,

@@ -5,12 +5,12 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
-use crate::text_value::serde_as_text;
+use crate::serde_text::serde_as_text;
 use crate::version::number::Cursor;
 
 /// A standard version: `[+EPOCH-]MAJOR.MINOR.PATCH[-(a|b).N[.SNAPSHOT[.ID]]][+REVISION]`.
 ///
-/// The order is by epoch, number, snapshot and revision; the snapshot id does not count.
+/// The order is by epoch, number, snapshot number and revision; the snapshot id is not compared.
 ///
 /// ```
 /// use bbot_manifest::StandardVersion;
@@ -19,24 +19,25 @@ use crate::version::number::Cursor;
 /// let alpha: StandardVersion = "1.2.3-a.1".parse()?;
 /// let snapshot: StandardVersion = "1.2.3-a.1.20261122.abc".parse()?;
 /// assert!(alpha < snapshot && snapshot < release);
-/// # Ok::<(), bbot_manifest::StandardVersionError>(())
+/// # Ok::<(), bbot_manifest::version::StandardVersionError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct StandardVersion {
     epoch: u16,
-    /// AAAAABBBBBCCCCCDDDE: the parts, the pre-release and whether there is a snapshot.
+    /// AAAAABBBBBCCCCCDDDE: the three parts, the pre-release, and 1 for a snapshot.
     number: u64,
     snapshot: u64,
     snapshot_id: String,
     revision: u16,
 }
 
-/// Which special forms of a standard version are wanted, too.
+/// The special forms of a standard version that are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct StandardVersionForms {
     /// `1.2.3-`: the earliest pre-release.
     pub earliest: bool,
-    /// `0`: a package that is not there.
+    /// `0`: a stub, which stands for a package that is not available.
     pub stub: bool,
 }
 
@@ -50,73 +51,64 @@ impl StandardVersionForms {
 }
 
 /// Why a text is not a standard version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StandardVersionError {
     /// The epoch is not 1 to 65535.
+    #[error("invalid epoch")]
     Epoch,
     /// No `-` follows the epoch.
+    #[error("'-' expected after epoch")]
     EpochEnd,
     /// The major version is not 0 to 99999.
+    #[error("invalid major version")]
     Major,
     /// The minor version is not 0 to 99999.
+    #[error("invalid minor version")]
     Minor,
     /// The patch version is not 0 to 99999.
+    #[error("invalid patch version")]
     Patch,
     /// No `.` follows the major version.
+    #[error("'.' expected after major version")]
     MajorEnd,
     /// No `.` follows the minor version.
+    #[error("'.' expected after minor version")]
     MinorEnd,
     /// All three parts are 0.
+    #[error("0.0.0 version")]
     Zero,
     /// The pre-release is neither alpha nor beta.
+    #[error("'a' or 'b' expected in pre-release")]
     PreReleaseLetter,
     /// No `.` follows the pre-release letter.
+    #[error("'.' expected after pre-release letter")]
     PreReleaseLetterEnd,
     /// The pre-release number is not 0 to 499.
+    #[error("invalid pre-release")]
     PreRelease,
     /// Pre-release 0 without a snapshot.
+    #[error("invalid final pre-release")]
     FinalPreRelease,
     /// The snapshot number is neither `z` nor 1 to 2^64 - 2.
+    #[error("invalid snapshot number")]
     SnapshotNumber,
     /// The snapshot id is not 1 to 16 ASCII letters or digits.
+    #[error("invalid snapshot id")]
     SnapshotId,
     /// The revision is not 1 to 65535.
+    #[error("invalid revision")]
     Revision,
-    /// Something follows the version.
+    /// Text follows the version.
+    #[error("junk after version")]
     Junk,
-    /// `$` stands for a version that is a stub.
+    /// The version that `$` stands for is a stub.
+    #[error("dependent version is stub")]
     DependentStub,
-    /// `$` stands for a version that is the latest snapshot.
+    /// The version that `$` stands for is the latest snapshot.
+    #[error("dependent version is latest snapshot")]
     DependentLatestSnapshot,
 }
-
-impl fmt::Display for StandardVersionError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Epoch => "invalid epoch",
-            Self::EpochEnd => "'-' expected after epoch",
-            Self::Major => "invalid major version",
-            Self::Minor => "invalid minor version",
-            Self::Patch => "invalid patch version",
-            Self::MajorEnd => "'.' expected after major version",
-            Self::MinorEnd => "'.' expected after minor version",
-            Self::Zero => "0.0.0 version",
-            Self::PreReleaseLetter => "'a' or 'b' expected in pre-release",
-            Self::PreReleaseLetterEnd => "'.' expected after pre-release letter",
-            Self::PreRelease => "invalid pre-release",
-            Self::FinalPreRelease => "invalid final pre-release",
-            Self::SnapshotNumber => "invalid snapshot number",
-            Self::SnapshotId => "invalid snapshot id",
-            Self::Revision => "invalid revision",
-            Self::Junk => "junk after version",
-            Self::DependentStub => "dependent version is stub",
-            Self::DependentLatestSnapshot => "dependent version is latest snapshot",
-        })
-    }
-}
-
-impl std::error::Error for StandardVersionError {}
 
 /// The snapshot number that stands for the latest one, written `z`.
 const LATEST: u64 = u64::MAX;
@@ -127,15 +119,15 @@ const STUB: u64 = u64::MAX;
 /// The largest part of a version.
 pub(crate) const PART_MAX: u64 = 99_999;
 
-/// The number of a beta is its DDD less this.
+/// The difference between DDD and the number of a beta.
 const BETA: u64 = 500;
 
 impl StandardVersion {
-    /// Parses a version; `forms` says which special ones are wanted, too.
+    /// Parses a version of one of the forms.
     ///
     /// # Errors
     ///
-    /// The text is not such a version.
+    /// The text is not a version of these forms.
     pub fn parse(text: &str, forms: StandardVersionForms) -> Result<Self, StandardVersionError> {
         type E = StandardVersionError;
         let mut cursor = Cursor { rest: text };
@@ -267,7 +259,7 @@ impl StandardVersion {
         self.number
     }
 
-    /// Returns the snapshot number: 0 if it is none, 2^64 - 1 if it is the latest.
+    /// Returns the snapshot number: 0 unless this is a snapshot, 2^64 - 1 of the latest one.
     pub fn snapshot_number(&self) -> u64 {
         self.snapshot
     }
@@ -277,7 +269,7 @@ impl StandardVersion {
         &self.snapshot_id
     }
 
-    /// Returns the revision; 0 is none.
+    /// Returns the revision; 0 if there is none.
     pub fn revision(&self) -> u16 {
         self.revision
     }
@@ -302,7 +294,7 @@ impl StandardVersion {
         (!self.is_stub()).then(|| (self.number + carry) / unit % 100_000)
     }
 
-    /// Returns DDD: the number of an alpha, or 500 more than that of a beta; `None` of a release.
+    /// Returns DDD: the number of an alpha, or that of a beta plus 500; `None` of a release.
     pub fn pre_release(&self) -> Option<u64> {
         (!self.is_stub() && !self.is_release()).then_some(self.number / 10 % 1_000)
     }
@@ -317,7 +309,7 @@ impl StandardVersion {
         self.pre_release()?.checked_sub(BETA)
     }
 
-    /// Whether this is a package that is not there.
+    /// Whether this is a stub, `0`.
     pub fn is_stub(&self) -> bool {
         self.number == STUB
     }
@@ -370,7 +362,8 @@ impl StandardVersion {
         text
     }
 
-    /// Returns the version without epoch and revision, a snapshot by its id if it has one.
+    /// Returns the version without epoch and revision, with the snapshot id, if there is one, for
+    /// the snapshot.
     pub fn project_id(&self) -> String {
         if self.snapshot_id.is_empty() {
             return self.project();
@@ -378,7 +371,7 @@ impl StandardVersion {
         self.version_only() + &self.snapshot_id
     }
 
-    /// Returns the version up to the snapshot, with the dot before that: `1.2.3-a.1.`.
+    /// Returns the version up to the snapshot, including the dot before that: `1.2.3-a.1.`.
     pub fn version_only(&self) -> String {
         let (Some(major), Some(minor), Some(patch)) = (self.major(), self.minor(), self.patch())
         else {
@@ -407,7 +400,7 @@ impl StandardVersion {
         }
     }
 
-    /// Returns the snapshot part: `20261122.abc`; empty if it is none.
+    /// Returns the snapshot part: `20261122.abc`; empty unless this is a snapshot.
     pub fn snapshot_text(&self) -> String {
         match self.snapshot {
             0 => String::new(),
@@ -418,6 +411,7 @@ impl StandardVersion {
     }
 }
 
+/// Returns a number of 16 bits.
 fn small(number: Option<u64>) -> Option<u16> {
     number.and_then(|number| u16::try_from(number).ok())
 }

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::text_value::serde_as_text;
+use crate::serde_text::serde_as_text;
+use crate::version::constraint::{self, Comparison, Interval, Range, RangeEnd, Shortcut, Syntax};
 use crate::version::standard::{
     PART_MAX, StandardVersion, StandardVersionError, StandardVersionForms,
 };
@@ -11,7 +12,7 @@ use crate::version::standard::{
 /// A range of standard versions: `>= 1.2.3`, `^1.2.3`, `[1.2.3 2.0.0)`.
 ///
 /// ```
-/// use bbot_manifest::StandardConstraint;
+/// use bbot_manifest::version::StandardConstraint;
 ///
 /// let constraint: StandardConstraint = "[1.2.3 2.0.0-)".parse()?;
 /// assert!(constraint.is_satisfied_by(&"1.9.0".parse()?));
@@ -20,92 +21,48 @@ use crate::version::standard::{
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StandardConstraint {
-    min: Option<StandardVersion>,
-    max: Option<StandardVersion>,
-    min_open: bool,
-    max_open: bool,
-}
-
-/// Which end of a range something is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RangeEnd {
-    /// The only version of a comparison.
-    Only,
-    /// The lower end.
-    Min,
-    /// The upper end.
-    Max,
-}
-
-impl fmt::Display for RangeEnd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Only => "version",
-            Self::Min => "min version",
-            Self::Max => "max version",
-        })
-    }
+    interval: Interval<StandardVersion>,
 }
 
 /// Why a text is not a constraint on standard versions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StandardConstraintError {
     /// It is neither a comparison nor a range.
+    #[error("invalid constraint")]
     Form,
-    /// A version is not there.
+    /// A version is missing.
+    #[error("no {0}")]
     NoVersion(RangeEnd),
     /// The range has no closing bracket.
+    #[error("no closing bracket")]
     NoClosingBracket,
-    /// Something follows the closing bracket.
+    /// Text follows the closing bracket.
+    #[error("junk after constraint")]
     Junk,
-    /// A version is wrong.
+    /// A version is invalid.
+    #[error("invalid {end}")]
     Version {
-        /// Which one.
+        /// The version.
         end: RangeEnd,
         /// What is wrong with it.
         source: StandardVersionError,
     },
     /// The range is empty: its lower end is above its upper one.
+    #[error("min version is greater than max version")]
     Reversed,
-    /// The range is empty: one version, which does not belong to it.
+    /// The range is empty: both ends are one version, which is not in the range.
+    #[error("equal version endpoints not closed")]
     NotClosed,
     /// The range is one version that cannot exist.
+    #[error("equal version endpoints are earliest")]
     OnlyEarliest,
     /// The dependent's version is an earliest one.
+    #[error("dependent version is earliest")]
     DependentEarliest,
 }
 
-impl fmt::Display for StandardConstraintError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Form => f.write_str("invalid constraint"),
-            Self::NoVersion(end) => write!(f, "no {end}"),
-            Self::NoClosingBracket => f.write_str("no closing bracket"),
-            Self::Junk => f.write_str("junk after constraint"),
-            Self::Version { end, source } => write!(f, "invalid {end}: {source}"),
-            Self::Reversed => f.write_str("min version is greater than max version"),
-            Self::NotClosed => f.write_str("equal version endpoints not closed"),
-            Self::OnlyEarliest => f.write_str("equal version endpoints are earliest"),
-            Self::DependentEarliest => f.write_str("dependent version is earliest"),
-        }
-    }
-}
-
-impl std::error::Error for StandardConstraintError {}
-
 type E = StandardConstraintError;
-
-/// The shortcut operators.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Shortcut {
-    /// `~`: the same minor version.
-    Tilde,
-    /// `^`: the same major version, or minor version if that is 0.
-    Caret,
-}
-
-const SPACES: [char; 2] = [' ', '\t'];
 
 impl StandardConstraint {
     /// Parses a constraint. `$` in it stands for the dependent's version, if that is given.
@@ -120,173 +77,167 @@ impl StandardConstraint {
         if dependent.is_some_and(StandardVersion::is_earliest) {
             return Err(E::DependentEarliest);
         }
-        if text.starts_with(['(', '[']) {
-            return Self::parse_range(text, dependent);
-        }
-        for (operator, shortcut) in [('~', Shortcut::Tilde), ('^', Shortcut::Caret)] {
-            if let Some(rest) = text.strip_prefix(operator) {
-                return Self::parse_shortcut(shortcut, rest, dependent);
+        let interval = match constraint::parse(text).ok_or(E::Form)? {
+            Syntax::Range(range) => parse_range(&range, dependent),
+            Syntax::Shortcut { operator, version } => parse_shortcut(operator, version, dependent),
+            Syntax::Comparison { operator, version } => {
+                parse_comparison(operator, version, dependent)
             }
-        }
-        Self::parse_comparison(text, dependent)
-    }
-
-    fn parse_shortcut(
-        shortcut: Shortcut,
-        rest: &str,
-        dependent: Option<&StandardVersion>,
-    ) -> Result<Self, StandardConstraintError> {
-        let text = rest.trim_start_matches(SPACES);
-        if text.is_empty() {
-            return Err(E::NoVersion(RangeEnd::Only));
-        }
-        let invalid = |source| E::Version { end: RangeEnd::Only, source };
-        let version = version(text, dependent, RangeEnd::Only, StandardVersionForms::EARLIEST)?;
-        if text == "$" && dependent.is_some() {
-            Self::around(shortcut, &version).map_err(invalid)
-        } else {
-            Self::from_shortcut(shortcut, version).map_err(invalid)
-        }
-    }
-
-    fn from_shortcut(
-        shortcut: Shortcut,
-        min: StandardVersion,
-    ) -> Result<Self, StandardVersionError> {
-        let max = shortcut_end(shortcut, &min)?;
-        Ok(Self { min: Some(min), max: Some(max), min_open: false, max_open: true })
-    }
-
-    /// Returns the constraint that a shortcut operator makes of the dependent's version.
-    fn around(
-        shortcut: Shortcut,
-        dependent: &StandardVersion,
-    ) -> Result<Self, StandardVersionError> {
-        let (Some(major), Some(minor), Some(patch)) =
-            (dependent.major(), dependent.minor(), dependent.patch())
-        else {
-            return Err(StandardVersionError::DependentStub);
         };
-        let epoch = dependent.epoch();
-        let caret = shortcut == Shortcut::Caret && major != 0;
-        let (zeroed, was_zero) = if caret {
-            (StandardVersion::release(epoch, major, 0, 0), (minor, patch) == (0, 0))
-        } else {
-            (StandardVersion::release(epoch, major, minor, 0), patch == 0)
-        };
-        match dependent.pre_release() {
-            Some(number) if dependent.is_snapshot() && patch == 0 => {
-                if [499, 999].contains(&number) {
-                    return Err(StandardVersionError::PreRelease);
-                }
-                let base = StandardVersion::release(epoch, major, minor, 0);
-                let min = Some(base.clone().with_pre_release(number, 1));
-                let max = Some(base.with_pre_release(number + 1, 0));
-                Ok(Self { min, max, min_open: false, max_open: true })
-            }
-            Some(_) if was_zero => Self::from_shortcut(shortcut, zeroed.with_pre_release(1, 0)),
-            _ => Self::from_shortcut(shortcut, zeroed),
-        }
+        interval.map(|interval| Self { interval })
     }
 
-    fn parse_comparison(
-        text: &str,
-        dependent: Option<&StandardVersion>,
-    ) -> Result<Self, StandardConstraintError> {
-        let operator = ["==", ">=", "<=", ">", "<"].into_iter().find(|o| text.starts_with(o));
-        let operator = operator.ok_or(E::Form)?;
-        let text = text[operator.len()..].trim_start_matches(SPACES);
-        if text.is_empty() {
-            return Err(E::NoVersion(RangeEnd::Only));
-        }
-        let forms = match operator {
-            "==" => StandardVersionForms::ORDINARY,
-            _ => StandardVersionForms::EARLIEST,
-        };
-        let version = version(text, dependent, RangeEnd::Only, forms)?;
-        let (min, max) = match operator {
-            "==" => (Some(version.clone()), Some(version)),
-            ">" | ">=" => (Some(version), None),
-            _ => (None, Some(version)),
-        };
-        // An end that is not there counts as open.
-        let min_open = min.is_none() || operator == ">";
-        let max_open = max.is_none() || operator == "<";
-        Ok(Self { min, max, min_open, max_open })
-    }
-
-    fn parse_range(
-        text: &str,
-        dependent: Option<&StandardVersion>,
-    ) -> Result<Self, StandardConstraintError> {
-        let forms = StandardVersionForms::EARLIEST;
-        let min_open = text.starts_with('(');
-        let rest = text[1..].trim_start_matches(SPACES);
-        if rest.is_empty() {
-            return Err(E::NoVersion(RangeEnd::Min));
-        }
-        let (min, rest) = rest.split_at(rest.find(SPACES).unwrap_or(rest.len()));
-        let min = version(min, dependent, RangeEnd::Min, forms)?;
-        let rest = rest.trim_start_matches(SPACES);
-        if rest.is_empty() {
-            return Err(E::NoVersion(RangeEnd::Max));
-        }
-        let (max, rest) = rest.split_at(rest.find([' ', '\t', ')', ']']).unwrap_or(rest.len()));
-        let max = version(max, dependent, RangeEnd::Max, forms)?;
-        // Other implementations skip whatever stands before the bracket; so do we.
-        let bracket = rest.find([')', ']']).ok_or(E::NoClosingBracket)?;
-        let (bracket, junk) = rest[bracket..].split_at(1);
-        if !junk.is_empty() {
-            return Err(E::Junk);
-        }
-        Self::range(min, min_open, max, bracket == ")")
-    }
-
+    /// Returns the range between two versions.
     pub(crate) fn range(
         min: StandardVersion,
         min_open: bool,
         max: StandardVersion,
         max_open: bool,
     ) -> Result<Self, StandardConstraintError> {
-        if min > max {
-            return Err(E::Reversed);
-        }
-        if min == max && (min_open || max_open) {
-            return Err(E::NotClosed);
-        }
-        if min == max && min.is_earliest() {
-            return Err(E::OnlyEarliest);
-        }
-        Ok(Self { min: Some(min), max: Some(max), min_open, max_open })
+        let interval = range(min, min_open, max, max_open)?;
+        Ok(Self { interval })
     }
 
     /// Returns the lower end.
     pub fn min(&self) -> Option<&StandardVersion> {
-        self.min.as_ref()
+        self.interval.min.as_ref()
     }
 
     /// Returns the upper end.
     pub fn max(&self) -> Option<&StandardVersion> {
-        self.max.as_ref()
+        self.interval.max.as_ref()
     }
 
-    /// Whether the lower end is not there or does not belong to the range.
+    /// Whether the lower end is absent or not in the range.
     pub fn is_min_open(&self) -> bool {
-        self.min_open
+        self.interval.min_open
     }
 
-    /// Whether the upper end is not there or does not belong to the range.
+    /// Whether the upper end is absent or not in the range.
     pub fn is_max_open(&self) -> bool {
-        self.max_open
+        self.interval.max_open
     }
 
     /// Whether `version` is in the range.
     pub fn is_satisfied_by(&self, version: &StandardVersion) -> bool {
-        let above =
-            self.min.as_ref().is_none_or(|min| version > min || (version == min && !self.min_open));
-        let below =
-            self.max.as_ref().is_none_or(|max| version < max || (version == max && !self.max_open));
+        let above = self
+            .interval
+            .min
+            .as_ref()
+            .is_none_or(|min| version > min || (version == min && !self.interval.min_open));
+        let below = self
+            .interval
+            .max
+            .as_ref()
+            .is_none_or(|max| version < max || (version == max && !self.interval.max_open));
         above && below
+    }
+}
+
+fn parse_range(
+    text: &Range<'_>,
+    dependent: Option<&StandardVersion>,
+) -> Result<Interval<StandardVersion>, StandardConstraintError> {
+    if text.min.is_empty() {
+        return Err(E::NoVersion(RangeEnd::Min));
+    }
+    let forms = StandardVersionForms::EARLIEST;
+    let min = version(text.min, dependent, RangeEnd::Min, forms)?;
+    let max = text.max.ok_or(E::NoVersion(RangeEnd::Max))?;
+    let max = version(max, dependent, RangeEnd::Max, forms)?;
+    let max_open = text.max_open.ok_or(E::NoClosingBracket)?;
+    if text.junk.is_empty() { range(min, text.min_open, max, max_open) } else { Err(E::Junk) }
+}
+
+fn range(
+    min: StandardVersion,
+    min_open: bool,
+    max: StandardVersion,
+    max_open: bool,
+) -> Result<Interval<StandardVersion>, StandardConstraintError> {
+    if min > max {
+        return Err(E::Reversed);
+    }
+    if min == max && (min_open || max_open) {
+        return Err(E::NotClosed);
+    }
+    if min == max && min.is_earliest() {
+        return Err(E::OnlyEarliest);
+    }
+    Ok(Interval { min: Some(min), max: Some(max), min_open, max_open })
+}
+
+fn parse_comparison(
+    operator: Comparison,
+    text: &str,
+    dependent: Option<&StandardVersion>,
+) -> Result<Interval<StandardVersion>, StandardConstraintError> {
+    if text.is_empty() {
+        return Err(E::NoVersion(RangeEnd::Only));
+    }
+    let forms = match operator {
+        Comparison::Equal => StandardVersionForms::ORDINARY,
+        _ => StandardVersionForms::EARLIEST,
+    };
+    let version = version(text, dependent, RangeEnd::Only, forms)?;
+    Ok(Interval::compared(operator, version))
+}
+
+fn parse_shortcut(
+    operator: Shortcut,
+    text: &str,
+    dependent: Option<&StandardVersion>,
+) -> Result<Interval<StandardVersion>, StandardConstraintError> {
+    if text.is_empty() {
+        return Err(E::NoVersion(RangeEnd::Only));
+    }
+    let version = version(text, dependent, RangeEnd::Only, StandardVersionForms::EARLIEST)?;
+    let interval = if text == "$" && dependent.is_some() {
+        shortcut_of_dependent(operator, &version)
+    } else {
+        shortcut(operator, version)
+    };
+    interval.map_err(|source| E::Version { end: RangeEnd::Only, source })
+}
+
+/// Returns the interval of a shortcut operator and a version.
+fn shortcut(
+    operator: Shortcut,
+    min: StandardVersion,
+) -> Result<Interval<StandardVersion>, StandardVersionError> {
+    let max = shortcut_end(operator, &min)?;
+    Ok(Interval { min: Some(min), max: Some(max), min_open: false, max_open: true })
+}
+
+/// Returns the interval of a shortcut operator and the version of the dependent.
+fn shortcut_of_dependent(
+    operator: Shortcut,
+    dependent: &StandardVersion,
+) -> Result<Interval<StandardVersion>, StandardVersionError> {
+    let (Some(major), Some(minor), Some(patch)) =
+        (dependent.major(), dependent.minor(), dependent.patch())
+    else {
+        return Err(StandardVersionError::DependentStub);
+    };
+    let epoch = dependent.epoch();
+    let caret = operator == Shortcut::Caret && major != 0;
+    let (zeroed, was_zero) = if caret {
+        (StandardVersion::release(epoch, major, 0, 0), (minor, patch) == (0, 0))
+    } else {
+        (StandardVersion::release(epoch, major, minor, 0), patch == 0)
+    };
+    match dependent.pre_release() {
+        Some(number) if dependent.is_snapshot() && patch == 0 => {
+            if [499, 999].contains(&number) {
+                return Err(StandardVersionError::PreRelease);
+            }
+            let base = StandardVersion::release(epoch, major, minor, 0);
+            let min = Some(base.clone().with_pre_release(number, 1));
+            let max = Some(base.with_pre_release(number + 1, 0));
+            Ok(Interval { min, max, min_open: false, max_open: true })
+        }
+        Some(_) if was_zero => shortcut(operator, zeroed.with_pre_release(1, 0)),
+        _ => shortcut(operator, zeroed),
     }
 }
 
@@ -312,16 +263,16 @@ fn version(
     version.map_err(|source| E::Version { end, source })
 }
 
-/// Returns the open upper end of the range that a shortcut operator makes.
+/// Returns the upper end of the interval of a shortcut operator.
 fn shortcut_end(
-    shortcut: Shortcut,
+    operator: Shortcut,
     min: &StandardVersion,
 ) -> Result<StandardVersion, StandardVersionError> {
     let (Some(major), Some(minor)) = (min.major(), min.minor()) else {
         return Err(StandardVersionError::Major);
     };
     let epoch = min.epoch();
-    if shortcut == Shortcut::Caret && major != 0 {
+    if operator == Shortcut::Caret && major != 0 {
         if major == PART_MAX {
             return Err(StandardVersionError::Major);
         }
@@ -333,7 +284,7 @@ fn shortcut_end(
     Ok(StandardVersion::earliest(epoch, major, minor + 1, 0))
 }
 
-/// Returns the shortcut operator that makes the range from `min` up to `max`.
+/// Returns the shortcut operator whose interval is that from `min` up to `max`.
 fn shortcut_for(min: &StandardVersion, max: &StandardVersion) -> Option<char> {
     let fits = |shortcut| shortcut_end(shortcut, min).is_ok_and(|end| end == *max);
     if fits(Shortcut::Caret) {
@@ -355,28 +306,12 @@ impl FromStr for StandardConstraint {
 
 impl fmt::Display for StandardConstraint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (min, max) = match (&self.min, &self.max) {
-            (Some(min), Some(max)) => (min, max),
-            (Some(min), None) => {
-                return write!(f, "{} {min}", if self.min_open { ">" } else { ">=" });
-            }
-            (None, Some(max)) => {
-                return write!(f, "{} {max}", if self.max_open { "<" } else { "<=" });
-            }
-            (None, None) => return Ok(()),
-        };
-        if min == max {
-            return write!(f, "== {min}");
-        }
-        if !self.min_open
-            && self.max_open
-            && let Some(operator) = shortcut_for(min, max)
-        {
-            return write!(f, "{operator}{min}");
-        }
-        let open = if self.min_open { '(' } else { '[' };
-        let close = if self.max_open { ')' } else { ']' };
-        write!(f, "{open}{min} {max}{close}")
+        let Interval { min_open, max_open, .. } = self.interval;
+        self.interval.write(f, |min, max| {
+            let operator =
+                if !min_open && max_open { shortcut_for(min, max)? } else { return None };
+            Some(format!("{operator}{min}"))
+        })
     }
 }
 

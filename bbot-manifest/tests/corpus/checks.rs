@@ -5,14 +5,18 @@ use std::fmt::{Debug, Display};
 use std::io::BufReader;
 use std::str::FromStr;
 
+use bbot_manifest::de::{from_parser, from_stream_parser};
+use bbot_manifest::location::RepositoryType;
+use bbot_manifest::protocol::{
+    BootstrapManifest, InteractiveMode, MacAddress, MachineRole, MachineType, Sha256Fingerprint,
+    TargetTriplet, TaskEdit, TaskRequirement, TestDependency, ToolchainManifest,
+};
+use bbot_manifest::version::{PackageConstraint, SemanticVersion, StandardConstraint};
 use bbot_manifest::{
-    BootstrapManifest, BootstrappedMachine, Error, Event, InteractiveMode, Limits, Lines,
-    MacAddress, MachineHeader, MachineManifest, MachineName, MachineRole, MachineType, Manifest,
-    PackageConstraint, PackageName, PackageVersion, Parser, RepositoryLocation, RepositoryType,
-    ResultManifest, ResultRequest, ResultStatus, SemanticVersion, Serializer, Sha256Fingerprint,
-    StandardConstraint, StandardVersion, StreamParser, TargetTriplet, TaskEdit, TaskManifest,
-    TaskRequest, TaskRequirement, TaskResponse, TestDependency, ToolchainManifest, from_parser,
-    from_str, from_stream_parser, to_string,
+    BootstrappedMachine, Error, Event, Limits, Lines, MachineHeader, MachineManifest, MachineName,
+    Manifest, PackageName, PackageVersion, Parser, RepositoryLocation, ResultManifest,
+    ResultRequest, ResultStatus, Serializer, StandardVersion, StreamParser, TaskManifest,
+    TaskRequest, TaskResponse, from_str, to_string,
 };
 
 use RepositoryType::{Dir, Git, Pkg};
@@ -155,15 +159,15 @@ pub(crate) fn values(data: &[u8]) {
     for kind in [None, Some(Pkg), Some(Dir), Some(Git)] {
         location(text, kind);
     }
-    let (value, comment) = bbot_manifest::split_comment(text);
-    bbot_manifest::merge_comment(&value, &comment);
-    if let Ok(words) = bbot_manifest::unquote_words(text) {
-        let quoted = bbot_manifest::quote_words(&words);
-        assert_eq!(bbot_manifest::unquote_words(&quoted).as_ref(), Ok(&words));
+    let (value, comment) = bbot_manifest::text::split_comment(text);
+    bbot_manifest::text::merge_comment(&value, &comment);
+    if let Ok(words) = bbot_manifest::text::unquote_words(text) {
+        let quoted = bbot_manifest::text::quote_words(&words);
+        assert_eq!(bbot_manifest::text::unquote_words(&quoted).as_ref(), Ok(&words));
     }
-    if let Ok(bytes) = bbot_manifest::decode_base64(text) {
-        let encoded = bbot_manifest::encode_base64(&bytes);
-        assert_eq!(bbot_manifest::decode_base64(&encoded), Ok(bytes));
+    if let Ok(bytes) = bbot_manifest::text::decode_base64(text) {
+        let encoded = bbot_manifest::text::encode_base64(&bytes);
+        assert_eq!(bbot_manifest::text::decode_base64(&encoded), Ok(bytes));
     }
 }
 
@@ -213,7 +217,9 @@ fn tasks(data: &[u8]) {
 /// An edit changes two values and leaves all others alone.
 fn edit(task: &str) {
     let trust = ["yes".to_owned()];
-    let edit = TaskEdit { trust: Some(&trust), drop_worker_checksum: true };
+    let mut edit = TaskEdit::default();
+    edit.trust = Some(&trust);
+    edit.drop_worker_checksum = true;
     let edited = edit.apply(task).expect("a task can be edited");
     let parsed = TaskManifest::parse(edited.as_bytes(), "edited").expect("and read");
     assert_eq!((parsed.trust.as_slice(), parsed.worker_checksum), (trust.as_slice(), None));

@@ -1,4 +1,4 @@
-//! What UDP itself allows on this machine.
+//! The limits of UDP on this machine.
 
 use std::io::IoSlice;
 use std::net::UdpSocket;
@@ -11,10 +11,11 @@ use crate::report::Figure;
 
 const BYTES: usize = 64 << 20;
 const PACKET: usize = 1432;
-/// As many packets as one send may hold.
+/// The number of packets of one send.
 const SEGMENTS: usize = 45;
 
-/// Packets of a block's size one way and of an ACK's size back, by blocking calls.
+/// Sends packets of the size of a block, and an answer of the size of an ACK to each, by blocking
+/// system calls.
 pub(crate) fn ping_pong() -> Figure {
     let (near, far) = pair();
     let count = BYTES / PACKET;
@@ -36,7 +37,7 @@ pub(crate) fn ping_pong() -> Figure {
     rate(start)
 }
 
-/// As many packets as one call takes, and a small answer to each call.
+/// Sends several packets by one system call, and a small answer to each call.
 pub(crate) fn one_way() -> Figure {
     let (near, far) = pair();
     setsockopt(&far, sockopt::UdpGroSegment, &true).unwrap();

@@ -1,45 +1,46 @@
-//! What the client does to a server. It is the same client for all servers.
+//! The transfers that are measured, by the same client for all servers.
 
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use bbot_tftp::Client;
+use bbot_tftp::{BlockSize, Client};
 
-use crate::PATIENCE;
-use crate::crowd::Crowd;
+use crate::concurrent::ConcurrentClients;
 use crate::report::Figure;
-use crate::servers::Rival;
+use crate::servers::MeasuredServer;
+use crate::{IDLE_LIMIT, LOCKSTEP};
 
-const CROWD: usize = 256;
-const CROWD_FILE: usize = 256 << 10;
+/// The number of concurrent clients, and the size of their files.
+const CLIENTS: usize = 256;
+const CLIENT_FILE: usize = 256 << 10;
 
-/// Block size and window that are asked for.
+/// The block size and the window size that are requested.
 #[derive(Clone, Copy)]
 pub(crate) struct Shape {
-    pub(crate) block: Option<u16>,
-    pub(crate) window: Option<u16>,
+    pub(crate) block_size: Option<BlockSize>,
+    pub(crate) window_size: Option<NonZeroU16>,
 }
 
-pub(crate) fn client(rival: &Rival, shape: Shape) -> Client {
-    let mut client = Client::new(rival.peer.address).patience(PATIENCE);
-    if let Some(bytes) = shape.block {
-        client = client.block_size(bytes);
+pub(crate) fn client(server: &MeasuredServer, shape: Shape) -> Client {
+    let mut client = Client::new(server.process.address).idle_limit(IDLE_LIMIT);
+    if let Some(block_size) = shape.block_size {
+        client = client.block_size(block_size);
     }
-    if let Some(blocks) = shape.window {
-        client = client.window_size(blocks);
+    if let Some(window_size) = shape.window_size {
+        client = client.window_size(window_size);
     }
     client
 }
 
-/// A client that has a CPU of its own: it does not sleep between two packets, so that its own
-/// waking up does not hide what the server does.
-fn alone(rival: &Rival, shape: Shape) -> Client {
-    client(rival, shape).spin(Duration::from_micros(200))
+/// A client that does not sleep between two packets, so that the time to wake it is not measured.
+fn spinning_client(server: &MeasuredServer, shape: Shape) -> Client {
+    client(server, shape).spin(Duration::from_micros(200))
 }
 
-/// Bytes that look alike nowhere.
+/// Bytes without repetitions.
 pub(crate) fn content(length: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut bytes = Vec::with_capacity(length + 8);
@@ -53,53 +54,52 @@ pub(crate) fn content(length: usize, seed: u64) -> Vec<u8> {
     bytes
 }
 
-pub(crate) fn get(rival: &Rival, length: usize, shape: Shape) -> Result<Figure, String> {
+pub(crate) fn get(server: &MeasuredServer, length: usize, shape: Shape) -> Result<Figure, String> {
     let sent = content(length, 1);
-    std::fs::write(rival.root.path().join("file"), &sent).unwrap();
-    // Written once, so that no page is missing later.
+    std::fs::write(server.root.path().join("file"), &sent).unwrap();
+    // All pages are allocated before the measurement.
     let mut got = vec![1; length];
     got.clear();
-    let figure = measure(rival, length, || {
-        alone(rival, shape).get("file", &mut got).map_err(|e| e.to_string())?;
+    let figure = measure(server, length, || {
+        spinning_client(server, shape).get("file", &mut got).map_err(|e| e.to_string())?;
         Ok(())
     })?;
     if got == sent { Ok(figure) } else { Err("wrong content".to_owned()) }
 }
 
-pub(crate) fn put(rival: &Rival, length: usize, shape: Shape) -> Result<Figure, String> {
-    // dnsmasq takes no uploads.
-    if rival.name() == "dnsmasq" {
+pub(crate) fn put(server: &MeasuredServer, length: usize, shape: Shape) -> Result<Figure, String> {
+    // dnsmasq does not accept uploads.
+    if server.name() == "dnsmasq" {
         return Err("no uploads".to_owned());
     }
     let sent = content(length, 2);
-    warm_memory(rival, &sent);
-    let figure = measure(rival, length, || {
-        alone(rival, shape).put("up", &sent).map_err(|e| e.to_string())?;
+    warm_memory(server, &sent);
+    let figure = measure(server, length, || {
+        spinning_client(server, shape).put("up", &sent).map_err(|e| e.to_string())?;
         Ok(())
     })?;
-    let stored = std::fs::read(rival.root.path().join("up")).unwrap_or_default();
+    let stored = std::fs::read(server.root.path().join("up")).unwrap_or_default();
     if stored == sent { Ok(figure) } else { Err("wrong content".to_owned()) }
 }
 
-/// Leaves memory behind that the next file will lie in. A virtual machine gives memory that is
-/// free for long back to its host, and pays when it is used again: by chance, and often more than
-/// a server uses.
-fn warm_memory(rival: &Rival, content: &[u8]) {
-    let file = rival.root.path().join("warm");
+/// Frees memory that the next file will use. A virtual machine returns memory to its host after
+/// some time, and gets it back at a cost that is often higher than that of a server.
+fn warm_memory(server: &MeasuredServer, content: &[u8]) {
+    let file = server.root.path().join("warm");
     std::fs::write(&file, content).unwrap();
     std::fs::remove_file(file).unwrap();
 }
 
 fn measure(
-    rival: &Rival,
+    server: &MeasuredServer,
     length: usize,
     work: impl FnOnce() -> Result<(), String>,
 ) -> Result<Figure, String> {
-    let (_, before) = rival.usage();
+    let (_, before) = server.usage();
     let start = Instant::now();
     work()?;
     let seconds = start.elapsed().as_secs_f64();
-    let (resident, after) = rival.usage();
+    let (resident, after) = server.usage();
     Ok(Figure {
         megabytes_per_second: Some(length as f64 / seconds / 1e6),
         cpu_per_mib: Some((after - before) * 1e3 / (length as f64 / f64::from(1 << 20))),
@@ -108,11 +108,11 @@ fn measure(
     })
 }
 
-/// Many clients that begin at once.
+/// Runs `work` on many threads, which begin at once.
 fn at_once(work: impl Fn(usize) + Sync) {
-    let barrier = Barrier::new(CROWD);
+    let barrier = Barrier::new(CLIENTS);
     std::thread::scope(|scope| {
-        for number in 0..CROWD {
+        for number in 0..CLIENTS {
             let (barrier, work) = (&barrier, &work);
             let builder = std::thread::Builder::new().stack_size(256 << 10);
             let client = move || {
@@ -124,32 +124,32 @@ fn at_once(work: impl Fn(usize) + Sync) {
     });
 }
 
-pub(crate) fn crowd(rival: &Rival, shape: Shape) -> Result<Figure, String> {
-    let sent = content(CROWD_FILE, 3);
-    std::fs::write(rival.root.path().join("file"), &sent).unwrap();
+pub(crate) fn gets(server: &MeasuredServer, shape: Shape) -> Result<Figure, String> {
+    let sent = content(CLIENT_FILE, 3);
+    std::fs::write(server.root.path().join("file"), &sent).unwrap();
     let mut wrong = 0;
-    let mut crowd = Crowd::new(rival.peer.address, CROWD, shape);
-    let figure = measure(rival, CROWD * CROWD_FILE, || {
-        wrong = crowd.get(&sent);
+    let mut clients = ConcurrentClients::new(server.process.address, CLIENTS, shape);
+    let figure = measure(server, CLIENTS * CLIENT_FILE, || {
+        wrong = clients.get(&sent);
         Ok(())
     })?;
     Ok(Figure { wrong: Some(wrong), ..figure })
 }
 
-pub(crate) fn uploads(rival: &Rival) -> Result<Figure, String> {
-    if rival.name() == "dnsmasq" {
+pub(crate) fn uploads(server: &MeasuredServer) -> Result<Figure, String> {
+    if server.name() == "dnsmasq" {
         return Err("no uploads".to_owned());
     }
-    let files: Vec<_> = (0..CROWD as u64).map(|n| content(CROWD_FILE, n + 4)).collect();
-    let shape = Shape { block: Some(1428), window: None };
+    let files: Vec<_> = (0..CLIENTS as u64).map(|n| content(CLIENT_FILE, n + 4)).collect();
+    let shape = LOCKSTEP;
     let done = AtomicBool::new(false);
-    let succeeded: Vec<_> = (0..CROWD).map(|_| AtomicBool::new(false)).collect();
+    let succeeded: Vec<_> = (0..CLIENTS).map(|_| AtomicBool::new(false)).collect();
     let mut partial = 0;
-    let figure = measure(rival, CROWD * CROWD_FILE, || {
+    let figure = measure(server, CLIENTS * CLIENT_FILE, || {
         std::thread::scope(|scope| {
-            let watcher = scope.spawn(|| watch(rival.root.path(), &done));
+            let watcher = scope.spawn(|| watch(server.root.path(), &done));
             at_once(|number| {
-                let put = client(rival, shape).put(&format!("up-{number}"), &files[number]);
+                let put = client(server, shape).put(&format!("up-{number}"), &files[number]);
                 succeeded[number].store(put.is_ok(), Ordering::Relaxed);
             });
             done.store(true, Ordering::Relaxed);
@@ -157,22 +157,22 @@ pub(crate) fn uploads(rival: &Rival) -> Result<Figure, String> {
         });
         Ok(())
     })?;
-    let wrong = (0..CROWD).filter(|number| {
+    let wrong = (0..CLIENTS).filter(|number| {
         let claimed = succeeded[*number].load(Ordering::Relaxed);
-        let stored = std::fs::read(rival.root.path().join(format!("up-{number}")));
+        let stored = std::fs::read(server.root.path().join(format!("up-{number}")));
         !claimed || stored.unwrap_or_default() != files[*number]
     });
     Ok(Figure { wrong: Some(wrong.count() as u64), seen_partial: Some(partial), ..figure })
 }
 
-/// Counts the uploads that were seen under their names before they were whole.
+/// Counts the uploads that were visible under their names before they were complete.
 fn watch(folder: &Path, done: &AtomicBool) -> u64 {
     let mut seen = std::collections::HashSet::new();
     while !done.load(Ordering::Relaxed) {
         for entry in std::fs::read_dir(folder).unwrap().flatten() {
             let name = entry.file_name();
             let ours = name.to_string_lossy().starts_with("up-");
-            if ours && entry.metadata().is_ok_and(|meta| meta.len() != CROWD_FILE as u64) {
+            if ours && entry.metadata().is_ok_and(|meta| meta.len() != CLIENT_FILE as u64) {
                 seen.insert(name);
             }
         }
@@ -181,9 +181,9 @@ fn watch(folder: &Path, done: &AtomicBool) -> u64 {
     seen.len() as u64
 }
 
-pub(crate) fn latency(rival: &Rival, times: usize) -> Result<Figure, String> {
-    std::fs::write(rival.root.path().join("small"), content(1024, 5)).unwrap();
-    let client = alone(rival, Shape { block: Some(1428), window: None });
+pub(crate) fn latency(server: &MeasuredServer, times: usize) -> Result<Figure, String> {
+    std::fs::write(server.root.path().join("small"), content(1024, 5)).unwrap();
+    let client = spinning_client(server, LOCKSTEP);
     let mut taken = Vec::with_capacity(times);
     let mut got = Vec::with_capacity(2048);
     for _ in 0..times {

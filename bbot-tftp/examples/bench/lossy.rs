@@ -1,26 +1,28 @@
 //! A network that loses packets.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bbot_tftp::Client;
+use bbot_tftp::{BlockSize, Client};
+use nix::poll::{PollFd, PollFlags, poll};
 
-use crate::PATIENCE;
+use crate::IDLE_LIMIT;
 use crate::load::content;
 use crate::report::Figure;
-use crate::servers::Rival;
+use crate::servers::MeasuredServer;
 
 const LOSS_PERCENT: u64 = 5;
 
-/// Transfers at once, each over its own network: nearly all of their time is waiting.
-pub(crate) fn runs(rival: &Rival, times: u64) -> Result<Figure, String> {
+/// Runs several transfers at once, each over a network of its own: they wait nearly all the time.
+pub(crate) fn runs(server: &MeasuredServer, times: u64) -> Result<Figure, String> {
     let sent = content(256 << 10, 6);
-    std::fs::write(rival.root.path().join("file"), &sent).unwrap();
+    std::fs::write(server.root.path().join("file"), &sent).unwrap();
     let results: Vec<Option<f64>> = std::thread::scope(|scope| {
         let run = |seed| {
             let sent = &sent;
-            scope.spawn(move || one(rival.peer.address, sent, seed))
+            scope.spawn(move || one(server.process.address, sent, seed))
         };
         let running: Vec<_> = (1..=times).map(run).collect();
         running.into_iter().map(|thread| thread.join().unwrap()).collect()
@@ -36,7 +38,7 @@ pub(crate) fn runs(rival: &Rival, times: u64) -> Result<Figure, String> {
     })
 }
 
-/// Returns the seconds of a transfer, if it succeeded.
+/// Returns the duration of a transfer in seconds, if it has succeeded.
 fn one(server: SocketAddr, sent: &[u8], seed: u64) -> Option<f64> {
     let front = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = front.local_addr().unwrap();
@@ -45,8 +47,9 @@ fn one(server: SocketAddr, sent: &[u8], seed: u64) -> Option<f64> {
         let done = &done;
         scope.spawn(move || relay(&front, server, seed, done));
         let mut got = Vec::new();
+        let block_size = BlockSize::new(1428).expect("valid");
         let start = Instant::now();
-        let client = Client::new(address).block_size(1428).patience(PATIENCE);
+        let client = Client::new(address).block_size(block_size).idle_limit(IDLE_LIMIT);
         let result = client.get("file", &mut got);
         let seconds = start.elapsed().as_secs_f64();
         done.store(true, Ordering::Relaxed);
@@ -54,14 +57,14 @@ fn one(server: SocketAddr, sent: &[u8], seed: u64) -> Option<f64> {
     })
 }
 
-/// Passes packets on between one client and one server, and loses some.
+/// Forwards packets between a client and a server, and drops some.
 fn relay(front: &UdpSocket, server: SocketAddr, seed: u64, done: &AtomicBool) {
     let back = UdpSocket::bind("127.0.0.1:0").unwrap();
     for socket in [front, &back] {
         socket.set_nonblocking(true).unwrap();
     }
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut lost = || {
+    let mut is_lost = || {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
@@ -73,15 +76,15 @@ fn relay(front: &UdpSocket, server: SocketAddr, seed: u64, done: &AtomicBool) {
         wait(front, &back);
         while let Ok((length, from)) = front.recv_from(&mut packet) {
             client = Some(from);
-            if !lost() {
-                // A refused packet is a lost one.
+            if !is_lost() {
+                // A packet that is not accepted is lost.
                 drop(back.send_to(&packet[..length], answering.unwrap_or(server)));
             }
         }
         while let Ok((length, from)) = back.recv_from(&mut packet) {
             answering = Some(from);
             if let Some(client) = client
-                && !lost()
+                && !is_lost()
             {
                 // As above.
                 drop(front.send_to(&packet[..length], client));
@@ -91,10 +94,7 @@ fn relay(front: &UdpSocket, server: SocketAddr, seed: u64, done: &AtomicBool) {
 }
 
 fn wait(front: &UdpSocket, back: &UdpSocket) {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let mut fds = [PollFd::new(front, PollFlags::IN), PollFd::new(back, PollFlags::IN)];
-    let limit = Duration::from_millis(20);
-    let limit = Timespec { tv_sec: 0, tv_nsec: limit.subsec_nanos().into() };
-    // Woken in vain, the relay only looks whether it is done.
-    let _ = poll(&mut fds, Some(&limit));
+    let mut fds = [front, back].map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN));
+    // After a timeout or an error, the relay only checks whether it is done.
+    let _ = poll(&mut fds, 20_u8);
 }

@@ -1,62 +1,72 @@
-//! This server and those of others, side by side in one run, with the bound of raw UDP.
+//! Compares this server with others in one run, and with the limits of raw UDP.
 //!
 //! `bench [--rounds N] [--json FILE] [--only WORD] [--server WORD,...] [--folder DIR]`
 //!
-//! The words pick cases and servers. It has to run as root: dnsmasq's port is 69, the CPU time is
-//! counted by control groups, and the files lie in a file system that is mounted for the run.
+//! The words select cases and servers. It must run as root: dnsmasq's port is 69, the CPU time is
+//! counted by control groups, and the files are in a file system that is mounted for the run.
 //!
-//! That file system is a tmpfs, for all servers alike, which takes large pages where large pieces
-//! are written, as the file systems of disks do today. In pages of 4 KiB, 1 MiB that is written
-//! costs the kernel 0.6 ms, whoever writes it and however: more than the rest of this server, so
-//! that an upload would show the kernel's memory rather than a server. `--folder DIR` measures
-//! with files in another place, such as `/dev/shm`.
+//! That file system is a tmpfs, for all servers, which uses large pages for large writes, as the
+//! file systems of disks do today. With pages of 4 KiB, each MiB that is written costs the kernel
+//! 0.6 ms, whatever the server: more than all else that this server does, so that an upload would
+//! measure the kernel's memory management. `--folder DIR` measures with files in another folder,
+//! such as `/dev/shm`.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)] // A program speaks to its user.
-#![allow(clippy::unwrap_used)] // A bench that cannot go on has failed.
-#![allow(clippy::cast_precision_loss)] // Figures for humans.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program prints its messages")]
+#![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
+#![allow(clippy::cast_precision_loss, reason = "figures are rounded anyway")]
 
 mod bound;
-mod crowd;
+mod concurrent;
 mod load;
 mod lossy;
-#[path = "../../tests/peers/mod.rs"]
-mod peers;
+#[path = "../../tests/other_servers/mod.rs"]
+mod other_servers;
 mod report;
 mod servers;
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
+use bbot_tftp::BlockSize;
 use load::Shape;
 use report::{Figure, Report};
-use servers::{Rival, Start};
+use servers::{MeasuredServer, Start};
 
 const BIG: usize = 64 << 20;
 
-/// One line of the table: what is transferred, and how.
+/// A line of the table: a kind of transfer.
 struct Case {
     name: &'static str,
-    run: fn(&Rival) -> Result<Figure, String>,
+    run: fn(&MeasuredServer) -> Result<Figure, String>,
     turns: Turns,
 }
 
-/// How often the servers have their turn.
+/// How often each server is measured in a round.
 #[derive(Clone, Copy)]
 enum Turns {
-    /// Peers are too slow or too wrong for more than one round of it.
+    /// Once in all: some servers are too slow for more.
     Once,
-    /// So many times in each round, each time with a fresh server: none is helped or hurt by what
-    /// it did before. Short cases have more turns, since a disturbance may last as long as they.
+    /// This number of times, each with a new process: earlier transfers have no effect. Short cases
+    /// have more turns, because a disturbance of the machine may last as long as they.
     Fresh(u32),
-    /// So many short times in each round, with the same servers: whatever disturbs the machine
-    /// disturbs all of them.
+    /// This number of times, with the same processes, in alternation: a disturbance of the machine
+    /// affects all servers.
     Slices(u32),
 }
 
-const W64: Shape = Shape { block: Some(1428), window: Some(64) };
-const W16: Shape = Shape { block: Some(1428), window: Some(16) };
-const LOCKSTEP: Shape = Shape { block: Some(1428), window: None };
-const JUMBO: Shape = Shape { block: Some(65464), window: Some(16) };
-const JUMBO_LOCKSTEP: Shape = Shape { block: Some(65464), window: None };
+const W64: Shape = shape(1428, Some(64));
+const W16: Shape = shape(1428, Some(16));
+const LOCKSTEP: Shape = shape(1428, None);
+const JUMBO: Shape = shape(65464, Some(16));
+const JUMBO_LOCKSTEP: Shape = shape(65464, None);
+
+const fn shape(block_size: u16, window_size: Option<u16>) -> Shape {
+    let window_size = match window_size {
+        Some(blocks) => NonZeroU16::new(blocks),
+        None => None,
+    };
+    Shape { block_size: BlockSize::new(block_size), window_size }
+}
 
 const CASES: &[Case] = &[
     case("GET 64 MiB, 1428, window 64", |r| load::get(r, BIG, W64), Turns::Fresh(2)),
@@ -67,15 +77,19 @@ const CASES: &[Case] = &[
     case("PUT 64 MiB, 1428, lockstep", |r| load::put(r, BIG, LOCKSTEP), Turns::Fresh(1)),
     case("PUT 64 MiB, 65464, window 16", |r| load::put(r, BIG, JUMBO), Turns::Fresh(1)),
     case("PUT 64 MiB, 65464, lockstep", |r| load::put(r, BIG, JUMBO_LOCKSTEP), Turns::Fresh(1)),
-    case("256 x GET 256 KiB, lockstep", |r| load::crowd(r, LOCKSTEP), Turns::Fresh(3)),
-    case("256 x GET 256 KiB, window 16", |r| load::crowd(r, W16), Turns::Fresh(3)),
-    case("256 x GET 256 KiB, window 64", |r| load::crowd(r, W64), Turns::Fresh(1)),
+    case("256 x GET 256 KiB, lockstep", |r| load::gets(r, LOCKSTEP), Turns::Fresh(3)),
+    case("256 x GET 256 KiB, window 16", |r| load::gets(r, W16), Turns::Fresh(3)),
+    case("256 x GET 256 KiB, window 64", |r| load::gets(r, W64), Turns::Fresh(1)),
     case("GET 1 KiB, latency", |r| load::latency(r, 500), Turns::Slices(4)),
     case("256 x PUT 256 KiB at once", load::uploads, Turns::Once),
     case("GET 256 KiB, 5 % loss", |r| lossy::runs(r, 20), Turns::Once),
 ];
 
-const fn case(name: &'static str, run: fn(&Rival) -> Result<Figure, String>, turns: Turns) -> Case {
+const fn case(
+    name: &'static str,
+    run: fn(&MeasuredServer) -> Result<Figure, String>,
+    turns: Turns,
+) -> Case {
     Case { name, run, turns }
 }
 
@@ -101,7 +115,6 @@ fn run(arguments: Vec<String>) -> Result<(), String> {
             "--only" => only = value()?,
             "--server" => server = value()?,
             "--folder" => folder = Some(value()?),
-            // What `--bench` of a harness passes has no meaning here.
             _ => return Err(format!("unknown argument {argument}")),
         }
     }
@@ -126,24 +139,25 @@ fn run(arguments: Vec<String>) -> Result<(), String> {
     Ok(())
 }
 
-/// All servers in turn, round after round, so that each sees the same machine.
+/// Measures all servers in turn, round after round, so that a change of the machine's load affects
+/// all of them.
 fn run_case(case: &Case, rounds: u32, server: &str, report: &mut Report) {
-    let is_picked = |name: &str| server.split(',').any(|word| name.contains(word));
-    let picked = servers::ALL.iter().filter(|(name, _)| is_picked(name));
+    let is_selected = |name: &str| server.split(',').any(|word| name.contains(word));
+    let selected = servers::ALL.iter().filter(|(name, _)| is_selected(name));
     match case.turns {
-        Turns::Once => picked.for_each(|one| run_fresh(case, one, report)),
+        Turns::Once => selected.for_each(|one| run_fresh(case, one, report)),
         Turns::Fresh(times) => {
             for _ in 0..rounds * times {
-                picked.clone().for_each(|one| run_fresh(case, one, report));
+                selected.clone().for_each(|one| run_fresh(case, one, report));
             }
         }
         Turns::Slices(times) => {
             for _ in 0..rounds {
-                let rivals: Vec<_> =
-                    picked.clone().filter_map(|s| start(case, s, report)).collect();
+                let running: Vec<_> =
+                    selected.clone().filter_map(|s| start(case, s, report)).collect();
                 for _ in 0..times {
-                    for rival in &rivals {
-                        measure(case, rival, report);
+                    for server in &running {
+                        measure(case, server, report);
                     }
                 }
             }
@@ -152,13 +166,17 @@ fn run_case(case: &Case, rounds: u32, server: &str, report: &mut Report) {
 }
 
 fn run_fresh(case: &Case, server: &(&str, Start), report: &mut Report) {
-    if let Some(rival) = start(case, server, report) {
-        measure(case, &rival, report);
+    if let Some(server) = start(case, server, report) {
+        measure(case, &server, report);
     }
 }
 
 /// Starts a server that is installed.
-fn start(case: &Case, (name, start): &(&str, Start), report: &mut Report) -> Option<Rival> {
+fn start(
+    case: &Case,
+    (name, start): &(&str, Start),
+    report: &mut Report,
+) -> Option<MeasuredServer> {
     let started = start();
     started.unwrap_or_else(|error| {
         eprintln!("{}: {name}: {error}", case.name);
@@ -167,12 +185,12 @@ fn start(case: &Case, (name, start): &(&str, Start), report: &mut Report) -> Opt
     })
 }
 
-fn measure(case: &Case, rival: &Rival, report: &mut Report) {
-    let figure = (case.run)(rival);
+fn measure(case: &Case, server: &MeasuredServer, report: &mut Report) {
+    let figure = (case.run)(server);
     let text = figure.as_ref().map_or_else(Clone::clone, ToString::to_string);
-    eprintln!("{}: {}: {text}", case.name, rival.name());
-    report.add(case.name, rival.name(), &figure);
+    eprintln!("{}: {}: {text}", case.name, server.name());
+    report.add(case.name, server.name(), &figure);
 }
 
-/// A client gives up after so long; the peers' own timers are seconds long.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The maximum time without progress; other servers have timers of several seconds.
+const IDLE_LIMIT: Duration = Duration::from_secs(60);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
-/// What one run of a case gave.
+/// The measurements of one run of a case.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Figure {
     pub(crate) megabytes_per_second: Option<f64>,
@@ -12,17 +12,18 @@ pub(crate) struct Figure {
     /// The median and the 99th percentile, or the worst, in microseconds.
     pub(crate) middle_us: Option<f64>,
     pub(crate) worst_us: Option<f64>,
-    /// The microseconds that each of many short transfers took, where these are counted together
-    /// over all runs: the 99th percentile of a few would be the luck of one.
+    /// The duration of each of many short transfers, in microseconds, where those of all runs are
+    /// counted together: the 99th percentile of a single run would be random.
     pub(crate) taken_us: Vec<f64>,
-    /// Transfers that failed, or files that were wrong or seen before they were whole.
+    /// The number of transfers that failed or gave wrong files, and of files that were visible
+    /// before they were complete.
     pub(crate) wrong: Option<u64>,
     pub(crate) seen_partial: Option<u64>,
-    /// The server's resident memory at its peak.
+    /// The maximum of the server's resident memory.
     pub(crate) resident_mib: Option<f64>,
 }
 
-/// Names of the figures, and how to get at them.
+/// The name of a figure, and its value in a [`Figure`].
 type Column = (&'static str, fn(&Figure) -> Option<f64>);
 
 const COLUMNS: &[Column] = &[
@@ -36,7 +37,7 @@ const COLUMNS: &[Column] = &[
 ];
 
 impl Figure {
-    /// The figure of transfers that took so long each.
+    /// The figure of transfers of these durations.
     pub(crate) fn of_times(mut taken_us: Vec<f64>) -> Self {
         taken_us.sort_by(f64::total_cmp);
         let (middle, worst) = (taken_us.len() / 2, taken_us.len() * 99 / 100);
@@ -59,7 +60,7 @@ impl fmt::Display for Figure {
 /// All figures of a run.
 pub(crate) struct Report {
     rounds: u32,
-    /// Case and server, in the order in which they came.
+    /// Case and server, in the order of the measurements.
     rows: Vec<(String, String)>,
     figures: BTreeMap<(String, String), Vec<Result<Figure, String>>>,
 }

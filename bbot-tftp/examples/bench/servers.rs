@@ -8,42 +8,42 @@ use std::sync::OnceLock;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tempfile::TempDir;
 
-use crate::peers::{Peer, atftpd, free_address, tftpd_hpa, with_sbin};
+use crate::other_servers::{ServerProcess, atftpd, free_address, tftpd_hpa, with_sbin};
 
-/// A server with the folder that it serves, which lies in memory.
-pub(crate) struct Rival {
-    pub(crate) peer: Peer,
+/// A server that is measured, and the folder that it serves.
+pub(crate) struct MeasuredServer {
+    pub(crate) process: ServerProcess,
     pub(crate) root: TempDir,
     meter: Meter,
 }
 
-/// Starts a server; `None` if it is not installed and nobody can expect it to be.
-pub(crate) type Start = fn() -> io::Result<Option<Rival>>;
+/// Starts a server; returns `None` if it is optional and not installed.
+pub(crate) type Start = fn() -> io::Result<Option<MeasuredServer>>;
 
 pub(crate) const ALL: &[(&str, Start)] = &[
-    ("bbot-tftp", ours),
+    ("bbot-tftp", bbot_tftp),
     ("tftpd-hpa", || with(tftpd_hpa)),
     ("atftpd", || with(|root| atftpd(root, &scratch()))),
     ("dnsmasq", dnsmasq),
     ("rs-tftpd", rs_tftpd),
 ];
 
-impl Rival {
-    fn new(peer: Peer, root: TempDir) -> io::Result<Option<Self>> {
-        let meter = Meter::new(peer.pid())?;
-        Ok(Some(Self { peer, root, meter }))
+impl MeasuredServer {
+    fn new(process: ServerProcess, root: TempDir) -> io::Result<Option<Self>> {
+        let meter = Meter::new(process.pid())?;
+        Ok(Some(Self { process, root, meter }))
     }
 
     pub(crate) fn name(&self) -> &'static str {
-        self.peer.name
+        self.process.name
     }
 
-    /// Bytes resident at the most so far, and CPU seconds used so far, children included.
+    /// The maximum of resident bytes so far, and the CPU seconds used so far, with children.
     pub(crate) fn usage(&self) -> (u64, f64) {
-        let status = format!("/proc/{}/status", self.peer.pid());
+        let status = format!("/proc/{}/status", self.process.pid());
         let status = std::fs::read_to_string(status).unwrap_or_default();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let peak = peak.and_then(|text| text.trim().strip_suffix(" kB")?.parse::<u64>().ok());
@@ -51,7 +51,7 @@ impl Rival {
     }
 }
 
-/// Counts the CPU time of a process and its children, those included that nobody waits for.
+/// Counts the CPU time of a process and its children, including those that are not waited for.
 pub(crate) struct Meter {
     group: PathBuf,
 }
@@ -78,7 +78,7 @@ impl Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        // The group is busy until the kernel has buried its last process.
+        // The group is busy until the kernel has removed its last process.
         for _ in 0..1000 {
             if std::fs::remove_dir(&self.group).is_ok() {
                 return;
@@ -90,12 +90,12 @@ impl Drop for Meter {
 
 /// Each transfer of a server needs up to four descriptors, each client one.
 pub(crate) fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    // The old limit is enough for a few hundred transfers.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    // The default limit is enough for a few hundred transfers.
+    let _ = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
 }
 
-/// Where the files are, unless they are kept elsewhere.
+/// The folder of the files, unless another one is given.
 const MEMORY: &str = "/dev/shm";
 
 static FOLDER: OnceLock<String> = OnceLock::new();
@@ -105,8 +105,8 @@ pub(crate) fn keep_files_in(folder: String) {
     FOLDER.get_or_init(|| folder);
 }
 
-/// Mounts memory that only this process and its servers see, and that is gone with them. To be
-/// called before there are threads.
+/// Mounts a tmpfs in a mount namespace of this process and its children, which ends with them. It
+/// must be called before there are threads.
 pub(crate) fn mount_memory() -> nix::Result<()> {
     let (none, private) = (None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE);
     unshare(CloneFlags::CLONE_NEWNS)?;
@@ -119,19 +119,19 @@ fn root() -> io::Result<TempDir> {
     tempfile::Builder::new().prefix("bbot-tftp-bench-").tempdir_in(folder)
 }
 
-/// Beside this program, in the target folder.
+/// The folder of this program, in the target folder.
 fn scratch() -> PathBuf {
     let program = std::env::current_exe().unwrap();
     program.parent().unwrap().to_owned()
 }
 
-fn with(start: impl Fn(&Path) -> io::Result<Peer>) -> io::Result<Option<Rival>> {
+fn with(start: impl Fn(&Path) -> io::Result<ServerProcess>) -> io::Result<Option<MeasuredServer>> {
     let root = root()?;
-    Rival::new(start(root.path())?, root)
+    MeasuredServer::new(start(root.path())?, root)
 }
 
 /// The program `tftpd` of this package, built beside the bench.
-fn ours() -> io::Result<Option<Rival>> {
+fn bbot_tftp() -> io::Result<Option<MeasuredServer>> {
     let root = root()?;
     let program = scratch().join("tftpd");
     let mut command = Command::new(&program);
@@ -140,16 +140,16 @@ fn ours() -> io::Result<Option<Rival>> {
     let mut child = command.spawn().map_err(|e| {
         io::Error::new(e.kind(), format!("{}: {e}; build all examples", program.display()))
     })?;
-    // It takes any port that is free, and says which.
+    // It binds any free port, and prints which.
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line)?;
     let address = line.trim().rsplit(' ').next().and_then(|a| a.parse().ok());
     let address = address.ok_or_else(|| io::Error::other(format!("tftpd said {line:?}")))?;
-    Rival::new(Peer::adopt("bbot-tftp", address, root.path(), child)?, root)
+    MeasuredServer::new(ServerProcess::adopt("bbot-tftp", address, root.path(), child)?, root)
 }
 
-/// dnsmasq serves port 69 only; an address of its own keeps it out of others' way.
-fn dnsmasq() -> io::Result<Option<Rival>> {
+/// dnsmasq serves port 69 only; it gets an address of its own, so that several can run at once.
+fn dnsmasq() -> io::Result<Option<MeasuredServer>> {
     let root = root()?;
     let [low, high] = free_address().port().to_be_bytes();
     let host = std::net::Ipv4Addr::new(127, 69, low, high.clamp(1, 254));
@@ -159,13 +159,13 @@ fn dnsmasq() -> io::Result<Option<Rival>> {
     command.arg(format!("--listen-address={host}"));
     command.arg(format!("--tftp-root={}", root.path().display()));
     let address = (host, 69).into();
-    let peer = Peer::start("dnsmasq", address, root.path(), with_sbin(&mut command))?;
-    Rival::new(peer, root)
+    let process = ServerProcess::start("dnsmasq", address, root.path(), with_sbin(&mut command))?;
+    MeasuredServer::new(process, root)
 }
 
-/// The `tftpd` of the Rust registry, where somebody has installed it into the target folder:
+/// The crate `tftpd`, if it is installed in the target folder:
 /// `cargo install tftpd --root <target folder>/peers`.
-fn rs_tftpd() -> io::Result<Option<Rival>> {
+fn rs_tftpd() -> io::Result<Option<MeasuredServer>> {
     let target = scratch().join("../../peers/bin/tftpd");
     if !target.try_exists()? {
         return Ok(None);
@@ -175,5 +175,5 @@ fn rs_tftpd() -> io::Result<Option<Rival>> {
     let mut command = Command::new(target);
     command.args(["--quiet", "--overwrite", "--ip-address", "127.0.0.1", "--port"]);
     command.arg(address.port().to_string()).arg("--directory").arg(root.path());
-    Rival::new(Peer::start("rs-tftpd", address, root.path(), &mut command)?, root)
+    MeasuredServer::new(ServerProcess::start("rs-tftpd", address, root.path(), &mut command)?, root)
 }

@@ -1,10 +1,10 @@
-//! Any sequence of datagrams, as a server sees it.
+//! Any sequence of datagrams that a server receives.
 
 #![no_main]
 
 #[path = "../bodies/server.rs"]
 mod body;
-#[path = "../../tests/world/mod.rs"]
-mod world;
+#[path = "../../tests/virtual_server/mod.rs"]
+mod virtual_server;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| body::run(data));

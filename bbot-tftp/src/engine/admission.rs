@@ -1,205 +1,222 @@
-//! Which requests begin a transfer, and with what.
+//! Which requests begin a session, and with which options.
 
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
-use super::{Engine, Host, LISTENER};
-use crate::config::{Route, buffer_cost};
-use crate::event::Event;
-use crate::numbering::Rollover;
-use crate::options::{DEFAULT_BLOCK_SIZE, Grant, Options};
-use crate::packet::{Direction, ErrorCode, Request};
-use crate::path::RequestPath;
-use crate::receive::ReceiveTransfer;
-use crate::send::SendTransfer;
-use crate::session::{Session, Transfer};
-use crate::store::{Sink, Source, Store, StoreError};
-use crate::transfer::{Failure, Opening, Parameters};
+use super::host::Host;
+use super::session::{Session, Transfer};
+use super::session_table::SessionTable;
+use crate::config::ServerConfig;
+use crate::protocol::{
+    Direction, ErrorCode, Opening, OptionLimits, Options, Parameters, PortId, ReceiveTransfer,
+    Request, RequestPath, Rollover, Route, SendTransfer, TransferId, datagram_cost,
+};
+use crate::store::{ReadRequest, Sink, Source, Store, StoreError, WriteRequest};
 
-impl Engine {
-    pub(super) fn handle_request(
+/// The code and the message of the ERROR that refuses a request.
+type Refusal = (ErrorCode, &'static str);
+
+const BUSY: Refusal = (ErrorCode::UNDEFINED, "server is busy");
+
+/// What the process and the kernel provide to an [`Engine`](crate::Engine).
+///
+/// ```
+/// let resources = bbot_tftp::Resources::default().with_max_sessions(100);
+/// assert_eq!(resources.listener_buffer, 212_992);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Resources {
+    /// The size of the listener's receive buffer, in bytes, as the kernel counts it; by default
+    /// that of Linux. In single-port mode, the uploads share it (T11).
+    pub listener_buffer: usize,
+    /// The number of sessions of all kinds that there are file descriptors for; by default
+    /// unlimited.
+    pub max_sessions: usize,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Self { listener_buffer: 212_992, max_sessions: usize::MAX }
+    }
+}
+
+impl Resources {
+    /// Sets [`listener_buffer`](Self::listener_buffer).
+    #[must_use]
+    pub const fn with_listener_buffer(self, listener_buffer: usize) -> Self {
+        Self { listener_buffer, ..self }
+    }
+
+    /// Sets [`max_sessions`](Self::max_sessions).
+    #[must_use]
+    pub const fn with_max_sessions(self, max_sessions: usize) -> Self {
+        Self { max_sessions, ..self }
+    }
+}
+
+/// Begins sessions within the limits, and releases what they have used.
+pub(super) struct Admission {
+    pub(super) config: ServerConfig,
+    store: Box<dyn Store>,
+    /// The bytes of the listener's receive buffer that are not reserved for a session.
+    listener_buffer: usize,
+    max_sessions: usize,
+    next_id: TransferId,
+}
+
+impl Admission {
+    pub(super) fn new(config: ServerConfig, store: Box<dyn Store>, resources: Resources) -> Self {
+        let Resources { listener_buffer, max_sessions } = resources;
+        Self { config, store, listener_buffer, max_sessions, next_id: TransferId::FIRST }
+    }
+
+    /// Begins a session for a request.
+    pub(super) fn admit(
         &mut self,
+        sessions: &mut SessionTable,
         request: &Request<'_>,
         datagram: &[u8],
         route: &Route,
         now: Instant,
         host: &mut dyn Host,
-    ) {
-        if self.draining {
-            return;
-        }
-        if !std::mem::replace(&mut self.seen, true) {
-            host.event(Event::FirstRequest { peer: route.peer });
-        }
-        if let Some(&id) = self.routes.get(route)
-            && !self.make_way(id, datagram, now, host)
-        {
-            return;
-        }
-        let admitted = self.admit(request, datagram, route, now, host);
-        match admitted {
-            Ok(id) => self.settle(id, now, host),
-            Err((code, message)) => {
-                let failure = Failure::local(code, message);
-                if self.send_error(LISTENER, route, &failure, Some(now), host) {
-                    let file = String::from_utf8_lossy(request.name);
-                    let file: String = file.chars().filter(|c| !c.is_control()).collect();
-                    log::debug!("request refused: peer={} file={file:?} {failure}", route.peer);
-                    let (peer, direction) = (route.peer, request.direction);
-                    host.event(Event::Refused { peer, direction, file, code });
-                }
-            }
-        }
-    }
-
-    /// Decides what a second request from a port with a session means; true: begin anew.
-    fn make_way(&mut self, id: u64, datagram: &[u8], now: Instant, host: &mut dyn Host) -> bool {
-        let Some(session) = self.sessions.get_mut(&id) else { return true };
-        if self.dallying.contains(&id) {
-            self.remove(id, host);
-            return true;
-        }
-        if session.is_established() {
-            return false;
-        }
-        if session.request != datagram {
-            self.remove(id, host);
-            return true;
-        }
-        session.repeat_opening(now);
-        self.settle(id, now, host);
-        false
-    }
-
-    fn admit(
-        &mut self,
-        request: &Request<'_>,
-        datagram: &[u8],
-        route: &Route,
-        now: Instant,
-        host: &mut dyn Host,
-    ) -> Result<u64, (ErrorCode, &'static str)> {
+    ) -> Result<TransferId, Refusal> {
         if !request.is_octet() {
             return Err((ErrorCode::ILLEGAL, "only octet mode is served"));
         }
-        self.make_room(route.peer.ip(), host)?;
+        self.make_space(sessions, route.peer.ip(), host)?;
         let path =
             RequestPath::parse(request.name).ok_or((ErrorCode::ACCESS, "access violation"))?;
-        let asked = Options::parse(&request.options);
-        let id = self.next_id;
-        let opened = Opened::new(self.store.as_ref(), request.direction, &path, &asked);
+        let requested = Options::parse(&request.options);
+        let opened = Opened::new(self.store.as_ref(), request.direction, &path, &requested);
         let opened = opened.map_err(|error| error.reply())?;
-        let room = self.open_port(id, route, &asked, &opened, host)?;
-        self.next_id += 1;
-        let granted = asked.negotiate(self.grant(&asked, &opened, room), opened.size());
-        let reserved = self.reserve(&granted, &opened);
-        let limits = &self.config.limits;
-        let answer = limits
-            .first_answer
-            .max(Duration::from_secs(granted.timeout.map_or(0, |seconds| 3 * u64::from(seconds))));
-        let session = Session {
+        let id = self.next_id;
+        let buffer = self.open_port(id, route, &requested, &opened, host)?;
+        self.next_id = id.next();
+        let limits = self.option_limits(&requested, &opened, buffer);
+        let granted = requested.negotiate(limits, opened.size());
+        let answer_within = self.answer_limit(&granted);
+        sessions.insert(Session {
             id,
+            // T1: each transfer has a new port, unless all share the listener.
+            port: if self.config.single_port { PortId::Listener } else { PortId::Transfer(id) },
             route: *route,
             file: path.as_str().to_owned(),
-            transfer: opened.begin(&granted, self.config.rollover, limits.idle, now),
+            reserved: self.reserve_buffer(&granted, &opened),
+            transfer: opened.begin(&granted, self.config.rollover, self.config.limits.idle, now),
             granted,
             request: datagram.to_vec(),
             started: now,
-            answer_by: now + answer,
-            answer_within: answer,
-            end_by: now + limits.total,
+            answer_by: now + answer_within,
+            answer_within,
+            end_by: now + self.config.limits.total,
             scheduled: None,
-            reserved,
             announced: false,
-        };
-        self.sessions.insert(id, session);
-        self.routes.insert(*route, id);
-        self.half_open.insert(id);
-        *self.peers.entry(route.peer.ip()).or_default() += 1;
+        });
         Ok(id)
     }
 
-    /// Checks the bounds; sessions that nobody waits for make room.
-    fn make_room(
+    /// Removes a session and releases what it has used.
+    pub(super) fn remove(
         &mut self,
+        sessions: &mut SessionTable,
+        id: TransferId,
+        host: &mut dyn Host,
+    ) {
+        let Some(mut session) = sessions.remove(id) else { return };
+        self.release_buffer(&mut session);
+        if !self.config.single_port {
+            host.close_port(id);
+        }
+    }
+
+    /// Releases the part of the listener's receive buffer that was reserved for a session.
+    pub(super) fn release_buffer(&mut self, session: &mut Session) {
+        self.listener_buffer += std::mem::take(&mut session.reserved);
+    }
+
+    /// Checks the limits (T6); dallying (T24) and half-open sessions are removed for a new one.
+    fn make_space(
+        &mut self,
+        sessions: &mut SessionTable,
         peer: IpAddr,
         host: &mut dyn Host,
-    ) -> Result<(), (ErrorCode, &'static str)> {
-        const BUSY: (ErrorCode, &str) = (ErrorCode::UNDEFINED, "server is busy");
+    ) -> Result<(), Refusal> {
         let limits = self.config.limits;
-        let of_peer = self.peers.get(&peer).copied().unwrap_or(0);
-        if self.active() >= limits.transfers || of_peer >= limits.per_peer {
+        if sessions.count_active() >= limits.transfers || sessions.count_of(peer) >= limits.per_peer
+        {
             return Err(BUSY);
         }
-        while self.dallying.len() > limits.tombstones {
-            self.remove_oldest(true, host);
+        while sessions.count_dallying() > limits.dallying
+            && let Some(oldest) = sessions.oldest_dallying()
+        {
+            self.remove(sessions, oldest, host);
         }
-        while self.half_open.len() >= limits.half_open.max(1) {
-            self.remove_oldest(false, host);
+        while sessions.count_half_open() >= limits.half_open.max(1)
+            && let Some(oldest) = sessions.oldest_half_open()
+        {
+            self.remove(sessions, oldest, host);
         }
-        while self.sessions.len() >= self.slots {
-            if !self.remove_oldest(true, host) && !self.remove_oldest(false, host) {
-                return Err(BUSY);
-            }
+        while sessions.count() >= self.max_sessions {
+            let oldest = sessions.oldest_dallying().or_else(|| sessions.oldest_half_open());
+            self.remove(sessions, oldest.ok_or(BUSY)?, host);
         }
         Ok(())
     }
 
-    fn remove_oldest(&mut self, tombstone: bool, host: &mut dyn Host) -> bool {
-        let queue = if tombstone { &self.dallying } else { &self.half_open };
-        let oldest = queue.first().copied();
-        if let Some(id) = oldest {
-            self.remove(id, host);
-        }
-        oldest.is_some()
-    }
-
-    /// Opens the transfer's port; returns the room in its receive buffer.
+    /// Opens the session's port, unless it uses the listener; returns the size of the receive
+    /// buffer.
     fn open_port(
         &self,
-        id: u64,
+        id: TransferId,
         route: &Route,
-        asked: &Options,
+        requested: &Options,
         opened: &Opened,
         host: &mut dyn Host,
-    ) -> Result<usize, (ErrorCode, &'static str)> {
+    ) -> Result<usize, Refusal> {
         if self.config.single_port {
-            return Ok(self.listener_room);
+            return Ok(self.listener_buffer);
         }
-        let windowed = asked.window_size.is_some_and(|w| w > 1);
-        let receives = windowed && matches!(opened, Opened::Write(_));
-        let wished = if receives { self.config.receive_buffer } else { 0 };
-        host.open_port(id, route, wished).map_err(|error| {
+        let has_window = requested.window_size.is_some_and(|blocks| blocks.get() > 1);
+        let receives_windows = has_window && matches!(opened, Opened::Write(_));
+        let buffer = if receives_windows { self.config.receive_buffer } else { 0 };
+        host.open_port(id, route, buffer).map_err(|error| {
             log::debug!("cannot open a port for {}: {error}", route.peer);
-            (ErrorCode::UNDEFINED, "server is busy")
+            BUSY
         })
     }
 
-    /// The most that is granted for a request, so that a window fits into its buffers.
-    fn grant(&self, asked: &Options, opened: &Opened, room: usize) -> Grant {
-        let block_size =
-            asked.block_size.unwrap_or(DEFAULT_BLOCK_SIZE).min(self.config.max_blksize);
-        let mut blocks = self.config.max_window_bytes / usize::from(block_size.max(1));
+    /// The greatest values that may be granted: the configured block size (T12), and a window that
+    /// fits the receive buffer (T11).
+    fn option_limits(&self, requested: &Options, opened: &Opened, buffer: usize) -> OptionLimits {
+        let max_block_size = self.config.max_block_size;
+        let block_size = requested.block_size.unwrap_or_default().min(max_block_size);
+        let mut blocks = self.config.max_window_bytes / usize::from(block_size);
         if matches!(opened, Opened::Write(_)) {
-            blocks = blocks.min(room / buffer_cost(block_size));
+            blocks = blocks.min(buffer / datagram_cost(block_size));
         }
         let blocks = u16::try_from(blocks).unwrap_or(u16::MAX);
-        Grant {
-            block_size: self.config.max_blksize,
-            window_size: blocks.min(self.config.max_windowsize).max(1),
-        }
+        let window_size = NonZeroU16::new(blocks).unwrap_or(NonZeroU16::MIN);
+        OptionLimits::new(max_block_size, window_size.min(self.config.max_window_size))
     }
 
-    /// In single-port mode all uploads share one receive buffer.
-    fn reserve(&mut self, granted: &Options, opened: &Opened) -> usize {
+    /// In single-port mode, all uploads share one receive buffer: reserves the bytes of a window.
+    fn reserve_buffer(&mut self, granted: &Options, opened: &Opened) -> usize {
         if !self.config.single_port || !matches!(opened, Opened::Write(_)) {
             return 0;
         }
-        let block_size = granted.block_size.unwrap_or(DEFAULT_BLOCK_SIZE);
-        let window = usize::from(granted.window_size.unwrap_or(1));
-        let wanted = (buffer_cost(block_size) * window).min(self.listener_room);
-        self.listener_room -= wanted;
-        wanted
+        let cost = datagram_cost(granted.block_size.unwrap_or_default());
+        let blocks = granted.window_size.unwrap_or(NonZeroU16::MIN).get();
+        let reserved = (cost * usize::from(blocks)).min(self.listener_buffer);
+        self.listener_buffer -= reserved;
+        reserved
+    }
+
+    /// The time that a client has for its first answer: at least three of its timeouts.
+    fn answer_limit(&self, granted: &Options) -> Duration {
+        let timeout = granted.timeout.map_or(0, |seconds| u64::from(seconds.get()));
+        self.config.limits.first_answer.max(Duration::from_secs(3 * timeout))
     }
 }
 
@@ -214,15 +231,18 @@ impl Opened {
         store: &dyn Store,
         direction: Direction,
         path: &RequestPath,
-        asked: &Options,
+        requested: &Options,
     ) -> Result<Self, StoreError> {
         match direction {
-            Direction::Get => store.open(path).map(Self::Read),
-            Direction::Put => store.create(path, asked.transfer_size).map(Self::Write),
+            Direction::Get => store.open(&ReadRequest::new(path)).map(Self::Read),
+            Direction::Put => {
+                let declared_size = requested.transfer_size;
+                store.create(&WriteRequest { path, declared_size }).map(Self::Write)
+            }
         }
     }
 
-    /// The true size, of a file that is read.
+    /// The true size of a file that is read.
     fn size(&self) -> Option<u64> {
         match self {
             Self::Read(source) => Some(source.size()),
@@ -234,10 +254,10 @@ impl Opened {
         self,
         granted: &Options,
         rollover: Rollover,
-        patience: Duration,
+        idle_limit: Duration,
         now: Instant,
     ) -> Transfer {
-        let parameters = Parameters::new(granted, rollover, patience);
+        let parameters = Parameters::new(granted, rollover, idle_limit);
         let opening = if granted.is_empty() { Opening::Plain } else { Opening::OptionAck };
         match self {
             Self::Read(source) => {

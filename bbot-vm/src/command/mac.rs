@@ -6,8 +6,8 @@ use crate::mac_address::MacAddress;
 /// Returns `words` with the MAC address where the guest's interface is defined: in place of each
 /// `mac=?`, or else behind the `-device` that has `netdev=net0` and no `mac=`.
 pub(super) fn with_mac(words: &[String], mac: MacAddress) -> Vec<String> {
-    if words.iter().any(|word| word.split(',').any(is_open_mac)) {
-        return words.iter().map(|word| fill_mac(word, mac)).collect();
+    if words.iter().any(|word| word.split(',').any(is_placeholder)) {
+        return words.iter().map(|word| replace_placeholder(word, mac)).collect();
     }
     let mut result = words.to_vec();
     for index in 1..result.len() {
@@ -22,13 +22,13 @@ pub(super) fn with_mac(words: &[String], mac: MacAddress) -> Vec<String> {
     result
 }
 
-fn is_open_mac(property: &str) -> bool {
+fn is_placeholder(property: &str) -> bool {
     property == "mac=?"
 }
 
-fn fill_mac(word: &str, mac: MacAddress) -> String {
+fn replace_placeholder(word: &str, mac: MacAddress) -> String {
     let filled = |property| {
-        if is_open_mac(property) { format!("mac={mac}") } else { property.to_owned() }
+        if is_placeholder(property) { format!("mac={mac}") } else { property.to_owned() }
     };
     word.split(',').map(filled).collect::<Vec<_>>().join(",")
 }
@@ -40,20 +40,20 @@ mod tests {
     #[test]
     fn mac_goes_where_the_guests_interface_is() {
         for (options, expected) in [
-            // Each open one is filled, wherever it stands.
+            // Each `mac=?` is replaced, wherever it stands.
             ("-device e1000,netdev=net0,mac=?", "-device e1000,netdev=net0,mac=M"),
             ("-device e1000,mac=?,netdev=net0", "-device e1000,mac=M,netdev=net0"),
             ("-nic x,mac=? -device y,mac=?", "-nic x,mac=M -device y,mac=M"),
-            // With an open one there, nothing is added elsewhere.
+            // If there is one, nothing is added elsewhere.
             (
                 "-device a,netdev=net1,mac=? -device b,netdev=net0",
                 "-device a,netdev=net1,mac=M -device b,netdev=net0",
             ),
-            // Without one, it is added to the interface.
+            // Otherwise the address is added to the interface.
             ("-device e1000,netdev=net0", "-device e1000,netdev=net0,mac=M"),
             ("--device netdev=net0,driver=e1000", "--device netdev=net0,driver=e1000,mac=M"),
             ("-device e1000,netdev=net0,id=n -usb", "-device e1000,netdev=net0,id=n,mac=M -usb"),
-            // What the operator wrote stands.
+            // An address that the operator wrote stays.
             (
                 "-device e1000,netdev=net0,mac=52:54:00:00:00:01",
                 "-device e1000,netdev=net0,mac=52:54:00:00:00:01",
@@ -64,7 +64,7 @@ mod tests {
             ("-set e1000,netdev=net0", "-set e1000,netdev=net0"),
             ("netdev=net0", "netdev=net0"),
             ("-device", "-device"),
-            // Not quite open.
+            // Similar to `mac=?`, but not the same.
             ("-device e1000,xmac=?", "-device e1000,xmac=?"),
             ("-device e1000,mac=??", "-device e1000,mac=??"),
         ] {

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// Defines an enumeration of QEMU's schema whose values are told apart by their names there, with
-/// room for the names that QEMU adds later.
+/// Defines an enumeration of QEMU's schema, with the name of each value there, and with a variant
+/// for the names that QEMU adds later.
 macro_rules! named_values {
     (
         $(#[$attribute:meta])*
@@ -119,7 +119,7 @@ named_values! {
 named_values! {
     /// What QEMU does about an error of a disk image (QAPI: `BlockErrorAction`).
     BlockErrorAction {
-        /// The guest is told that nothing is wrong.
+        /// The guest sees no error.
         Ignore = "ignore",
         /// The guest's device reports the error to the guest.
         Report = "report",

@@ -1,4 +1,4 @@
-//! What a hypervisor's process writes: messages of its monitor, the guest's console, standard error.
+//! What a hypervisor's process writes: its monitor's messages, the console, standard error.
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};

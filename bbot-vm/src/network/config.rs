@@ -16,7 +16,7 @@ const MARK_BASE: u32 = 0xbb00_0000;
 /// let config = bbot_vm::NetworkConfig::new("br1", 1, "public-1", 23401);
 /// assert_eq!((config.tap().as_str(), config.mark()), ("tap1", 0xbb00_0001));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct NetworkConfig {
     /// The host's bridge, which has an IPv4 address.

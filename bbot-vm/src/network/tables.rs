@@ -119,16 +119,16 @@ fn table_name(instance: &str) -> Result<String, Error> {
 
 /// Returns the script that makes the tables of `docs/network.md`.
 ///
-/// The table in the family `bridge` turns the guest's TFTP packets to the host, even if the guest
-/// has sent them to another gateway, and marks them. The table in the family `ip` leads what is
-/// marked to the server, and keeps from the server what is not.
+/// The table in the family `bridge` marks the guest's TFTP packets and delivers them to the host,
+/// even if the guest has sent them to another gateway. The table in the family `ip` redirects what
+/// is marked to the server, and drops what is for the server and not marked.
 ///
 /// Later fragments of a packet have no port. Without the second rule they would go on to that other
 /// gateway, and the packet would never be complete.
 ///
-/// The kernel remembers for minutes where a connection was led, also when the tables are gone. Each
+/// The kernel remembers for minutes where it redirected a connection, also without the tables. Each
 /// instance has a conntrack zone of its own: otherwise a guest that comes back under another
-/// instance, with the same address and port, would be led to the server that it had before.
+/// instance, with the same address and port, would reach the server that it had before.
 fn definition(name: &str, route: &Route<'_>) -> String {
     let Route { interface, mark, server: (address, port), bridge_mac } = route;
     let turn =

@@ -38,9 +38,9 @@ pub(crate) fn route(instance: &str, interface: &str, offset: u16) -> Tables {
 /// Two guests, each with an instance, and another host on the bridge.
 fn two_guests(gateway: Ipv4Addr) {
     let host = |last| Ipv4Addr::new(10, 23, 0, last);
-    let a = Node::plug_in("guest-a", host(11), gateway);
-    let b = Node::plug_in("guest-b", host(12), gateway);
-    let other = Node::plug_in("other", host(13), gateway);
+    let a = Node::connected("guest-a", host(11), gateway);
+    let b = Node::connected("guest-b", host(12), gateway);
+    let other = Node::connected("other", host(13), gateway);
     let tables_a = route("public-1", "guest-a", 1);
     let tables_b = route("public-10", "guest-b", 10);
     let servers = Servers::bind(&[PORT_A, PORT_B]);
@@ -64,7 +64,7 @@ fn two_guests(gateway: Ipv4Addr) {
             assert_eq!(reached(node, BRIDGE_ADDRESS, port), None);
         }
     }
-    // All that was the effect of the tables, each for its own instance.
+    // All that is the effect of the tables, each for its own instance.
     drop(tables_a);
     assert_eq!(reached(&a, GUEST_SERVER, 69), None);
     assert_eq!(reached(&other, BRIDGE_ADDRESS, PORT_A), Some(PORT_A));
@@ -89,7 +89,7 @@ fn guests_reach_only_their_own_server_beside_another_gateway() {
         become_host();
         filter.set();
         let gateway = Ipv4Addr::new(10, 23, 0, 254);
-        let _box = Node::plug_in("gateway", gateway, BRIDGE_ADDRESS);
+        let _box = Node::connected("gateway", gateway, BRIDGE_ADDRESS);
         two_guests(gateway);
     }
 }
@@ -99,7 +99,7 @@ fn guests_reach_only_their_own_server_beside_another_gateway() {
 #[test]
 fn a_guest_follows_its_instance() {
     become_host();
-    let guest = Node::plug_in("guest", Ipv4Addr::new(10, 23, 0, 11), BRIDGE_ADDRESS);
+    let guest = Node::connected("guest", Ipv4Addr::new(10, 23, 0, 11), BRIDGE_ADDRESS);
     let servers = Servers::bind(&[PORT_A, PORT_B]);
     let client = guest.connect(GUEST_SERVER, 69);
     for (instance, offset, port) in [("public-1", 1, PORT_A), ("public-10", 10, PORT_B)] {

@@ -1,6 +1,6 @@
 //! The system calls that no safe crate has: KVM, and a child's last steps before exec.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "unsafe code is in files of this name (I9)")]
 
 use std::fs::OpenOptions;
 use std::io;
@@ -30,7 +30,8 @@ pub(super) fn kvm_creates_machines() -> bool {
     if machine < 0 {
         return false;
     }
-    // SAFETY: the call above returned a new file descriptor (always CLOEXEC) that has no other owner.
+    // SAFETY: the call above returned a new file descriptor (always CLOEXEC), which has no other
+    // owner.
     // JUSTIFICATION: it must be closed.
     drop(unsafe { OwnedFd::from_raw_fd(machine) });
     true
@@ -73,9 +74,9 @@ pub(super) fn spawn_confined(
 
 /// The user, groups and capabilities of a child process.
 ///
-/// They are changed through rustix: its calls go to the kernel at once and take no lock, as the
-/// child of a fork must have it, where nix calls the C library, which synchronizes threads. And
-/// nix has no capabilities.
+/// They are changed through rustix, which calls the kernel directly and takes no lock: a child
+/// between fork and exec must not. nix calls the C library, whose functions synchronize all
+/// threads, and has no capabilities.
 struct Identity {
     uid: rustix::process::Uid,
     gid: rustix::process::Gid,
@@ -96,7 +97,8 @@ impl Identity {
         }
     }
 
-    /// Makes the calling process run as that user, for good. Runs in the child: system calls only.
+    /// Makes the calling process run as that user, irrevocably. Makes system calls only, because it
+    /// runs in the child.
     fn assume(&self) -> io::Result<()> {
         use rustix::thread as t;
         if self.change {

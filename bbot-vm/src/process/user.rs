@@ -17,7 +17,7 @@ const NOBODY_ID: u32 = 65534;
 ///
 /// Its supplementary groups are those of the group database, so that a user in the group of
 /// `/dev/kvm` can use it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct VmUser {
     name: String,
     uid: Uid,

@@ -143,7 +143,7 @@ fn answers_are_matched_by_id() {
     connection.client.handshake(LONG).unwrap();
     let limit = Duration::from_millis(10);
     let error = connection.client.execute(qmp::stop {}, limit).unwrap_err();
-    assert!(matches!(error, QmpError::Timeout { limit: told } if told == limit), "{error:?}");
+    assert!(matches!(error, QmpError::Timeout { limit: waited } if waited == limit), "{error:?}");
     let answer = connection.client.execute_untyped(qmp::query_status {}, LONG).unwrap();
     assert_eq!(answer["of"], "this");
     server.join().unwrap();

@@ -42,7 +42,7 @@ fn suspend_resume_power_button_and_quit() {
     network.tear_down().unwrap();
 }
 
-/// W27
+/// W27: stopped processors do not delay it.
 #[test]
 fn a_suspended_guest_is_forced_down() {
     let host = Host::new();

@@ -103,23 +103,9 @@ fn soon() -> Instant {
 }
 
 fn request() -> TaskRequest {
-    TaskRequest {
-        agent: "host".into(),
-        toolchain_name: "default".into(),
-        toolchain_version: "0.16.0".parse().unwrap(),
-        interactive_mode: None,
-        interactive_login: None,
-        fingerprint: None,
-        auxiliary_ram: None,
-        machines: vec![bbot_manifest::MachineHeader {
-            id: "linux-1.0".into(),
-            name: "linux".parse().unwrap(),
-            summary: "Linux".into(),
-            role: None,
-            ram_minimum: None,
-            ram_maximum: None,
-        }],
-    }
+    let name = "linux".parse().unwrap();
+    let machine = bbot_manifest::MachineHeader::new("linux-1.0", name, "Linux");
+    TaskRequest::new("host", vec![machine], "default", "0.16.0".parse().unwrap())
 }
 
 /// The error of a request that the server replies to in this way.
@@ -141,7 +127,7 @@ fn a_task_request_is_a_posted_manifest() {
     assert!(server.requests.recv().is_err(), "one attempt");
 }
 
-/// W33, controller-protocol.md F.6: a form whose fields are in this order, with its length, and
+/// W33, docs/controller-protocol.md: a form whose fields are in this order, with its length, and
 /// again at the target of a redirection.
 #[test]
 fn an_artifact_is_a_form() {
@@ -178,7 +164,7 @@ fn an_artifact_is_a_form() {
     }
     std::fs::remove_file(&archive).unwrap();
     let error = client().post_artifact(&server.url(), &upload, soon()).unwrap_err();
-    assert!(matches!(error, ClientError::File { .. }), "{error:?}");
+    assert!(matches!(error, ClientError::File(_)), "{error:?}");
 }
 
 /// What a controller says of an artifact is in a manifest.
@@ -207,7 +193,7 @@ fn an_error_page_is_told_in_its_first_line() {
     assert_eq!(error.to_string(), format!("HTTP 500: {}", "x".repeat(200)));
 }
 
-/// design.md, rule 6: bounded before it is looked at.
+/// I6: bounded before it is looked at.
 #[test]
 fn an_endless_response_is_cut_off() {
     let error = error_for(Reply::Endless("HTTP/1.1 200 OK\r\n\r\n: 1\nsession: "), LONG);
@@ -231,7 +217,7 @@ fn a_slow_response_ends_at_the_deadline() {
     ] {
         let start = Instant::now();
         let error = error_for(reply, limit);
-        assert!(matches!(error, ClientError::NoAnswer { source: ureq::Error::Timeout(_) }));
+        assert!(matches!(error, ClientError::NoAnswer { error: ureq::Error::Timeout(_) }));
         assert!((limit..LONG / 2).contains(&start.elapsed()), "{:?}", start.elapsed());
     }
     let url = "http://127.0.0.1:9/";
@@ -270,7 +256,7 @@ fn what_is_no_http_answer_is_none() {
     }
 }
 
-/// decisions.md 14: method and body are kept.
+/// D14: method and body are kept.
 #[test]
 fn kept_redirections_are_followed() {
     let target = Server::start([reply("200 OK", "")]);
@@ -285,7 +271,7 @@ fn kept_redirections_are_followed() {
     }
 }
 
-/// decisions.md 14
+/// D14: they would lose the request.
 #[test]
 fn other_redirections_are_refused() {
     for status in [301, 302, 303] {
@@ -396,7 +382,7 @@ fn abort_breaks_what_is_under_way() {
     assert!(client.request_task(&url, &request(), soon()).is_ok());
 }
 
-/// decisions.md 14: the environment's proxy is used.
+/// D14: the environment's proxy is used.
 #[test]
 fn requests_go_through_the_proxy() {
     static PROXY: OnceLock<String> = OnceLock::new();

@@ -48,7 +48,7 @@ fn only_the_challenged_key_signs() {
     let entry = entry("s");
     for signer in [None, Some(&signer)] {
         let error = signature(&entry, signer).unwrap_err();
-        assert!(matches!(error, RequestError::Key { wanted: Some(_) }), "{error:?}");
+        assert!(matches!(error, RequestError::OtherKey { .. }), "{error:?}");
     }
     let plain = Entry { challenge: None, ..entry };
     assert!(signature(&plain, Some(&signer)).unwrap().is_none());

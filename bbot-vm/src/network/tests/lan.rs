@@ -54,8 +54,9 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Makes a node and connects it to the bridge. The bridge's end of the link is called `port`.
-    pub(crate) fn plug_in(port: &str, address: Ipv4Addr, gateway: Ipv4Addr) -> Node {
+    /// Returns a new node that is connected to the bridge. The bridge's end of the link is called
+    /// `port`.
+    pub(crate) fn connected(port: &str, address: Ipv4Addr, gateway: Ipv4Addr) -> Node {
         let node = Node::new();
         ip(&format!("link add {port} type veth peer name {port}-peer"));
         ip(&format!("link set {port}-peer netns {}", node.tid));

@@ -5,7 +5,8 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
-use bbot_manifest::{InteractiveMode, Manifest, ResultRequest, TaskRequest};
+use bbot_manifest::protocol::InteractiveMode;
+use bbot_manifest::{Manifest, ResultRequest, TaskRequest};
 
 use super::auth::{KnownKey, challenge, hex_sha256};
 use super::exchange::{Answer, Exchange, Outcome};

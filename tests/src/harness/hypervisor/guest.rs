@@ -72,7 +72,7 @@ impl Guest {
                 self.put_result(&lz4_frame(text.as_bytes())?)
             }
             Step::PutTask => {
-                let log = bbot_manifest::encode_base64(&self.task).replace('\n', "");
+                let log = bbot_manifest::text::encode_base64(&self.task).replace('\n', "");
                 self.put_result(&lz4_frame(result(&self.task, "success", &log)?.as_bytes())?)
             }
             Step::PutLargeResult(size) => {

@@ -1,0 +1,28 @@
+//! A machine that a controller is offered.
+
+use bbot_manifest::{BootstrappedMachine, MachineHeader};
+
+use super::enumerate::Machine;
+use super::layout::MachineDir;
+
+/// A bootstrapped machine that can take a task, now or after an interrupt.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Offer<'a> {
+    /// Where it is.
+    pub(crate) dir: &'a MachineDir,
+    /// What was bootstrapped.
+    pub(crate) bootstrapped: &'a BootstrappedMachine,
+}
+
+impl<'a> Offer<'a> {
+    /// Returns the offer of a machine; `None` if it can take no task.
+    pub(crate) fn of(machine: &'a Machine) -> Option<Self> {
+        let bootstrapped = machine.bootstrapped()?;
+        Some(Self { dir: &machine.dir, bootstrapped })
+    }
+
+    /// Returns what the controller is told of the machine.
+    pub(crate) fn header(&self) -> &'a MachineHeader {
+        &self.bootstrapped.machine.header
+    }
+}

@@ -1,0 +1,15 @@
+//! A whole server without sockets, clock and threads.
+
+mod admission;
+mod dispatch;
+mod host;
+mod rate_limit;
+mod send_buffer;
+mod session;
+mod session_table;
+
+pub use admission::Resources;
+pub use dispatch::Engine;
+pub use host::Host;
+
+pub(crate) use send_buffer::SendBuffer;
