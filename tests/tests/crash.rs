@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use bbot_tests::campaign::{CampaignOptions, campaign};
 use bbot_tests::harness::programs;
 
-/// W3, W4, W33, W34, W38, W41, I4, I5: whenever the agent is killed, what it had promised is kept by
-/// the next one, no session gets two answers, and nothing is left.
+/// W3, W4, W33, W34, W38, W41, I4, I5: whenever the agent is killed, what it had promised is kept
+/// by the next one, no session gets two answers, and nothing is left.
 ///
 /// The seeds are fixed, so that a failure can be repeated; `cargo xtask crash` tries others.
 #[test]

@@ -66,10 +66,10 @@ fn count(effects: &[String], start: &str) -> usize {
     effects.iter().filter(|effect| effect.starts_with(start)).count()
 }
 
-/// I5, W25, W38, W41: the task record is durable, file and folder, before the host lock is released;
-/// the result is before the guest is ended; the record is removed before the post, durably before
-/// the entry in the outbox is removed. New folders are durable as well.
-/// W14: disk, manifest and the machine's name are durable, each before the next.
+/// I5, W25, W38, W41: the task record is durable, file and folder, before the host lock is
+/// released; the result is before the guest is ended; the record is removed before the post,
+/// durably before the entry in the outbox is removed. New folders are durable as well. W14: disk,
+/// manifest and the machine's name are durable, each before the next.
 #[test]
 fn what_is_promised_is_on_disk_first() {
     let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();

@@ -1,5 +1,5 @@
-//! Guests that are held for an operator (W27): the real agent, everything around it, and an operator
-//! who uses the monitor of a simulated guest.
+//! Guests that are held for an operator (W27): the real agent, everything around it, and an
+//! operator who uses the monitor of a simulated guest.
 
 use std::io::Read;
 use std::net::TcpStream;
@@ -45,9 +45,9 @@ fn let_guest_continue(testbed: &Testbed) {
     std::fs::write(testbed.farm.run().join("go"), "").unwrap();
 }
 
-/// W27, W39: a build that takes too long is answered at once; its guest is paused, and everything an
-/// operator needs is kept and reported, the rest is removed. When the operator quits, everything is
-/// removed, and the instance gets the next task.
+/// W27, W39: a build that takes too long is answered at once; its guest is paused, and everything
+/// an operator needs is kept and reported, the rest is removed. When the operator quits, everything
+/// is removed, and the instance gets the next task.
 #[test]
 fn a_guest_that_timed_out_is_held() {
     let testbed = Testbed::new(&building(&SLOW), &["libfoo", "libbar"]).unwrap();
@@ -103,8 +103,8 @@ fn check_kept(testbed: &Testbed, status: &Value) {
     assert!(console.contains("task.manifest"), "{console}");
 }
 
-/// The report is on standard error, in the state folder beside the console log, and in the output of
-/// `--dump-status`.
+/// The report is on standard error, in the state folder beside the console log, and in the output
+/// of `--dump-status`.
 fn check_report(testbed: &Testbed, agent: &Agent, hold: &Value) {
     agent.wait_for_line("the guest is held").unwrap();
     let lines = agent.lines();

@@ -104,8 +104,9 @@ fn added(before: &Inventory, now: &Inventory) -> Vec<String> {
     added.into_iter().filter(|item| !stays(item)).map(str::to_owned).collect()
 }
 
-/// W3: everything with the instance's name that belongs to no running process is removed; what has a
-/// similar name stays, and so does what belongs to a running process. A second start finds nothing.
+/// W3: everything with the instance's name that belongs to no running process is removed; what has
+/// a similar name stays, and so does what belongs to a running process. A second start finds
+/// nothing.
 #[test]
 fn only_own_leftovers_are_removed() {
     let host = Host::new();

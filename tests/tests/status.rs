@@ -175,8 +175,8 @@ impl Manager {
 }
 
 /// W5: READY=1 is sent when the agent has recovered, STATUS= with every phase, and WATCHDOG=1 twice
-/// per watchdog time by the event loop alone: an agent whose loop hangs, here on the open of a named
-/// pipe without a writer, does not send it.
+/// per watchdog time by the event loop alone: an agent whose loop hangs, here on the open of a
+/// named pipe without a writer, does not send it.
 #[test]
 fn the_service_manager_is_told() {
     let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();

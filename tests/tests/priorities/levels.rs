@@ -40,8 +40,8 @@ fn c_takes_the_machine_that_it_needs() {
     assert_eq!(testbed.leftovers(&before).unwrap(), [""; 0]);
 }
 
-/// W19, W20: on a full host level C interrupts one task: the one with the lowest priority, of equals
-/// the youngest.
+/// W19, W20: on a full host level C interrupts one task: the one with the lowest priority, of
+/// equals the youngest.
 #[test]
 fn c_interrupts_one_task_on_a_full_host() {
     for (first, second, victim) in [("0000", "0001", 0), ("0000", "0000", 1)] {
@@ -78,8 +78,8 @@ fn d_has_the_host_for_itself() {
     assert_undisturbed(&high);
 }
 
-/// W19, W20: A and B interrupt no task: without a free machine, or on a full host, their controllers
-/// are not asked.
+/// W19, W20: A and B interrupt no task: without a free machine, or on a full host, their
+/// controllers are not asked.
 #[test]
 fn a_and_b_interrupt_no_task() {
     for (machines, max) in [(&["m1"][..], "2"), (&["m1", "m2"], "1")] {

@@ -23,8 +23,8 @@ const UPGRADES: &str = r#"cd "${1%/*}"; ln -s m1-1.2 .link; mv -T .link m1-1"#;
 /// A command that runs another one as root without the right to signal other users' processes.
 const WITHOUT_KILL: [&str; 2] = ["setpriv", "--bounding-set=-kill"];
 
-/// W35: if the other instance begins a hold, the agent does not wait for it. The new task is answered
-/// with `interrupt`, and its controller rests: it is not asked again at once.
+/// W35: if the other instance begins a hold, the agent does not wait for it. The new task is
+/// answered with `interrupt`, and its controller rests: it is not asked again at once.
 #[test]
 fn a_hold_interrupts_the_new_task() {
     // One machine is free: the controller could be asked for it.
@@ -147,8 +147,8 @@ fn a_forbidden_signal_interrupts_the_new_task() {
     holder.assert_not_signalled();
 }
 
-/// W35: a task whose machine was upgraded during the wait for its lock is answered with `interrupt`,
-/// and assigned again for the upgraded machine.
+/// W35: a task whose machine was upgraded during the wait for its lock is answered with
+/// `interrupt`, and assigned again for the upgraded machine.
 #[test]
 fn an_upgrade_during_the_wait_interrupts_the_new_task() {
     let testbed = Testbed::without_machines().unwrap();
