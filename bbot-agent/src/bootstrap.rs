@@ -55,7 +55,7 @@ impl Bootstrap<'_> {
     ///
     /// # Errors
     ///
-    /// The machine's own trouble; nothing of the attempt is left (W16).
+    /// A failure of the machine, or of the host; nothing of the attempt is left (W16).
     pub(crate) fn perform(mut self, host_lock: HostLock) -> anyhow::Result<Bootstrapped> {
         let machine = self.machine;
         let lock_file = self.host.layout.lock_file(machine);
@@ -104,8 +104,7 @@ impl Bootstrap<'_> {
             let Disk { snapshot, machine } = first;
             return Ok(Some((snapshot, self.bootstrapped(machine, fake::MAC, versions))));
         }
-        let path = tftp_folder::bootstrap(&config.tftp, &config.instance_name());
-        let folder = TftpFolder::create(path, &[])?;
+        let folder = TftpFolder::create(tftp_folder::path(config, Job::Bootstrap), &[])?;
         let setup = self.setup(&folder, mac);
         let mut first = Some(first);
         let (host, machine) = (self.host, self.machine);
@@ -116,20 +115,18 @@ impl Bootstrap<'_> {
         };
         let booted = boot(config, self.events, &setup, config.bootstrap_retries, fresh_disk)?;
         let Some(Booted { session, disk, end }) = booted else { return Ok(None) };
-        self.conclude(session, &end);
-        match end {
-            End::Complete(file) => {
+        let concern = concern(&end);
+        self.conclude(session, &end, concern);
+        match (end, concern) {
+            (End::Complete(file), _) => {
                 let mut versions: BootstrapManifest = read_manifest(&folder.join(&file))?;
                 versions.agent_version = Some(config.worker_version.clone());
                 let Disk { snapshot, machine } = disk;
                 Ok(Some((snapshot, self.bootstrapped(machine, mac, versions))))
             }
-            End::MisBoot => bail!("bootstrap startup timeout"),
-            End::TimedOut => bail!("bootstrap timeout"),
-            End::WouldNotShutDown => bail!("bootstrap shutdown timeout"),
-            End::DiskFull => bail!(DISK_FULL),
-            End::Exited { .. } => bail!("the guest exited unexpectedly"),
-            End::Interrupted | End::Terminated => Ok(None),
+            (End::DiskFull, _) => bail!(DISK_FULL),
+            (_, Some(concern)) => bail!(concern),
+            (_, None) => Ok(None),
         }
     }
 
@@ -151,11 +148,10 @@ impl Bootstrap<'_> {
     }
 
     /// Holds the guest of a failed bootstrap if that is due (W27), and forces it down.
-    fn conclude(&mut self, mut session: GuestSession, end: &End) {
-        if let Some(concern) = concern(end) {
-            let is_ending = self.events.signals().is_stopping();
-            let timeout = self.config.hold_timeout;
-            let hold = Hold::due(end, Some(concern), timeout, is_ending, Instant::now());
+    fn conclude(&mut self, mut session: GuestSession, end: &End, concern: Option<&str>) {
+        let is_ending = self.events.signals().is_stopping();
+        let hold = Hold::due(end, concern, self.config.hold_timeout, is_ending, Instant::now());
+        if let Some(concern) = concern {
             session.leave_for_inspection(self.events, self.status, hold, concern);
         }
         session.end(|| {});
@@ -188,9 +184,9 @@ impl Bootstrap<'_> {
     }
 }
 
-/// Takes a snapshot of the current revision and reads the manifest *inside* it, so that the manifest
-/// that is compared is that of the machine that is bootstrapped (W9); `None` if there is no link any
-/// more.
+/// Takes a snapshot of the current revision and reads the manifest *inside* it, so that the
+/// manifest that is compared is that of the machine that is bootstrapped (W9); `None` if there is
+/// no link any more.
 fn take_snapshot(layout: &Layout, dir: &MachineDir) -> anyhow::Result<Option<Disk>> {
     let start = Instant::now();
     let taken = with_current(dir, |source| {

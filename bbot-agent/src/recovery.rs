@@ -1,9 +1,9 @@
-//! Puts right what a dead process of this instance left (W3).
+//! Removes what a dead process of this instance left (W3).
 //!
 //! The same sweep serves after a clean stop, when there is nothing to do, and after a crash at any
 //! instruction. It runs under the instance lock, so whatever bears this instance's name is unused
-//! unless it belongs to a live process. Machine lock files stay: the kernel has freed the locks, the
-//! next enumeration finds them free.
+//! unless it belongs to a live process. Machine lock files stay: the kernel has freed the locks,
+//! the next enumeration finds them free.
 
 use std::fs;
 
@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 use crate::config::Config;
 use crate::diag;
 use crate::fs::runtime_dir::PRIVATE;
+use crate::guest::run::Job;
 use crate::guest::session::network_config;
 use crate::guest::tftp_folder;
 use crate::machines::layout::{Layout, MachineDir};
@@ -24,7 +25,7 @@ use crate::outbox::Outbox;
 ///
 /// # Errors
 ///
-/// Only what would make work impossible; one leftover that resists is reported and left.
+/// Only what would make work impossible; a leftover that cannot be removed is logged and stays.
 pub(crate) fn sweep(
     config: &Config,
     layout: &Layout,
@@ -37,9 +38,9 @@ pub(crate) fn sweep(
     // A console log that a live guest's end would have removed; usually there is none.
     drop(fs::remove_file(config.runtime_dir.join(PRIVATE).join("console.log")));
     sweep_snapshots(layout);
-    let instance = config.instance_name();
-    tftp_folder::remove(&tftp_folder::bootstrap(&config.tftp, &instance))?;
-    tftp_folder::remove(&tftp_folder::build(&config.tftp, &instance))?;
+    for job in [Job::Bootstrap, Job::Build] {
+        tftp_folder::remove(&tftp_folder::path(config, job))?;
+    }
     if let Some(outbox) = outbox
         && outbox.recover_record().context("cannot recover the task at hand")?
     {
@@ -71,11 +72,12 @@ fn sweep_machine(layout: &Layout, machine: &MachineDir) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns whether another process with this pid exists, be it an agent or not: that the number was
-/// given away again cannot be told from an agent of another make, which knows no instance lock. Its
-/// snapshot is not taken from under it; a leftover is swept by the first start after the process.
+/// Returns whether another process with this pid exists, be it an agent or not.
 ///
-/// Our own pid is not another's: the owner had it before us.
+/// If the kernel has reused the pid, that process cannot be told from another implementation of the
+/// agent, which knows no instance lock and whose snapshots must stay; so a leftover is removed by
+/// the first start after that process has ended. This process itself is not the owner: the owner
+/// had the pid before.
 fn is_alive(pid: u32) -> bool {
     let Ok(raw) = i32::try_from(pid) else { return false };
     raw > 0 && pid != std::process::id() && kill(Pid::from_raw(raw), None) != Err(Errno::ESRCH)

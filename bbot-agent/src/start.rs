@@ -25,8 +25,8 @@ use crate::reports::Reports;
 use crate::reports::delivery::PosterContext;
 use crate::reports::poster::Poster;
 
-/// A started instance. The lock is dropped last: the next process that gets it finds nothing of this
-/// one in use.
+/// A started instance. The lock is dropped last: the next process that gets it finds nothing of
+/// this one in use.
 #[derive(Debug)]
 pub(crate) struct Started {
     /// The instance.

@@ -1,6 +1,7 @@
 //! Recover, enumerate, ask, perform, report; nothing else.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,7 @@ use crate::schedule::plan::{Plan, plan};
 use crate::schedule::reminder::Reminder;
 use crate::task::assignment::Assignment;
 use crate::task::perform::Performer;
+use crate::task::reporter::Reporter;
 
 /// How often a wait for the host lock is reported (W6).
 const LOCK_WARNING: Duration = Duration::from_secs(60);
@@ -271,14 +273,20 @@ fn perform(
     agent.status.enter(Phase::Building, Some(machine), Some(&package));
     let priority = assignment.priority;
     diag::trace(2, format_args!("task for {package} on {machine}, priority {priority}"));
+    let reporter = Reporter {
+        assignment,
+        outbox: agent.events.reports.as_ref().map(|reports| Arc::clone(&reports.outbox)),
+        dump_result: agent.config.dump_result,
+        fingerprint: agent.controllers.fingerprint(),
+    };
     let performer = Performer {
         config: &agent.config,
         host: &agent.host,
         events: &mut agent.events,
         status: &mut agent.status,
         backoffs: &mut agent.backoffs,
-        fingerprint: agent.controllers.fingerprint(),
-        assignment,
+        reporter,
+        lock: None,
     };
     let result = performer.perform(host_lock)?;
     diag::trace(2, format_args!("built {package} on {machine}: {}", result.status));

@@ -12,14 +12,15 @@ use super::signals::Signals;
 pub(crate) struct EventChannel {
     sender: Sender<Event>,
     receiver: Receiver<Event>,
-    signals: Signals,
+    pub(super) signals: Signals,
 }
 
 impl EventChannel {
     /// Opens the channel and installs the signal handlers; `on_terminate` is called for SIGTERM and
     /// SIGINT even if the loop is busy.
     ///
-    /// SIGUSR1 is blocked in the calling thread and in those that it starts: there must be no other.
+    /// SIGUSR1 is blocked in the calling thread and in those that it starts: there must be no
+    /// other.
     pub(crate) fn open(on_terminate: impl FnMut() + Send + 'static) -> io::Result<Self> {
         let (sender, receiver) = channel();
         let signals = Signals::install(&sender, on_terminate)?;
@@ -29,11 +30,6 @@ impl EventChannel {
     /// Returns a sender for a thread that reports to the loop.
     pub(crate) fn sender(&self) -> Sender<Event> {
         self.sender.clone()
-    }
-
-    /// Returns which signals have arrived.
-    pub(super) fn signals(&self) -> &Signals {
-        &self.signals
     }
 
     /// Waits for the next event, until `deadline` at most; `None` if it has passed.

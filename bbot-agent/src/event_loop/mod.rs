@@ -1,5 +1,5 @@
-//! The event loop: one channel on which everything arrives that can wake the instance, and the
-//! chores that are done while the instance waits for something else.
+//! The event loop: the one channel on which everything arrives that can wake the instance, and what
+//! is done in the background of its waits.
 
 mod channel;
 mod event;
@@ -81,9 +81,8 @@ impl EventLoop {
         self.channel.sender()
     }
 
-    /// Returns which signals have arrived.
     pub(crate) fn signals(&self) -> &Signals {
-        self.channel.signals()
+        &self.channel.signals
     }
 
     /// Returns whether signing works again since this was last asked (W37).
@@ -91,7 +90,6 @@ impl EventLoop {
         std::mem::take(&mut self.is_signing_restored)
     }
 
-    /// Waits until something happens or is due.
     fn wait(&mut self, deadline: Instant) -> Wait {
         let chore = self.next_chore();
         // First, so that no flood of events keeps it from being done.

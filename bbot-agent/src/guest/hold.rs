@@ -49,8 +49,8 @@ impl fmt::Display for HoldEnd {
 }
 
 impl Hold {
-    /// Returns the hold that begins at `now` for a guest that ended its job by `end`, if it is to be
-    /// held; `concern` is why an operator should inspect it, `is_ending` whether the agent stops
+    /// Returns the hold that begins at `now` for a guest that ended its job by `end`, if it is to
+    /// be held; `concern` is why an operator should inspect it, `is_ending` whether the agent stops
     /// after this job.
     pub(crate) fn due(
         end: &End,

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use bbot_tftp::{Namespace, Server, ServerConfig, ServerHandle};
+use bbot_tftp::{Namespace, Server, ServerConfig, ServerHandle, WriteLimits};
 use bbot_vm::{
     Guest, GuestConfig, GuestEvent, MacAddress, Network, NetworkConfig, VmUser, VncAddress,
 };
@@ -38,13 +38,9 @@ const CONSOLE_LIMIT: usize = 1 << 20;
 /// What a guest is started with, apart from its disk.
 #[derive(Debug)]
 pub(crate) struct Setup {
-    /// What for.
     pub(crate) job: Job,
-    /// For how long.
     pub(crate) limits: Limits,
-    /// Its hardware address.
     pub(crate) mac: MacAddress,
-    /// Its hardware threads.
     pub(crate) cpus: u32,
     /// The address on which its screen is served.
     pub(crate) vnc: IpAddr,
@@ -59,7 +55,7 @@ pub(crate) struct Setup {
 pub(crate) struct GuestSession {
     pub(super) number: u64,
     job: Job,
-    limits: Limits,
+    run: Run,
     pub(super) machine: String,
     /// The working snapshot.
     pub(super) directory: PathBuf,
@@ -110,7 +106,7 @@ impl GuestSession {
         Ok(Self {
             number,
             job: setup.job,
-            limits: setup.limits,
+            run: Run::new(setup.job, setup.limits, executed),
             machine,
             directory: disk.snapshot.path().to_owned(),
             state_dir: config.state_dir.clone(),
@@ -125,10 +121,9 @@ impl GuestSession {
 
     /// Waits until the job is done, one way or another.
     pub(crate) fn run(&mut self, events: &mut EventLoop) -> End {
-        let mut run = Run::new(self.job, self.limits, self.started);
         // The event of a signal that arrived since the interrupts were armed is in the channel, or
-        // an earlier wait has taken it: look at the flags once.
-        let mut action = Self::signalled(events, &mut run);
+        // an earlier wait has taken it: so check the flags once.
+        let mut action = self.handle_signal(events);
         loop {
             action = match action {
                 Action::End(end) => return end,
@@ -136,25 +131,26 @@ impl GuestSession {
                     if let Err(error) = self.guest.power_down() {
                         diag::warn(format_args!("cannot power down {}: {error}", self.machine));
                     }
-                    self.wait(events, &mut run)
+                    self.wait(events)
                 }
                 Action::Drain => {
                     self.drain(&events.sender());
-                    self.wait(events, &mut run)
+                    self.wait(events)
                 }
-                Action::Wait => self.wait(events, &mut run),
+                Action::Wait => self.wait(events),
             };
         }
     }
 
-    fn wait(&mut self, events: &mut EventLoop, run: &mut Run) -> Action {
-        match events.next(run.deadline()) {
-            None => run.step(Input::Deadline, Instant::now()),
-            Some(event) => self.handle(event, events, run),
+    fn wait(&mut self, events: &mut EventLoop) -> Action {
+        match events.next(self.run.deadline()) {
+            None => self.run.step(Input::Deadline, Instant::now()),
+            Some(event) => self.handle(event, events),
         }
     }
 
-    /// Lets the server finish, on a thread of its own: its events and signals are handled meanwhile.
+    /// Lets the server finish, on a thread of its own: its events and signals are handled
+    /// meanwhile.
     fn drain(&mut self, events: &Sender<Event>) {
         let Some(tftp) = self.tftp.take() else { return };
         let session = self.number;
@@ -172,32 +168,30 @@ impl GuestSession {
         }
     }
 
-    fn handle(&mut self, event: Event, events: &EventLoop, run: &mut Run) -> Action {
-        let now = Instant::now();
+    fn handle(&mut self, event: Event, events: &EventLoop) -> Action {
         match event {
-            Event::Signal => Self::signalled(events, run),
-            Event::Tftp { session, event } if session == self.number => {
-                self.handle_tftp(event, run, now)
-            }
-            Event::Guest { session, event } if session == self.number => {
-                self.handle_guest(event, run, now)
-            }
+            Event::Signal => self.handle_signal(events),
+            Event::Tftp { session, event } if session == self.number => self.handle_tftp(&event),
+            Event::Guest { session, event } if session == self.number => self.handle_guest(event),
             // It follows all events of the server: the result may have been among them.
-            Event::Drained { session } if session == self.number => run.step(Input::Drained, now),
+            Event::Drained { session } if session == self.number => {
+                self.run.step(Input::Drained, Instant::now())
+            }
             // Events of an earlier session, and those that need no answer.
             _ => Action::Wait,
         }
     }
 
-    fn handle_tftp(&mut self, event: bbot_tftp::Event, run: &mut Run, now: Instant) -> Action {
-        if self.space.is_exhausted_by_upload(&event) {
-            return run.step(Input::DiskFull, now);
+    fn handle_tftp(&mut self, event: &bbot_tftp::Event) -> Action {
+        let now = Instant::now();
+        if self.space.is_exhausted_by_upload(event) {
+            return self.run.step(Input::DiskFull, now);
         }
         match event {
             bbot_tftp::Event::FirstRequest { .. } => {
                 self.first_request = Some(now);
                 diag::phase("first-request", now - self.started, &self.keys());
-                run.step(Input::FirstRequest, now)
+                self.run.step(Input::FirstRequest, now)
             }
             bbot_tftp::Event::Finished {
                 direction: bbot_tftp::Direction::Put,
@@ -205,7 +199,7 @@ impl GuestSession {
                 bytes,
                 ..
             } => {
-                let action = run.step(Input::Stored { file: &file, bytes }, now);
+                let action = self.run.step(Input::Stored { file, bytes: *bytes }, now);
                 if action != Action::Wait {
                     let since = self.first_request.unwrap_or(self.started);
                     diag::phase(self.job.name(), now - since, &self.keys());
@@ -216,26 +210,26 @@ impl GuestSession {
         }
     }
 
-    fn handle_guest(&mut self, event: GuestEvent, run: &mut Run, now: Instant) -> Action {
+    fn handle_guest(&mut self, event: GuestEvent) -> Action {
+        let now = Instant::now();
         if self.space.is_exhausted_by_disk(&event) {
-            return run.step(Input::DiskFull, now);
+            return self.run.step(Input::DiskFull, now);
         }
         let GuestEvent::Exited(exit) = event else { return Action::Wait };
         if !exit.stderr.is_empty() {
             diag::info(format_args!("{}: {}", self.machine, exit.stderr.trim_end()));
         }
-        run.step(Input::Exited { by_signal: exit.signal.is_some() }, now)
+        self.run.step(Input::Exited { by_signal: exit.signal.is_some() }, now)
     }
 
-    fn signalled(events: &EventLoop, run: &mut Run) -> Action {
-        let now = Instant::now();
+    fn handle_signal(&mut self, events: &EventLoop) -> Action {
         if events.signals().terminated() {
-            return run.step(Input::Terminate, now);
+            self.run.step(Input::Terminate, Instant::now())
+        } else if events.signals().take_interrupt() {
+            self.run.step(Input::Interrupt, Instant::now())
+        } else {
+            Action::Wait
         }
-        if events.signals().take_interrupt() {
-            return run.step(Input::Interrupt, now);
-        }
-        Action::Wait
     }
 
     fn keys(&self) -> [(&str, &str); 1] {
@@ -306,8 +300,8 @@ fn start_tftp(
     let bridge = bbot_vm::bridge_address(&config.bridge)
         .with_context(|| format!("cannot use bridge {}", config.bridge))?;
     let address = SocketAddr::new(IpAddr::V4(bridge), network_config(config).tftp_port);
-    let namespace =
-        Namespace::new().read(&setup.read).write(&setup.write).upload_limit(config.upload_limit);
+    let limits = WriteLimits::default().with_total_bytes(config.upload_limit);
+    let namespace = Namespace::new().read(&setup.read).write(&setup.write).limits(limits);
     // The answers come from the port that was asked: the redirection and a guest's firewall let
     // them through without a helper.
     let server_config = ServerConfig::default().with_single_port(true);

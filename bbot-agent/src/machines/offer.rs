@@ -1,4 +1,4 @@
-//! A machine that a controller is offered.
+//! A machine that is offered to a controller.
 
 use bbot_manifest::{BootstrappedMachine, MachineHeader};
 
@@ -8,7 +8,7 @@ use super::layout::MachineDir;
 /// A bootstrapped machine that can take a task, now or after an interrupt.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Offer<'a> {
-    /// Where it is.
+    /// Its folder.
     pub(crate) dir: &'a MachineDir,
     /// What was bootstrapped.
     pub(crate) bootstrapped: &'a BootstrappedMachine,
@@ -21,7 +21,7 @@ impl<'a> Offer<'a> {
         Some(Self { dir: &machine.dir, bootstrapped })
     }
 
-    /// Returns what the controller is told of the machine.
+    /// Returns the header of the machine, as it is sent to the controller.
     pub(crate) fn header(&self) -> &'a MachineHeader {
         &self.bootstrapped.machine.header
     }

@@ -1,4 +1,4 @@
-//! The machines of the host as one instance sees them.
+//! The machines of the host, for one instance: its names and its requirements.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ use crate::config::Config;
 pub(crate) struct HostView {
     /// The names of machines on this host.
     pub(crate) layout: Layout,
-    /// What a bootstrapped machine must meet to be offered.
+    /// The conditions under which a bootstrapped machine is offered.
     pub(crate) requirements: Requirements,
     /// The most machines that may be busy at once; 0: no limit.
     pub(crate) instance_max: u16,
@@ -44,7 +44,7 @@ impl HostView {
         }
     }
 
-    /// Looks at every machine (W9).
+    /// Enumerates all machines (W9).
     pub(crate) fn enumerate(&self, host: &HostLock) -> anyhow::Result<Enumeration> {
         if let Some(file) = &self.fake_machine {
             return fake::enumeration(file, &self.machines);
@@ -53,7 +53,8 @@ impl HostView {
             .with_context(|| format!("unable to iterate over {}", self.machines.display()))
     }
 
-    /// Judges a machine by its manifests; `None` if it does not exist for our bootstrap protocol.
+    /// Judges a machine by its manifests; `None` if it does not exist for the agent's bootstrap
+    /// protocol.
     pub(crate) fn judge(&self, dir: &MachineDir) -> anyhow::Result<Option<State>> {
         judge(&self.layout, dir, &self.requirements)
     }

@@ -11,22 +11,17 @@ use crate::schedule::priority::Priority;
 /// A task that this instance is going to perform, and the machine for it.
 #[derive(Debug)]
 pub(crate) struct Assignment {
-    /// What to do, and where the result goes.
     pub(crate) task: Box<AcceptedTask>,
-    /// The priority of the controller that gave it.
+    /// The priority of its controller.
     pub(crate) priority: Priority,
-    /// That controller.
     pub(crate) controller_url: String,
-    /// Where the machine is.
     pub(crate) dir: MachineDir,
-    /// The machine.
     pub(crate) machine: BootstrappedMachine,
     /// The machines that other processes had locked.
     pub(crate) others: Vec<MachineDir>,
 }
 
 impl Assignment {
-    /// Assigns a task of `controller` to the machine of `offer`.
     pub(crate) fn new(
         task: Box<AcceptedTask>,
         controller: &Controller,
@@ -54,13 +49,13 @@ impl Assignment {
         self.task.task.interactive.is_some()
     }
 
-    /// Returns a result that has nothing but this status.
+    /// Returns a result that has only this status.
     pub(super) fn result(&self, status: ResultStatus) -> ResultManifest {
         let task = &self.task.task;
         ResultManifest::new(task.name.clone(), task.version.clone(), status)
     }
 
-    /// Returns the pairs that identify it in the log.
+    /// Returns what identifies the task in the log.
     pub(super) fn keys(&self) -> [(&'static str, &str); 2] {
         [("machine", self.dir.name.as_str()), ("session", &self.task.session)]
     }

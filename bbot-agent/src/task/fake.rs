@@ -1,4 +1,5 @@
-//! `--fake-machine`: the operator, who tests a worker, puts its result where a guest would upload it.
+//! `--fake-machine`: the operator, who tests a worker, puts its result where a guest would upload
+//! it.
 
 use std::path::Path;
 use std::sync::mpsc::Sender;
@@ -14,6 +15,7 @@ use super::reporter::Reporter;
 use super::{result_file, task_file};
 use crate::config::Config;
 use crate::event_loop::{Event, EventLoop, NEVER};
+use crate::guest::run::Job;
 use crate::guest::tftp_folder::{self, TftpFolder};
 
 const RESULT: &str = "result.manifest.lz4";
@@ -24,8 +26,7 @@ pub(super) fn build(
     events: &mut EventLoop,
     reporter: &Reporter<'_>,
 ) -> anyhow::Result<ResultManifest> {
-    let path = tftp_folder::build(&config.tftp, &config.instance_name());
-    let folder = TftpFolder::create(path, &["get", "put"])?;
+    let folder = TftpFolder::create(tftp_folder::path(config, Job::Build), &["get", "put"])?;
     let put = folder.join("put");
     watch(&put, events.sender())?;
     task_file::write(&folder, &reporter.assignment.task, &config.trust)?;

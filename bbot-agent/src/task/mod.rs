@@ -2,12 +2,11 @@
 
 mod artifacts;
 pub(crate) mod assignment;
-mod build;
 mod claim;
 mod fake;
 mod interrupt;
 mod outcome;
 pub(crate) mod perform;
-mod reporter;
+pub(crate) mod reporter;
 mod result_file;
 mod task_file;

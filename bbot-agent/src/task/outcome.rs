@@ -1,4 +1,4 @@
-//! What the controller is told, from how the guest ended. Pure.
+//! Decides the answer to a task from how its guest ended. Pure.
 
 use bbot_manifest::{PackageName, PackageVersion, ResultManifest, ResultStatus};
 
@@ -48,8 +48,8 @@ pub(super) fn outcome(
     }
 }
 
-/// W32: a worker that could not read its task says `unknown` and `0`: the task's own name and
-/// version take their place. A result for any other package is not one for this task.
+/// W32: a worker that could not read its task reports package `unknown`, version `0`: the task's
+/// own name and version take their place. A result for any other package does not answer this task.
 fn identified(
     mut result: ResultManifest,
     name: &PackageName,

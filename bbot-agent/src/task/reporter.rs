@@ -1,4 +1,4 @@
-//! The answer to one task, on its way to the outbox.
+//! Puts the answer to one task into the outbox.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,15 +14,14 @@ use crate::outbox::{Entry, Outbox, OutboxError};
 
 /// Answers one task.
 #[derive(Debug)]
-pub(super) struct Reporter<'a> {
-    /// What is answered.
-    pub(super) assignment: &'a Assignment,
+pub(crate) struct Reporter<'a> {
+    pub(crate) assignment: &'a Assignment,
     /// Where results go; none if nothing is posted (`--fake-request`).
-    pub(super) outbox: Option<Arc<Outbox>>,
+    pub(crate) outbox: Option<Arc<Outbox>>,
     /// Whether the result is printed and not posted (`--dump-result`).
-    pub(super) dump_result: bool,
+    pub(crate) dump_result: bool,
     /// The key that challenges are made for.
-    pub(super) fingerprint: Option<&'a str>,
+    pub(crate) fingerprint: Option<&'a str>,
 }
 
 impl Reporter<'_> {
@@ -52,8 +51,8 @@ impl Reporter<'_> {
         let start = Instant::now();
         let urls = &self.assignment.task.upload_urls;
         artifacts::store(outbox, self.entry(result.clone()), upload, urls)?;
-        // The record has done its duty. Recovery looks for the result first, so one that stays does
-        // no harm.
+        // The record is obsolete now. One that stays does no harm, as recovery looks for the result
+        // first.
         if let Err(error) = outbox.forget_record() {
             diag::warn(format_args!("{:#}", anyhow::Error::new(error)));
         }

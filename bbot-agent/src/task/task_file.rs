@@ -1,4 +1,4 @@
-//! The task as its worker gets it.
+//! Writes the task manifest for the worker.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use crate::guest::tftp_folder::TftpFolder;
 
 /// Puts the task into the folder `get` of `folder`.
 ///
-/// W24: only what the agent decides is changed; the rest reaches the worker as it came.
+/// W24: only what the agent decides is changed; the rest is passed on byte for byte.
 pub(super) fn write(
     folder: &TftpFolder,
     task: &AcceptedTask,
@@ -22,8 +22,8 @@ pub(super) fn write(
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// W24: `--trust` replaces the task's own; if the last result came from an agent of another
-/// checksum, the worker's checksum does not count either.
+/// W24: `--trust` replaces the task's own; if the agent checksum has changed, the worker checksum
+/// is dropped, too.
 fn edit<'a>(trust: &'a [String], agent_checksum: Option<&str>) -> TaskEdit<'a> {
     let mut edit = TaskEdit::default();
     edit.trust = (!trust.is_empty()).then_some(trust);

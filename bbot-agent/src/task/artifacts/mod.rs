@@ -1,8 +1,8 @@
 //! Artifacts: what a guest has uploaded beside a good result, made ready for its controller (W33).
 //!
-//! The guest's `upload.tar` is read in place, and nothing in it ever becomes a path of this host: its
-//! headers are read once, and each folder `upload/<type>/<instance>/` for whose type the controller
-//! has named a URL is then copied, member by member, into a ustar archive of our own.
+//! The guest's `upload.tar` is read in place, and nothing in it ever becomes a path of this host:
+//! its headers are read once, and each folder `upload/<type>/<instance>/` for whose type the
+//! controller has named a URL is then copied, member by member, into a ustar archive of our own.
 
 mod archive;
 mod package;
@@ -75,7 +75,8 @@ pub(super) enum ArtifactError {
     Io { operation: &'static str, path: PathBuf, source: io::Error },
 }
 
-/// Makes `entry` durable, with the artifacts in the `upload` of its guest whose types are in `urls`.
+/// Makes `entry` durable, with the artifacts in the `upload` of its guest whose types are in
+/// `urls`.
 ///
 /// The entry names its artifacts, so these are durable first; a crash in between leaves the task
 /// on record, and it is built again. An archive that is not acceptable is reported, and the result
