@@ -11,16 +11,11 @@ use crate::observe::status::Status;
 /// those that it uses.
 #[derive(Debug)]
 pub(crate) struct Agent {
-    /// The command line, validated.
     pub(crate) config: Config,
-    /// The machines of this host.
     pub(crate) host: HostView,
     /// Everything that can wake the instance, and the results that it posts meanwhile.
     pub(crate) events: EventLoop,
-    /// What operators and the service manager see.
     pub(crate) status: Status,
-    /// The machines and controllers that failed recently.
     pub(crate) backoffs: Backoffs,
-    /// How controllers are reached.
     pub(crate) controllers: Controllers,
 }

@@ -38,20 +38,14 @@ const ABORT_LIMIT: Duration = Duration::from_secs(1);
 /// How asking ended.
 #[derive(Debug)]
 pub(crate) enum AskOutcome<'a> {
-    /// A controller has a task.
     Task {
-        /// The controller.
         controller: &'a Controller,
-        /// The machine that the task is for.
         offer: Offer<'a>,
-        /// The task.
         task: Box<AcceptedTask>,
     },
-    /// No controller has one.
     NoTask,
     /// The round's time is over, as some controllers failed; others have not been asked.
     RoundExpired,
-    /// The agent is to stop.
     Stop,
 }
 

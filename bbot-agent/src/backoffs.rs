@@ -21,7 +21,6 @@ impl Backoffs {
         Self { machines: Backoff::new(), controllers: Backoff::new() }
     }
 
-    /// Returns whether a machine is left alone at `now`.
     pub(crate) fn is_machine_resting(&self, name: &MachineName, now: Instant) -> bool {
         self.machines.is_active(&name.to_string(), now)
     }
@@ -31,22 +30,18 @@ impl Backoffs {
         self.machines.record_failure(name.to_string(), Instant::now(), fastrand::f64())
     }
 
-    /// Forgets the failures of a machine.
     pub(crate) fn machine_worked(&mut self, name: &MachineName) {
         self.machines.record_success(&name.to_string());
     }
 
-    /// Returns whether a controller is left alone at `now`.
     pub(crate) fn is_controller_resting(&self, url: &str, now: Instant) -> bool {
         self.controllers.is_active(&url.to_owned(), now)
     }
 
-    /// Leaves a controller alone.
     pub(crate) fn controller_failed(&mut self, url: &str) {
         self.controllers.record_failure(url.to_owned(), Instant::now(), fastrand::f64());
     }
 
-    /// Forgets the failures of a controller.
     pub(crate) fn controller_worked(&mut self, url: &str) {
         self.controllers.record_success(&url.to_owned());
     }

@@ -32,7 +32,6 @@ use crate::observe::status::Status;
 /// How an attempt to bootstrap ended without an error of the machine.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Bootstrapped {
-    /// The machine is bootstrapped.
     Done,
     /// It was not due any more, or another process has locked it.
     NotNeeded,

@@ -29,7 +29,6 @@ use crate::reports::poster::Poster;
 /// this one in use.
 #[derive(Debug)]
 pub(crate) struct Started {
-    /// The instance.
     pub(crate) agent: Agent,
     _lock: Option<InstanceLock>,
 }

@@ -15,7 +15,6 @@ use crate::diag::quoted;
 pub(crate) struct Terms<'a, O> {
     /// How many bytes a challenge may have that it can answer, if it can answer any.
     pub(crate) challenge_max: Option<usize>,
-    /// Which tasks it takes.
     pub(crate) interactive: InteractiveMode,
     /// The machines that it has offered, with their names.
     pub(crate) offers: &'a [(&'a str, O)],
@@ -28,7 +27,6 @@ pub(crate) enum Verdict<O> {
     NoTask,
     /// The task is taken, for the machine of this offer.
     Accept(Box<AcceptedTask>, O),
-    /// The task is not taken.
     Refuse(Box<Refusal>),
 }
 
@@ -47,7 +45,6 @@ pub(crate) struct AcceptedTask {
     pub(crate) upload_urls: BTreeMap<String, String>,
     /// The agent checksum of the last result.
     pub(crate) agent_checksum: Option<String>,
-    /// The task.
     pub(crate) task: TaskManifest,
     /// The task as the controller wrote it.
     pub(crate) task_text: String,
@@ -71,9 +68,7 @@ pub(crate) struct Answer {
     pub(crate) result_url: String,
     /// What is to be signed.
     pub(crate) challenge: Option<String>,
-    /// The package.
     pub(crate) name: PackageName,
-    /// Its version.
     pub(crate) version: PackageVersion,
     /// `interrupt` if another agent may do it, `abort` if none can.
     pub(crate) status: ResultStatus,

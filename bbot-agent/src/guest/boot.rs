@@ -13,9 +13,7 @@ use crate::event_loop::EventLoop;
 pub(crate) struct Booted {
     /// The guest, which has not been forced down yet.
     pub(crate) session: GuestSession,
-    /// Its disk.
     pub(crate) disk: Disk,
-    /// How it ended its job.
     pub(crate) end: End,
 }
 

@@ -10,7 +10,6 @@ use crate::diag;
 /// The disk of one boot, and the manifest that came with it.
 #[derive(Debug)]
 pub(crate) struct Disk {
-    /// The working snapshot that holds it.
     pub(crate) snapshot: Snapshot,
     /// The manifest of the machine in it.
     pub(crate) machine: MachineManifest,

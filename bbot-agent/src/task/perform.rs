@@ -37,7 +37,6 @@ pub(crate) struct Performer<'a> {
     pub(crate) events: &'a mut EventLoop,
     pub(crate) status: &'a mut Status,
     pub(crate) backoffs: &'a mut Backoffs,
-    /// Answers the task.
     pub(crate) reporter: Reporter<'a>,
     /// The lock of the machine, from the claim to the release; a fake machine has none.
     pub(crate) lock: Option<MachineLock>,
