@@ -1,11 +1,13 @@
 //! The parts of one instance.
 
+use bbot_manifest::MachineName;
+
 use crate::ask::Controllers;
-use crate::backoffs::Backoffs;
 use crate::config::Config;
 use crate::event_loop::EventLoop;
 use crate::machines::view::HostView;
 use crate::observe::status::Status;
+use crate::schedule::backoff::Backoff;
 
 /// One instance of the agent. The work loop composes its steps from these parts; each step takes
 /// those that it uses.
@@ -16,6 +18,8 @@ pub(crate) struct Agent {
     /// Everything that can wake the instance, and the results that it posts meanwhile.
     pub(crate) events: EventLoop,
     pub(crate) status: Status,
-    pub(crate) backoffs: Backoffs,
+    pub(crate) machine_backoff: Backoff<MachineName>,
+    /// By URL.
+    pub(crate) controller_backoff: Backoff<String>,
     pub(crate) controllers: Controllers,
 }

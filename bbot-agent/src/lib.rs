@@ -12,7 +12,6 @@
 
 mod agent;
 mod ask;
-mod backoffs;
 mod bootstrap;
 pub mod cli;
 mod config;

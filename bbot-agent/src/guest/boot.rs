@@ -1,8 +1,7 @@
 //! Boots a guest, again in a fresh snapshot if it mis-boots (W13, W26).
 
-use super::disk::Disk;
 use super::run::End;
-use super::session::{GuestSession, Setup};
+use super::session::{Disk, GuestSession, Setup};
 use super::tftp_folder;
 use crate::config::Config;
 use crate::diag;
