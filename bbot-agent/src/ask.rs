@@ -30,7 +30,7 @@ use crate::observe::status::{ContactOutcome, Status};
 use crate::outbox::Entry;
 use crate::reports::Reports;
 use crate::schedule::backoff::Backoff;
-use crate::schedule::plan::Question;
+use crate::schedule::plan::PlannedRequest;
 
 /// How long an aborted request may take to report that it was.
 const ABORT_LIMIT: Duration = Duration::from_secs(1);
@@ -96,11 +96,11 @@ impl AskRound<'_> {
     /// offered.
     pub(crate) fn ask<'q>(
         mut self,
-        questions: &[Question<&'q Controller, &'q Machine>],
+        questions: &[PlannedRequest<&'q Controller, &'q Machine>],
     ) -> anyhow::Result<AskOutcome<'q>> {
         let round_end = Instant::now() + self.config.timeouts.request;
         let mut has_failure = false;
-        for Question { controller, machines } in questions {
+        for PlannedRequest { controller, machines } in questions {
             let url = controller.url.as_str();
             let start = Instant::now();
             // W40: SIGHUP, too, ends the asking; a task that has been given is the task at hand.

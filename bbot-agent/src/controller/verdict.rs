@@ -1,4 +1,4 @@
-//! Whether what a controller answers is taken (W22, W23). Pure.
+//! Whether a task is accepted (W22, W23). Pure.
 
 use std::collections::BTreeMap;
 
@@ -10,38 +10,38 @@ use ureq::http::Uri;
 
 use crate::diag::quoted;
 
-/// What this agent takes; `O` is what it has offered.
+/// The tasks that this agent accepts; `O` identifies an offered machine.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terms<'a, O> {
-    /// How many bytes a challenge may have that it can answer, if it can answer any.
+    /// The most bytes of a challenge that it can sign; `None` if it cannot sign.
     pub(crate) challenge_max: Option<usize>,
     pub(crate) interactive: InteractiveMode,
     /// The machines that it has offered, with their names.
     pub(crate) offers: &'a [(&'a str, O)],
 }
 
-/// What to make of a response.
+/// How a response is judged.
 #[derive(Debug)]
 pub(crate) enum Verdict<O> {
-    /// The controller has nothing to do.
+    /// The controller has no task.
     NoTask,
-    /// The task is taken, for the machine of this offer.
+    /// The task is accepted, for the machine of this offer.
     Accept(Box<AcceptedTask>, O),
     Refuse(Box<Refusal>),
 }
 
-/// A task that fits.
+/// A task that is accepted.
 #[derive(Debug)]
 pub(crate) struct AcceptedTask {
-    /// What the result refers to.
+    /// The session that the result refers to.
     pub(crate) session: String,
-    /// What is to be signed.
+    /// The challenge to sign.
     pub(crate) challenge: Option<String>,
-    /// Where the result goes; http or https.
+    /// The URL to post the result to; http or https.
     pub(crate) result_url: String,
     /// The host of that URL, if it is not the controller's (W23: used, with a warning).
     pub(crate) foreign_result_host: Option<String>,
-    /// Where artifacts go, by their type (W33).
+    /// The URLs to post artifacts to, by their type (W33).
     pub(crate) upload_urls: BTreeMap<String, String>,
     /// The agent checksum of the last result.
     pub(crate) agent_checksum: Option<String>,
@@ -50,27 +50,27 @@ pub(crate) struct AcceptedTask {
     pub(crate) task_text: String,
 }
 
-/// Why a task is not taken.
+/// Why a task is not accepted.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     /// For the log.
     pub(crate) reason: String,
-    /// What the controller is told, if it can be.
+    /// The answer to the controller, if one is possible.
     pub(crate) answer: Option<Answer>,
 }
 
-/// What a controller is told about a task that is not taken, so that it need not wait for it.
+/// The answer to a task that is not accepted, so that the controller does not wait for a result.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
-    /// What the answer refers to.
+    /// The session of the task.
     pub(crate) session: String,
-    /// Where it goes; http or https.
+    /// The URL to post it to; http or https.
     pub(crate) result_url: String,
-    /// What is to be signed.
+    /// The challenge to sign.
     pub(crate) challenge: Option<String>,
     pub(crate) name: PackageName,
     pub(crate) version: PackageVersion,
-    /// `interrupt` if another agent may do it, `abort` if none can.
+    /// `interrupt` if another agent may perform the task, `abort` if none can.
     pub(crate) status: ResultStatus,
 }
 
@@ -126,8 +126,8 @@ pub(crate) fn verdict<O: Copy>(
     Verdict::Accept(Box::new(task), offer)
 }
 
-/// Returns the offer that the task makes use of; or why it is not for this agent, and the status
-/// that says so.
+/// Returns the offer that the task uses; or why it is not for this agent, and the status of the
+/// answer.
 fn offer<O: Copy>(task: &TaskManifest, terms: &Terms<'_, O>) -> Result<O, (String, ResultStatus)> {
     if task.repository.is_local() {
         let location = quoted(&task.repository.to_string());
@@ -150,8 +150,8 @@ fn offer<O: Copy>(task: &TaskManifest, terms: &Terms<'_, O>) -> Result<O, (Strin
     })
 }
 
-/// Why a challenge cannot be answered. Nobody would believe a result without the answer, and to
-/// find out when it is to be signed would look as if the key did not sign (W37).
+/// Returns why a challenge cannot be answered. A controller rejects a result without the answer,
+/// and a failure when it is to be signed would be taken for a broken key (W37).
 fn unanswerable(challenge: &str, max: Option<usize>) -> Option<String> {
     match max {
         None => Some(format!("unexpected challenge {}", quoted(challenge))),
@@ -163,17 +163,16 @@ fn unanswerable(challenge: &str, max: Option<usize>) -> Option<String> {
     }
 }
 
-/// The host that an http URL is about.
+/// Returns the host of an http URL, in lower case.
 fn host(url: &str) -> Option<String> {
     let url: Uri = url.parse().ok()?;
     let host = url.host().filter(|host| !host.is_empty())?;
     matches!(url.scheme_str(), Some("http" | "https")).then(|| host.to_ascii_lowercase())
 }
 
-/// Finds in a malformed response what it takes to tell the controller: `abort`.
+/// Finds the values in a malformed response that are needed to answer `abort`.
 ///
-/// Pairs count up to the first place that is no manifest at all, and if they are there with the
-/// end of their lines.
+/// Pairs are used up to the first syntax error, if their lines are complete.
 pub(crate) fn salvage<O>(response: &[u8], terms: &Terms<'_, O>) -> Option<Answer> {
     let end = response.iter().rposition(|byte| *byte == b'\n')?;
     let response = &response[..=end];
@@ -183,7 +182,7 @@ pub(crate) fn salvage<O>(response: &[u8], terms: &Terms<'_, O>) -> Option<Answer
         match event {
             Event::Start { .. } => manifest += 1,
             Event::Pair(pair) => {
-                let place = match (manifest, pair.name) {
+                let field = match (manifest, pair.name) {
                     (1, "session") => &mut session,
                     (1, "result-url") => &mut result_url,
                     (1, "challenge") => &mut challenge,
@@ -191,7 +190,7 @@ pub(crate) fn salvage<O>(response: &[u8], terms: &Terms<'_, O>) -> Option<Answer
                     (2, "version") => &mut version,
                     _ => continue,
                 };
-                place.get_or_insert_with(|| pair.value.into_owned());
+                field.get_or_insert_with(|| pair.value.into_owned());
             }
             _ => {}
         }
@@ -259,31 +258,32 @@ mod tests {
     }
 
     #[test]
-    fn a_fitting_task_is_taken_as_it_came() {
+    fn a_fitting_task_is_accepted_unchanged() {
         let head = format!("{HEAD}agent-checksum: 2\n");
         let task = format!("{TASK}worker-checksum: 1\nfuture-value: x\n");
-        let Verdict::Accept(task_taken, 2) = judge(&format!("{head}{task}"), &TERMS) else {
-            panic!("not taken")
+        let Verdict::Accept(accepted, 2) = judge(&format!("{head}{task}"), &TERMS) else {
+            panic!("not accepted")
         };
-        assert_eq!(task_taken.session, "a/b");
-        assert_eq!(task_taken.challenge, None);
-        assert_eq!(task_taken.agent_checksum.as_deref(), Some("2"));
-        assert_eq!(task_taken.task.machine.as_str(), "linux");
-        assert_eq!(task_taken.task_text, task);
-        assert_eq!(task_taken.foreign_result_host, None);
+        assert_eq!(accepted.session, "a/b");
+        assert_eq!(accepted.challenge, None);
+        assert_eq!(accepted.agent_checksum.as_deref(), Some("2"));
+        assert_eq!(accepted.task.machine.as_str(), "linux");
+        assert_eq!(accepted.task_text, task);
+        assert_eq!(accepted.foreign_result_host, None);
     }
 
-    /// W22: nothing is sent for a challenge that we have not asked for.
+    /// W22: nothing is sent for a challenge that was not requested.
     #[test]
     fn challenge_without_a_key_is_refused() {
         let text = format!("{HEAD}challenge: c\n{TASK}");
         check_refused(&text, &TERMS, "unexpected challenge 'c'", None);
         let can_sign = Terms { challenge_max: Some(245), ..TERMS };
-        let Verdict::Accept(task, _) = judge(&text, &can_sign) else { panic!("not taken") };
+        let Verdict::Accept(task, _) = judge(&text, &can_sign) else { panic!("not accepted") };
         assert_eq!(task.challenge.as_deref(), Some("c"));
     }
 
-    /// W22, W37: what the key cannot sign is refused at once, and is not taken for a broken key.
+    /// W22, W37: a challenge that the key cannot sign is refused at once, and does not count as a
+    /// failure of the key.
     #[test]
     fn a_challenge_that_is_too_long_is_refused() {
         let terms = Terms { challenge_max: Some(245), ..TERMS };
@@ -305,7 +305,7 @@ mod tests {
         check_refused(&format!("{HEAD}{task}"), &TERMS, reason, Some(ResultStatus::Abort));
     }
 
-    /// W22: the mode that was asked for decides; `both` takes everything.
+    /// W22: the requested mode decides; `both` accepts every task.
     #[test]
     fn interactivity_must_fit() {
         let plain = format!("{HEAD}{TASK}");
@@ -383,7 +383,7 @@ mod tests {
         assert_eq!(answer.challenge.as_deref(), Some("c"));
     }
 
-    /// W22: of what was cut off, whole lines count.
+    /// W22: of a truncated response only complete lines are used.
     #[test]
     fn half_a_line_is_not_salvaged() {
         let text = format!("{HEAD}{TASK}");

@@ -1,4 +1,4 @@
-//! The machines of the host: where they are, which serve, how they are bootstrapped.
+//! The machines of the host: their folders, and which of them can take tasks.
 
 pub(crate) mod complaints;
 pub(crate) mod enumerate;

@@ -1,4 +1,4 @@
-//! A machine that a controller is offered.
+//! A machine that is offered to a controller.
 
 use bbot_manifest::{BootstrappedMachine, MachineHeader};
 
@@ -19,7 +19,7 @@ impl<'a> Offer<'a> {
         Some(Self { dir: &machine.dir, bootstrapped })
     }
 
-    /// Returns what the controller is told of the machine.
+    /// Returns the header of the machine, as it is sent to the controller.
     pub(crate) fn header(&self) -> &'a MachineHeader {
         &self.bootstrapped.machine.header
     }

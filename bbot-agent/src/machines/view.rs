@@ -1,4 +1,4 @@
-//! The machines of the host as one instance sees them.
+//! The machines of the host, for one instance: its names and its requirements.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use crate::config::Config;
 #[derive(Debug)]
 pub(crate) struct HostView {
     pub(crate) layout: Layout,
-    /// What a bootstrapped machine must meet to be offered.
+    /// The conditions under which a bootstrapped machine is offered.
     pub(crate) requirements: Requirements,
     /// The most machines that may be busy at once; 0: no limit.
     pub(crate) instance_max: u16,
@@ -51,7 +51,8 @@ impl HostView {
             .with_context(|| format!("unable to iterate over {}", self.machines.display()))
     }
 
-    /// Judges a machine by its manifests; `None` if it does not exist for our bootstrap protocol.
+    /// Judges a machine by its manifests; `None` if it does not exist for the agent's bootstrap
+    /// protocol.
     pub(crate) fn judge(&self, dir: &MachineDir) -> anyhow::Result<Option<State>> {
         judge(&self.layout, dir, &self.requirements)
     }

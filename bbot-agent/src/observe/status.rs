@@ -184,7 +184,7 @@ impl Status {
         self.contacts.insert(url.to_owned(), contact);
     }
 
-    /// Tells the service manager that the start is over.
+    /// Notifies the service manager that the start is complete.
     pub(crate) fn ready(&self) {
         self.manager.ready();
     }

@@ -81,7 +81,7 @@ impl Claimant<'_> {
         let Self { host, host_lock, assignment } = *self;
         let others = assignment.others.iter().filter(|dir| **dir != assignment.dir);
         let look = |dir| {
-            let busy = Busy::look(&host.layout, host_lock, dir)?;
+            let busy = Busy::read(&host.layout, host_lock, dir)?;
             let used = busy.as_ref().map_or(Use::Free, |busy| busy.used(true));
             let holder = busy.and_then(|busy| busy.holder);
             Ok((Claimed { dir, holder }, used))
