@@ -41,8 +41,8 @@ fn host() -> impl Strategy<Value = Host<usize>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// The requests and their order: an offered machine is available, and no request is sent below a
-    /// running task's B.
+    /// The requests and their order: an offered machine is available, and no request is sent below
+    /// a running task's B.
     #[test]
     fn of_requests(host in host(), controllers in prop::collection::vec(priority(), 0..8)) {
         let running: Vec<_> = host.tasks().map(|(_, task)| task.priority).collect();
