@@ -80,6 +80,7 @@ impl Bootstrap<'_> {
         let installed = self.install(disk, mac)?;
         let Some((snapshot, manifest)) = installed else { return Ok(Bootstrapped::GivenUp) };
 
+        // W14: durable first, then visible under its name.
         let start = Instant::now();
         write_manifest(snapshot.path(), &manifest)?;
         snapshot.publish(&self.host.layout.bootstrapped(machine))?;
