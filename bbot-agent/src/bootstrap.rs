@@ -16,10 +16,9 @@ use crate::config::Config;
 use crate::diag;
 use crate::event_loop::EventLoop;
 use crate::guest::boot::{Booted, boot};
-use crate::guest::disk::Disk;
 use crate::guest::hold::Hold;
 use crate::guest::run::{DISK_FULL, End, Job, Limits};
-use crate::guest::session::{GuestSession, Setup};
+use crate::guest::session::{Disk, GuestSession, Setup};
 use crate::guest::tftp_folder::{self, TftpFolder};
 use crate::machines::enumerate::{read_bootstrapped, read_manifest, with_current};
 use crate::machines::fake;
@@ -32,7 +31,6 @@ use crate::observe::status::Status;
 /// How an attempt to bootstrap ended without an error of the machine.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Bootstrapped {
-    /// The machine is bootstrapped.
     Done,
     /// It was not due any more, or another process has locked it.
     NotNeeded,
