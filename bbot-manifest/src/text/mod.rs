@@ -27,6 +27,7 @@ mod event;
 mod fragment;
 mod lines;
 mod parser;
+mod paths;
 mod scanner;
 mod sequence;
 mod serializer;
