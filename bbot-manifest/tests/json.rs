@@ -1,5 +1,4 @@
 //! The manifests of the protocol as JSON.
-#![cfg(feature = "serde")]
 #![allow(clippy::unwrap_used, reason = "all of this is test code, also outside of #[test]")]
 
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use bbot_manifest::text::{merge_comment, split_comment};
+use bbot_manifest::text::Commented;
 use bbot_manifest::version::{
     PackageConstraint, PackageVersionForms, StandardConstraint, StandardVersionForms,
 };
@@ -155,8 +155,9 @@ proptest! {
         } else {
             (value.as_str(), comment.as_str())
         };
-        let split = split_comment(&merge_comment(&value, &comment));
-        prop_assert_eq!((split.0.as_str(), split.1.as_str()), expected);
+        let expected = Commented { value: expected.0.to_owned(), comment: expected.1.to_owned() };
+        let commented = Commented { value: value.clone(), comment: comment.clone() };
+        prop_assert_eq!(Commented::split(&commented.merge()), expected);
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! The serde data format loses nothing: what is serialized without an error is deserialized as the
 //! same. Tried with values of random types.
-#![cfg(feature = "serde")]
 #![allow(clippy::unwrap_used, reason = "all of this is test code, also outside of #[test]")]
 
 #[path = "shapes/derived.rs"]

@@ -1,4 +1,4 @@
-//! The tool of the examples: what it prints.
+//! The output of the example `manifest`.
 #![allow(clippy::unwrap_used, reason = "all of this is test code, also outside of #[test]")]
 
 #[path = "../examples/manifest/commands.rs"]

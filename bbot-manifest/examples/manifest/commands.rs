@@ -1,8 +1,8 @@
-//! What can be done with a file: each takes its name and content, and returns what to print.
+//! The commands: each takes the name and content of a file, and returns what to print.
 
 use bbot_manifest::{Error, Event, Lines, Parser, Position, Serializer};
 
-/// Prints what the parser sees.
+/// Prints the events of the parser.
 pub(crate) fn parse(name: &str, text: &[u8]) -> Result<String, String> {
     let mut output = String::new();
     for event in Parser::new(text).with_name(name) {
@@ -28,7 +28,7 @@ pub(crate) fn check(name: &str, text: &[u8]) -> Result<String, String> {
     }
 }
 
-/// Turns manifests into JSON.
+/// Converts manifests to JSON.
 pub(crate) fn json(name: &str, text: &[u8]) -> Result<String, String> {
     let mut manifests: Vec<Vec<(String, String)>> = Vec::new();
     for event in Parser::new(text).with_name(name) {
@@ -45,12 +45,12 @@ pub(crate) fn json(name: &str, text: &[u8]) -> Result<String, String> {
     Ok(output + "\n")
 }
 
-/// Turns JSON into manifests with lines of ordinary length.
+/// Converts JSON to manifests with lines of ordinary length.
 pub(crate) fn serialize(name: &str, text: &[u8]) -> Result<String, String> {
     write(name, text, Lines::Wrapped)
 }
 
-/// Turns JSON into manifests with long lines.
+/// Converts JSON to manifests with long lines.
 pub(crate) fn serialize_long(name: &str, text: &[u8]) -> Result<String, String> {
     write(name, text, Lines::Long)
 }
@@ -77,7 +77,7 @@ fn write_pairs(manifests: &[Vec<(String, String)>], lines: Lines) -> Result<Stri
     Ok(String::from_utf8(text).expect("the serializer writes UTF-8"))
 }
 
-/// Returns the error with the line that it is in, and a mark below the place.
+/// Returns the error with its line and a mark below its position.
 fn explain(name: &str, text: &[u8], error: &Error) -> String {
     let Some(Position { line, column }) = error.position() else {
         return format!("{name}: {}\n", error.message());

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::ops::{Deref, DerefMut};
 
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::ser::{Error as _, SerializeMap};
@@ -39,7 +38,7 @@ pub trait Suffix {
 ///
 /// let text = ": 1\nstatus: error\nupdate-status: warning\ntest-status: error\n";
 /// let outcome: Outcome = bbot_manifest::from_str(text)?;
-/// assert_eq!(outcome.operations[1], ("test".to_owned(), ResultStatus::Error));
+/// assert_eq!(outcome.operations.as_slice()[1], ("test".to_owned(), ResultStatus::Error));
 /// assert_eq!(bbot_manifest::to_string(&outcome)?, text);
 /// # Ok::<(), bbot_manifest::Error>(())
 /// ```
@@ -80,17 +79,44 @@ impl<S, T: fmt::Debug> fmt::Debug for Suffixed<S, T> {
     }
 }
 
-impl<S, T> Deref for Suffixed<S, T> {
-    type Target = Vec<(String, T)>;
-
-    fn deref(&self) -> &Self::Target {
+impl<S, T> Suffixed<S, T> {
+    /// Returns the keys and values, in their order.
+    pub fn as_slice(&self) -> &[(String, T)] {
         &self.entries
+    }
+
+    /// Returns the keys and values, in their order.
+    pub fn iter(&self) -> std::slice::Iter<'_, (String, T)> {
+        self.entries.iter()
+    }
+
+    /// Adds a key and its value at the end.
+    pub fn push(&mut self, key: impl Into<String>, value: T) {
+        self.entries.push((key.into(), value));
     }
 }
 
-impl<S, T> DerefMut for Suffixed<S, T> {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.entries
+impl<S, T> Extend<(String, T)> for Suffixed<S, T> {
+    fn extend<I: IntoIterator<Item = (String, T)>>(&mut self, entries: I) {
+        self.entries.extend(entries);
+    }
+}
+
+impl<S, T> IntoIterator for Suffixed<S, T> {
+    type Item = (String, T);
+    type IntoIter = std::vec::IntoIter<(String, T)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.into_iter()
+    }
+}
+
+impl<'a, S, T> IntoIterator for &'a Suffixed<S, T> {
+    type Item = &'a (String, T);
+    type IntoIter = std::slice::Iter<'a, (String, T)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
     }
 }
 
