@@ -4,7 +4,9 @@
 //! and leave the first unanswered. The request itself runs on a thread of its own, so that a
 //! signal ends the wait.
 
+use std::collections::HashMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,199 +15,273 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use bbot_manifest::protocol::InteractiveMode;
-use bbot_manifest::{
-    MachineHeader, Manifest, ResultManifest, TaskManifest, TaskRequest, TaskResponse,
-};
+use bbot_manifest::{Manifest, ResultManifest, TaskManifest, TaskRequest, TaskResponse};
 
-use crate::agent::Agent;
-use crate::controller::client::ClientError;
+use crate::config::{Config, Controller};
+use crate::controller::auth::Signer;
+use crate::controller::client::{Client, ClientError};
 use crate::controller::result_request::AGENT_CHECKSUM;
-use crate::controller::verdict::{AcceptedTask, Answer, Terms, Verdict, salvage, verdict};
+use crate::controller::verdict::{AcceptedTask, Answer, Refusal, Terms, Verdict, salvage, verdict};
 use crate::diag;
-use crate::event_loop::Event;
-use crate::observe::status::ContactOutcome;
+use crate::event_loop::{Event, EventLoop};
+use crate::machines::enumerate::Machine;
+use crate::machines::offer::Offer;
+use crate::observe::status::{ContactOutcome, Status};
 use crate::outbox::Entry;
-use crate::schedule::plan::Question;
-
-/// Tells the answers of one request from those of an earlier one.
-static NUMBER: AtomicU64 = AtomicU64::new(0);
+use crate::reports::Reports;
+use crate::schedule::backoff::Backoff;
+use crate::schedule::plan::PlannedRequest;
 
 /// How long an aborted request may take to report that it was.
 const ABORT_LIMIT: Duration = Duration::from_secs(1);
 
-/// What asking came to.
+/// How asking ended.
 #[derive(Debug)]
-pub(crate) enum Asked {
-    /// This controller (an index) has a task.
+pub(crate) enum AskOutcome<'a> {
     Task {
-        /// The controller's index in the configuration.
-        controller: usize,
-        /// What it wants done.
+        controller: &'a Controller,
+        offer: Offer<'a>,
         task: Box<AcceptedTask>,
     },
-    /// Nobody has one.
-    Nothing,
-    /// Who failed has taken all the time: some have not been asked.
-    Late,
-    /// The agent is to stop.
+    NoTask,
+    /// The round's time is over, as some controllers failed; others have not been asked.
+    RoundExpired,
     Stop,
 }
 
-/// Asks the controllers in order until one has a task for one of the machines that it is offered;
-/// `header` gives the header of each machine.
-pub(crate) fn ask(
-    agent: &mut Agent,
-    questions: &[Question],
-    header: impl Fn(usize) -> MachineHeader,
-) -> anyhow::Result<Asked> {
-    let round_end = Instant::now() + agent.config.timeouts.request;
-    let mut somebody_failed = false;
-    for &Question { controller, ref machines } in questions {
-        let url = agent.config.controllers[controller].url.clone();
-        let start = Instant::now();
-        // W40: SIGHUP, too, ends the asking; what is answered already is the task at hand.
-        if agent.is_stopping() {
-            break;
+/// How controllers are reached, and what is known of them from one round to the next.
+#[derive(Debug)]
+pub(crate) struct Controllers {
+    client: Arc<Client>,
+    signer: Option<Arc<Signer>>,
+    /// The hosts that receive the results of a controller's tasks, by its URL, where they are not
+    /// the controller's own (W23).
+    foreign_result_hosts: HashMap<String, String>,
+}
+
+impl Controllers {
+    /// Challenges are answered by `signer`, if `--auth-key` is given.
+    pub(crate) fn new(client: Client, signer: Option<Arc<Signer>>) -> Self {
+        Self { client: Arc::new(client), signer, foreign_result_hosts: HashMap::new() }
+    }
+
+    /// Returns the key that challenges are made for.
+    pub(crate) fn fingerprint(&self) -> Option<&str> {
+        self.signer.as_deref().map(Signer::fingerprint)
+    }
+
+    /// Warns of a result that goes to another host than the controller's: once, until it is again
+    /// another one (W23).
+    fn warn_of_foreign_host(&mut self, url: &str, task: &AcceptedTask) {
+        let Some(host) = &task.foreign_result_host else { return };
+        let known = self.foreign_result_hosts.insert(url.to_owned(), host.clone());
+        if known.as_ref() != Some(host) {
+            diag::warn(format_args!("results of tasks from {url} go to {}", task.result_url));
         }
-        if start >= round_end {
-            // Who failed rests now, so that it cannot take the next round's time as well.
-            return Ok(if somebody_failed { Asked::Late } else { Asked::Nothing });
-        }
-        let request = request(agent, machines.iter().map(|&machine| header(machine)).collect());
-        let response = match response(agent, &url, &request, round_end)? {
-            None => return Ok(Asked::Stop),
-            Some(Ok(response)) => response,
-            Some(Err(error)) => {
-                failed(agent, url, error, &request)?;
-                somebody_failed = true;
-                continue;
+    }
+}
+
+/// One round of asking.
+#[derive(Debug)]
+pub(crate) struct AskRound<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) controllers: &'a mut Controllers,
+    pub(crate) events: &'a mut EventLoop,
+    pub(crate) status: &'a mut Status,
+    pub(crate) backoff: &'a mut Backoff<String>,
+}
+
+impl AskRound<'_> {
+    /// Asks the controllers in order until one has a task for one of the machines that it is
+    /// offered.
+    pub(crate) fn ask<'q>(
+        mut self,
+        questions: &[PlannedRequest<&'q Controller, &'q Machine>],
+    ) -> anyhow::Result<AskOutcome<'q>> {
+        let round_end = Instant::now() + self.config.timeouts.request;
+        let mut has_failure = false;
+        for PlannedRequest { controller, machines } in questions {
+            let url = controller.url.as_str();
+            let start = Instant::now();
+            // W40: SIGHUP, too, ends the asking; a task that has been given is the task at hand.
+            if self.events.signals().is_stopping() {
+                break;
             }
+            if start >= round_end {
+                // The controllers that failed are left alone now, so that they cannot take the next
+                // round's time as well.
+                let expired = AskOutcome::RoundExpired;
+                return Ok(if has_failure { expired } else { AskOutcome::NoTask });
+            }
+            let offers: Vec<Offer<'q>> =
+                machines.iter().filter_map(|machine| Offer::of(machine)).collect();
+            let request = self.request(&offers);
+            let Some(response) = self.response(url, &request, round_end)? else {
+                return Ok(AskOutcome::Stop);
+            };
+            let named = |offer: &Offer<'q>| (offer.header().name.as_str(), *offer);
+            let offers: Vec<_> = offers.iter().map(named).collect();
+            let terms = self.terms(&request, &offers);
+            match response.map(|response| verdict(response, url, &terms)) {
+                Ok(Verdict::NoTask) => self.succeeded(url, ContactOutcome::NoTask),
+                Ok(Verdict::Accept(task, offer)) => {
+                    self.succeeded(url, ContactOutcome::Task);
+                    self.controllers.warn_of_foreign_host(url, &task);
+                    diag::phase("task", start.elapsed(), &[("session", &task.session)]);
+                    return Ok(AskOutcome::Task { controller, offer, task });
+                }
+                Ok(Verdict::Refuse(refusal)) => {
+                    self.refuse(url, *refusal)?;
+                    if self.config.dump_task || self.config.fake_request.is_some() {
+                        return Ok(AskOutcome::Stop);
+                    }
+                }
+                Err(error) => {
+                    self.failed(url, error, &terms)?;
+                    has_failure = true;
+                }
+            }
+        }
+        let is_stopping = self.events.signals().is_stopping();
+        Ok(if is_stopping { AskOutcome::Stop } else { AskOutcome::NoTask })
+    }
+
+    fn succeeded(&mut self, url: &str, outcome: ContactOutcome) {
+        self.backoff.record_success(&url.to_owned());
+        self.status.record_contact(url, outcome);
+    }
+
+    /// Reports why a task is not taken, and answers it (W22).
+    fn refuse(&mut self, url: &str, Refusal { reason, answer }: Refusal) -> anyhow::Result<()> {
+        diag::error(format_args!("task from {url} refused: {reason}"));
+        self.status.record_contact(url, ContactOutcome::TaskRefused(reason));
+        self.back_off(url);
+        answer.map_or(Ok(()), |answer| self.send_answer(answer))
+    }
+
+    /// Reports what went wrong, and answers a task that came but cannot be read (W22).
+    fn failed<O>(
+        &mut self,
+        url: &str,
+        error: ClientError,
+        terms: &Terms<'_, O>,
+    ) -> anyhow::Result<()> {
+        let answer = match &error {
+            ClientError::Malformed { response, .. } | ClientError::TooLong { response } => {
+                salvage(response, terms)
+            }
+            _ => None,
         };
-        match judge(agent, &url, response, &request) {
-            Verdict::NoTask => {
-                agent.url_rests.record_success(&url);
-                agent.status.record_contact(&url, ContactOutcome::NoTask);
-            }
-            Verdict::Accept(task) => {
-                agent.url_rests.record_success(&url);
-                agent.status.record_contact(&url, ContactOutcome::Task);
-                warn_of_elsewhere(agent, &url, &task);
-                diag::phase("task", start.elapsed(), &[("session", &task.session)]);
-                return Ok(Asked::Task { controller, task });
-            }
-            Verdict::Refuse(refusal) => {
-                diag::error(format_args!("task from {url} refused: {}", refusal.reason));
-                agent.status.record_contact(&url, ContactOutcome::TaskRefused(refusal.reason));
-                rest(agent, url);
-                if let Some(answer) = refusal.answer {
-                    send_answer(agent, answer)?;
+        let error = anyhow::Error::new(error);
+        diag::error(format_args!("unable to request task from {url}: {error:#}"));
+        self.status.record_contact(url, ContactOutcome::Failed(format!("{error:#}")));
+        self.back_off(url);
+        answer.map_or(Ok(()), |answer| self.send_answer(answer))
+    }
+
+    fn back_off(&mut self, url: &str) {
+        self.backoff.record_failure(url.to_owned(), Instant::now(), fastrand::f64());
+    }
+
+    fn request(&self, offers: &[Offer<'_>]) -> TaskRequest {
+        let config = self.config;
+        let is_interactive = config.interactive != InteractiveMode::False;
+        let login = |address| SocketAddr::new(address, 5900 + config.offset).to_string();
+        // W37: a controller that is shown no key sends no challenge.
+        let can_sign = !self.events.reports.as_ref().is_some_and(Reports::cannot_sign);
+        let fingerprint = self.controllers.fingerprint().filter(|_| can_sign);
+        let mut request = TaskRequest::new(
+            config.hostname.clone(),
+            offers.iter().map(|offer| offer.header().clone()).collect(),
+            config.toolchain.name.to_string(),
+            config.toolchain.version.clone(),
+        );
+        request.interactive_mode = is_interactive.then_some(config.interactive);
+        request.interactive_login =
+            config.interactive_address.filter(|_| is_interactive).map(login);
+        request.fingerprint = fingerprint.map(str::to_owned);
+        request
+    }
+
+    /// Returns what this agent takes in answer to `request`: a challenge is welcome if that showed
+    /// a key.
+    fn terms<'o, O>(&self, request: &TaskRequest, offers: &'o [(&'o str, O)]) -> Terms<'o, O> {
+        let signer = self.controllers.signer.as_ref().filter(|_| request.fingerprint.is_some());
+        Terms {
+            challenge_max: signer.map(|signer| signer.challenge_max()),
+            interactive: self.config.interactive,
+            offers,
+        }
+    }
+
+    /// Returns the controller's answer; `None` if the agent is to stop meanwhile.
+    fn response(
+        &mut self,
+        url: &str,
+        request: &TaskRequest,
+        deadline: Instant,
+    ) -> anyhow::Result<Option<Result<TaskResponse, ClientError>>> {
+        if let Some(file) = &self.config.fake_request {
+            return Ok(Some(Ok(fake_response(file)?)));
+        }
+        let number = self.send(url, request, deadline)?;
+        // The client keeps the deadline itself; the margin is for its report.
+        let mut wait_end = deadline + ABORT_LIMIT;
+        let mut is_aborted = false;
+        loop {
+            match self.events.next(wait_end) {
+                // W40: a task that was given in spite of the signal must be answered.
+                Some(Event::Answer { request, result }) if request == number => {
+                    return Ok((!is_aborted || result.is_ok()).then_some(*result));
                 }
-                if agent.config.dump_task || agent.config.fake_request.is_some() {
-                    return Ok(Asked::Stop);
+                Some(Event::Signal) if self.events.signals().terminated() && !is_aborted => {
+                    self.controllers.client.abort();
+                    is_aborted = true;
+                    wait_end = Instant::now() + ABORT_LIMIT;
+                }
+                Some(_) => {}
+                None if is_aborted => return Ok(None),
+                // Name resolution that hangs, for example: the thread is left to itself.
+                None => {
+                    self.controllers.client.abort();
+                    return Ok(Some(Err(ClientError::Late)));
                 }
             }
         }
     }
-    Ok(if agent.is_stopping() { Asked::Stop } else { Asked::Nothing })
-}
 
-/// Warns of a result that goes to another host than the controller's: once, until it is again
-/// another one (W23).
-fn warn_of_elsewhere(agent: &mut Agent, url: &str, task: &AcceptedTask) {
-    let Some(host) = &task.elsewhere else { return };
-    if agent.result_hosts.insert(url.to_owned(), host.clone()).as_ref() != Some(host) {
-        diag::warn(format_args!("results of tasks from {url} go to {}", task.result_url));
+    /// Sends a request on a thread of its own, and returns the number that its answer will bear.
+    fn send(&self, url: &str, request: &TaskRequest, deadline: Instant) -> anyhow::Result<u64> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let (client, events) = (Arc::clone(&self.controllers.client), self.events.sender());
+        let (url, request) = (url.to_owned(), request.clone());
+        thread::Builder::new().name("ask".into()).spawn(move || {
+            let result = Box::new(client.request_task(&url, &request, deadline));
+            // The loop may have stopped waiting.
+            drop(events.send(Event::Answer { request: number, result }));
+        })?;
+        Ok(number)
+    }
+
+    /// Tells the controller that its task is not taken, so that it does not wait three hours for
+    /// the result in vain (W22).
+    fn send_answer(&mut self, answer: Answer) -> anyhow::Result<()> {
+        let Some(reports) = &self.events.reports else { return Ok(()) };
+        reports.outbox.store(&Entry {
+            session: answer.session,
+            result_url: answer.result_url,
+            challenge: answer.challenge,
+            fingerprint: self.controllers.fingerprint().map(str::to_owned),
+            artifacts: Vec::new(),
+            result: ResultManifest::new(answer.name, answer.version, answer.status),
+        })?;
+        self.events.post_due();
+        Ok(())
     }
 }
 
-/// Says what went wrong, and answers for a task that came but cannot be read (W22).
-fn failed(
-    agent: &mut Agent,
-    url: String,
-    error: ClientError,
-    request: &TaskRequest,
-) -> anyhow::Result<()> {
-    let answer = match &error {
-        ClientError::Malformed { response, .. } | ClientError::TooLong { response } => {
-            with_terms(agent, request, |terms| salvage(response, terms))
-        }
-        _ => None,
-    };
-    let error = anyhow::Error::new(error);
-    diag::error(format_args!("unable to request task from {url}: {error:#}"));
-    agent.status.record_contact(&url, ContactOutcome::Failed(format!("{error:#}")));
-    rest(agent, url);
-    answer.map_or(Ok(()), |answer| send_answer(agent, answer))
-}
-
-fn rest(agent: &mut Agent, url: String) {
-    agent.url_rests.record_failure(url, Instant::now(), fastrand::f64());
-}
-
-fn request(agent: &Agent, machines: Vec<MachineHeader>) -> TaskRequest {
-    let config = &agent.config;
-    let interactive = config.interactive != InteractiveMode::False;
-    let login = config
-        .interactive_address
-        .map(|address| std::net::SocketAddr::new(address, 5900 + config.offset).to_string());
-    let toolchain = &config.toolchain;
-    let mut request = TaskRequest::new(
-        config.hostname.clone(),
-        machines,
-        toolchain.name.to_string(),
-        toolchain.version.clone(),
-    );
-    request.interactive_mode = interactive.then_some(config.interactive);
-    request.interactive_login = if interactive { login } else { None };
-    // W37: who is not shown a key gives no challenge.
-    request.fingerprint = agent.able_signer().map(|signer| signer.fingerprint().to_owned());
-    request
-}
-
-/// What the controller answers; `None` if the agent is to stop meanwhile.
-fn response(
-    agent: &mut Agent,
-    url: &str,
-    request: &TaskRequest,
-    deadline: Instant,
-) -> anyhow::Result<Option<Result<TaskResponse, ClientError>>> {
-    if let Some(file) = &agent.config.fake_request {
-        return Ok(Some(Ok(fake_response(file)?)));
-    }
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let (client, sender) = (Arc::clone(&agent.client), agent.events.sender());
-    let (url, request) = (url.to_owned(), request.clone());
-    thread::Builder::new().name("ask".into()).spawn(move || {
-        let result = Box::new(client.request_task(&url, &request, deadline));
-        // The loop may have stopped waiting.
-        drop(sender.send(Event::Answer { request: number, result }));
-    })?;
-    // The client keeps the deadline itself; the margin is for its report.
-    let mut wait_end = deadline + ABORT_LIMIT;
-    let mut aborted = false;
-    loop {
-        match agent.next_event(wait_end) {
-            // W40: what was answered in spite of the signal is still a task to answer for.
-            Some(Event::Answer { request, result }) if request == number => {
-                return Ok((!aborted || result.is_ok()).then_some(*result));
-            }
-            Some(Event::Signal) if agent.events.signals.terminated() && !aborted => {
-                agent.client.abort();
-                aborted = true;
-                wait_end = Instant::now() + ABORT_LIMIT;
-            }
-            Some(_) => {}
-            None if aborted => return Ok(None),
-            // A name server that hangs, say: nobody waits for that thread any more.
-            None => {
-                agent.client.abort();
-                return Ok(Some(Err(ClientError::Late)));
-            }
-        }
-    }
-}
-
-/// The response that `--fake-request` stands for.
+/// Returns the response that `--fake-request` stands for.
 fn fake_response(file: &Path) -> anyhow::Result<TaskResponse> {
     let text = fs::read_to_string(file)
         .with_context(|| format!("cannot read fake request {}", file.display()))?;
@@ -214,35 +290,4 @@ fn fake_response(file: &Path) -> anyhow::Result<TaskResponse> {
     response.agent_checksum = Some(AGENT_CHECKSUM.into());
     response.task_text = Some(text);
     Ok(response)
-}
-
-fn judge(agent: &Agent, url: &str, response: TaskResponse, request: &TaskRequest) -> Verdict {
-    with_terms(agent, request, |terms| verdict(response, url, terms))
-}
-
-/// What this agent takes in answer to `request`: a challenge is welcome if that showed a key.
-fn with_terms<T>(agent: &Agent, request: &TaskRequest, act: impl FnOnce(&Terms<'_>) -> T) -> T {
-    let offered: Vec<&str> = request.machines.iter().map(|m| m.name.as_str()).collect();
-    let signer = agent.signer.as_ref().filter(|_| request.fingerprint.is_some());
-    act(&Terms {
-        challenge_max: signer.map(|signer| signer.challenge_max()),
-        interactive: agent.config.interactive,
-        machines: &offered,
-    })
-}
-
-/// Tells who offered a task that it is not taken, so that it does not wait three hours for nothing
-/// (W22).
-fn send_answer(agent: &mut Agent, answer: Answer) -> anyhow::Result<()> {
-    let Some(reports) = &agent.reports else { return Ok(()) };
-    reports.outbox.store(&Entry {
-        session: answer.session,
-        result_url: answer.result_url,
-        challenge: answer.challenge,
-        fingerprint: agent.signer.as_ref().map(|signer| signer.fingerprint().to_owned()),
-        artifacts: Vec::new(),
-        result: ResultManifest::new(answer.name, answer.version, answer.status),
-    })?;
-    agent.hand_out_results();
-    Ok(())
 }

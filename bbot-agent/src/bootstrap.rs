@@ -9,192 +9,203 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use bbot_btrfs::Snapshot;
 use bbot_lock::{Acquired, HostLock, MachineLock};
-use bbot_manifest::protocol::{BootstrapManifest, ToolchainManifest};
+use bbot_manifest::protocol::{BootstrapManifest, MacAddress, ToolchainManifest};
 use bbot_manifest::{BootstrappedMachine, Lines, MachineManifest, Manifest};
 
-use crate::agent::Agent;
+use crate::config::Config;
 use crate::diag;
+use crate::event_loop::EventLoop;
+use crate::guest::boot::{Booted, boot};
 use crate::guest::hold::Hold;
-use crate::guest::run::{End, Job, Limits};
-use crate::guest::session::{NO_SPACE, Setup, Sitting};
+use crate::guest::run::{DISK_FULL, End, Job, Limits};
+use crate::guest::session::{Disk, GuestSession, Setup};
 use crate::guest::tftp_folder::{self, TftpFolder};
 use crate::machines::enumerate::{read_bootstrapped, read_manifest, with_current};
 use crate::machines::fake;
-use crate::machines::freshness::{Age, Freshness, compare, freshness, own_versions};
-use crate::machines::layout::MachineDir;
+use crate::machines::freshness::{Age, Freshness, compare, own_versions};
+use crate::machines::layout::{Layout, MachineDir};
 use crate::machines::snapshot;
-use crate::task::outcome::bootstrap_concern;
+use crate::machines::view::HostView;
+use crate::observe::status::Status;
 
 /// How an attempt to bootstrap ended without an error of the machine.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Bootstrapped {
-    /// The machine is bootstrapped.
     Done,
-    /// It was not due any more, or somebody else has it.
+    /// It was not due any more, or another process has locked it.
     NotNeeded,
-    /// The agent is being stopped.
-    Stopped,
+    /// The attempt was given up, as the agent is being stopped.
+    GivenUp,
 }
 
-/// Bootstraps `machine`. The host lock is let go before the guest starts (W12).
-///
-/// # Errors
-///
-/// The machine's own trouble; nothing of the attempt is left (W16).
-pub(crate) fn bootstrap(
-    agent: &mut Agent,
-    host: HostLock,
-    machine: &MachineDir,
-) -> anyhow::Result<Bootstrapped> {
-    let Acquired::Lock(mut lock) =
-        MachineLock::try_acquire(&host, &agent.layout.lock_file(machine))?
-    else {
-        return Ok(Bootstrapped::NotNeeded);
-    };
-    let Some((snapshot, manifest)) = snapshot_source(agent, machine)? else {
-        return Ok(Bootstrapped::NotNeeded);
-    };
-    let obsolete = read_bootstrapped(&agent.layout, machine).and_then(Result::ok);
-    if let Some(have) = &obsolete {
-        let toolchain_id = agent.config.toolchain.id.as_deref();
-        let judged = freshness(&manifest, have, toolchain_id, &agent.config.worker_version);
-        if !matches!(judged, Freshness::Due(_)) {
+/// Bootstraps one machine.
+#[derive(Debug)]
+pub(crate) struct Bootstrap<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) host: &'a HostView,
+    pub(crate) events: &'a mut EventLoop,
+    pub(crate) status: &'a mut Status,
+    pub(crate) machine: &'a MachineDir,
+}
+
+impl Bootstrap<'_> {
+    /// Bootstraps the machine. The host lock is released before the guest starts (W12).
+    ///
+    /// # Errors
+    ///
+    /// A failure of the machine, or of the host; nothing of the attempt is left (W16).
+    pub(crate) fn perform(mut self, host_lock: HostLock) -> anyhow::Result<Bootstrapped> {
+        let machine = self.machine;
+        let lock_file = self.host.layout.lock_file(machine);
+        let Acquired::Lock(mut lock) = MachineLock::try_acquire(&host_lock, &lock_file)? else {
             return Ok(Bootstrapped::NotNeeded);
+        };
+        let Some(disk) = take_snapshot(&self.host.layout, machine)? else {
+            return Ok(Bootstrapped::NotNeeded);
+        };
+        let obsolete = read_bootstrapped(&self.host.layout, machine).and_then(Result::ok);
+        if let Some(have) = &obsolete {
+            let freshness = self.host.requirements.freshness(&disk.machine, have);
+            if !matches!(freshness, Freshness::Due(_)) {
+                return Ok(Bootstrapped::NotNeeded);
+            }
+        }
+        lock.write(&host_lock, None)?;
+        drop(host_lock);
+
+        let mac = obsolete
+            .and_then(|have| have.machine.mac)
+            .or(disk.machine.mac)
+            .unwrap_or_else(|| MacAddress(bbot_vm::MacAddress::random().octets()));
+        let installed = self.install(disk, mac)?;
+        let Some((snapshot, manifest)) = installed else { return Ok(Bootstrapped::GivenUp) };
+
+        // W14: durable first, then visible under its name.
+        let start = Instant::now();
+        write_manifest(snapshot.path(), &manifest)?;
+        snapshot.publish(&self.host.layout.bootstrapped(machine))?;
+        diag::phase("publish", start.elapsed(), &[("machine", machine.name.as_str())]);
+        self.report_age(&manifest.bootstrap);
+        lock.release()?;
+        Ok(Bootstrapped::Done)
+    }
+
+    /// Lets the worker install the toolchain on `first`, or on a fresh disk after each mis-boot
+    /// (W13); `None` if the attempt was given up.
+    fn install(
+        &mut self,
+        first: Disk,
+        mac: MacAddress,
+    ) -> anyhow::Result<Option<(Snapshot, BootstrappedMachine)>> {
+        let config = self.config;
+        if config.fake_bootstrap {
+            let versions = own_versions(&config.worker_version);
+            let Disk { snapshot, machine } = first;
+            return Ok(Some((snapshot, self.bootstrapped(machine, fake::MAC, versions))));
+        }
+        let folder = TftpFolder::create(tftp_folder::path(config, Job::Bootstrap), &[])?;
+        let setup = self.setup(&folder, mac);
+        let mut first = Some(first);
+        let (host, machine) = (self.host, self.machine);
+        let fresh_disk = || match first.take() {
+            Some(disk) => Ok(disk),
+            None => take_snapshot(&host.layout, machine)?
+                .context("the machine was removed while it was bootstrapped"),
+        };
+        let booted = boot(config, self.events, &setup, config.bootstrap_retries, fresh_disk)?;
+        let Some(Booted { session, disk, end }) = booted else { return Ok(None) };
+        let concern = concern(&end);
+        self.conclude(session, &end, concern);
+        match (end, concern) {
+            (End::Complete(file), _) => {
+                let mut versions: BootstrapManifest = read_manifest(&folder.join(&file))?;
+                versions.agent_version = Some(config.worker_version.clone());
+                let Disk { snapshot, machine } = disk;
+                Ok(Some((snapshot, self.bootstrapped(machine, mac, versions))))
+            }
+            (End::DiskFull, _) => bail!(DISK_FULL),
+            (_, Some(concern)) => bail!(concern),
+            (_, None) => Ok(None),
         }
     }
-    lock.write(&host, None)?;
-    drop(host);
 
-    let mac = obsolete
-        .and_then(|have| have.machine.mac)
-        .or(manifest.mac)
-        .map_or_else(|| bbot_vm::MacAddress::random().to_string(), |mac| mac.to_string());
-    let done = install(agent, machine, snapshot, manifest, &mac)?;
-    let Some((snapshot, bootstrapped)) = done else { return Ok(Bootstrapped::Stopped) };
+    fn setup(&self, folder: &TftpFolder, mac: MacAddress) -> Setup {
+        let config = self.config;
+        Setup {
+            job: Job::Bootstrap,
+            limits: Limits {
+                startup: config.timeouts.bootstrap_startup,
+                work: config.timeouts.bootstrap,
+                shutdown: config.timeouts.shutdown,
+            },
+            mac: bbot_vm::MacAddress::new(mac.0),
+            cpus: config.cpu,
+            vnc: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            read: config.tftp.join("toolchains").join(config.toolchain.name.as_str()),
+            write: folder.path().to_owned(),
+        }
+    }
 
-    let start = Instant::now();
-    write_manifest(snapshot.path(), &bootstrapped)?;
-    snapshot.publish(&agent.layout.bootstrapped(machine))?;
-    diag::phase("publish", start.elapsed(), &[("machine", machine.name.as_str())]);
-    warn_of_age(machine, &bootstrapped.bootstrap, agent);
-    lock.release()?;
-    Ok(Bootstrapped::Done)
+    /// Holds the guest of a failed bootstrap if that is due (W27), and forces it down.
+    fn conclude(&mut self, mut session: GuestSession, end: &End, concern: Option<&str>) {
+        let is_ending = self.events.signals().is_stopping();
+        let hold = Hold::due(end, concern, self.config.hold_timeout, is_ending, Instant::now());
+        if let Some(concern) = concern {
+            session.leave_for_inspection(self.events, self.status, hold, concern);
+        }
+        session.end(|| {});
+    }
+
+    fn bootstrapped(
+        &self,
+        mut machine: MachineManifest,
+        mac: MacAddress,
+        bootstrap: BootstrapManifest,
+    ) -> BootstrappedMachine {
+        machine.mac = Some(mac);
+        let id = self.config.toolchain.id.clone().unwrap_or_else(|| "bogus".into());
+        BootstrappedMachine::new(machine, ToolchainManifest::new(id), bootstrap)
+    }
+
+    /// W15: reported once, at the bootstrap; the machine is used all the same.
+    fn report_age(&self, bootstrap: &BootstrapManifest) {
+        let name = &self.machine.name;
+        match compare(bootstrap, &self.config.worker_version) {
+            Age::Older => diag::warn(format_args!(
+                "the worker of bootstrapped machine {name} is older than the agent expects"
+            )),
+            Age::Newer => diag::info(format_args!(
+                "the worker of bootstrapped machine {name} is newer than the agent expects: not \
+                 used"
+            )),
+            Age::Same => {}
+        }
+    }
 }
 
-/// Takes a snapshot of the current revision and reads the manifest *inside* it, so that what is
-/// compared is what is bootstrapped (W9); `None` if there is no link any more.
-fn snapshot_source(
-    agent: &Agent,
-    machine: &MachineDir,
-) -> anyhow::Result<Option<(Snapshot, MachineManifest)>> {
+/// Takes a snapshot of the current revision and reads the manifest *inside* it, so that the
+/// manifest that is compared is that of the machine that is bootstrapped (W9); `None` if there is
+/// no link any more.
+fn take_snapshot(layout: &Layout, dir: &MachineDir) -> anyhow::Result<Option<Disk>> {
     let start = Instant::now();
-    let taken = with_current(machine, |source| {
-        let snapshot = snapshot::take(source, &agent.layout.snapshot(machine))?;
-        let manifest = read_manifest(&snapshot.path().join("manifest"))?;
-        Ok((snapshot, manifest))
+    let taken = with_current(dir, |source| {
+        let snapshot = snapshot::take(source, &layout.snapshot(dir))?;
+        let machine = read_manifest(&snapshot.path().join("manifest"))?;
+        Ok(Disk { snapshot, machine })
     })?;
-    diag::phase("snapshot", start.elapsed(), &[("machine", machine.name.as_str())]);
+    diag::phase("snapshot", start.elapsed(), &[("machine", dir.name.as_str())]);
     Ok(taken)
 }
 
-type Installed = (Snapshot, BootstrappedMachine);
-
-/// Lets the worker install the toolchain, in a fresh snapshot for each boot (W13); `None` if the
-/// agent is being stopped.
-fn install(
-    agent: &mut Agent,
-    machine: &MachineDir,
-    mut snapshot: Snapshot,
-    mut manifest: MachineManifest,
-    mac: &str,
-) -> anyhow::Result<Option<Installed>> {
-    if agent.config.fake_bootstrap {
-        let versions = own_versions(&agent.config.worker_version);
-        return Ok(Some((snapshot, bootstrapped(agent, manifest, fake::MAC, versions)?)));
+/// Why an operator should inspect the guest of a bootstrap that ended like this, if so.
+fn concern(end: &End) -> Option<&'static str> {
+    match end {
+        End::Complete(_) | End::Terminated | End::Interrupted | End::DiskFull => None,
+        End::MisBoot => Some("bootstrap startup timeout"),
+        End::TimedOut => Some("bootstrap timeout"),
+        End::WouldNotShutDown => Some("bootstrap shutdown timeout"),
+        End::Exited { .. } => Some("unexpected exit during bootstrap"),
     }
-    let path = tftp_folder::bootstrap(&agent.config.tftp, &agent.config.instance_name());
-    let folder = TftpFolder::create(path, &[])?;
-    for boots in 1.. {
-        if agent.events.signals.terminated() {
-            return Ok(None);
-        }
-        if boots > 1 {
-            diag::warn(format_args!("machine {} mis-booted, retrying", machine.name));
-            snapshot.delete()?;
-            let Some(fresh) = snapshot_source(agent, machine)? else {
-                bail!("the machine was removed while it was bootstrapped");
-            };
-            (snapshot, manifest) = fresh;
-        }
-        match sit(agent, &folder, &snapshot, &manifest, mac, boots)? {
-            End::Complete(file) => {
-                let mut versions: BootstrapManifest = read_manifest(&folder.join(&file))?;
-                versions.agent_version = Some(agent.config.worker_version.clone());
-                return Ok(Some((snapshot, bootstrapped(agent, manifest, mac, versions)?)));
-            }
-            end if end.is_worth_another_boot(boots, agent.config.bootstrap_retries) => {}
-            End::MisBoot => bail!("bootstrap startup timeout"),
-            End::TimedOut => bail!("bootstrap timeout"),
-            End::WouldNotShutDown => bail!("bootstrap shutdown timeout"),
-            End::DiskFull => bail!(NO_SPACE),
-            End::Exited { .. } => bail!("the guest exited unexpectedly"),
-            End::Interrupted => unreachable!("a bootstrap is not interrupted"),
-            End::Terminated => return Ok(None),
-        }
-    }
-    unreachable!("the last boot ends the bootstrap")
-}
-
-/// Boots the snapshot for the `boots`th time, until the bootstrap is complete and the guest is
-/// down, or the hold of one that failed is over.
-fn sit(
-    agent: &mut Agent,
-    folder: &TftpFolder,
-    snapshot: &Snapshot,
-    manifest: &MachineManifest,
-    mac: &str,
-    boots: u32,
-) -> anyhow::Result<End> {
-    let config = &agent.config;
-    let setup = Setup {
-        job: Job::Bootstrap,
-        limits: Limits {
-            startup: config.timeouts.bootstrap_startup,
-            work: config.timeouts.bootstrap,
-            shutdown: config.timeouts.shutdown,
-        },
-        directory: snapshot.path(),
-        machine: manifest,
-        mac,
-        cpus: config.cpu,
-        vnc: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        read: config.tftp.join("toolchains").join(config.toolchain.name.as_str()),
-        write: folder.path().to_owned(),
-    };
-    let mut sitting = Sitting::start(agent, &setup)?;
-    let end = sitting.drive(agent);
-    let concern = bootstrap_concern(&end);
-    let is_last = !end.is_worth_another_boot(boots, agent.config.bootstrap_retries);
-    let (timeout, is_ending) = (agent.config.hold_timeout, agent.is_stopping());
-    let hold = Hold::due(&end, concern, timeout, is_ending, Instant::now());
-    match (hold.filter(|_| is_last), concern) {
-        (Some(hold), Some(concern)) => sitting.hold(agent, &hold, concern),
-        (None, Some(concern)) => sitting.report_failure(concern, agent),
-        (_, None) => {}
-    }
-    sitting.end(|| {});
-    Ok(end)
-}
-
-fn bootstrapped(
-    agent: &Agent,
-    mut machine: MachineManifest,
-    mac: &str,
-    bootstrap: BootstrapManifest,
-) -> anyhow::Result<BootstrappedMachine> {
-    machine.mac = Some(mac.parse().context("the machine's mac address is none")?);
-    let id = agent.config.toolchain.id.clone().unwrap_or_else(|| "bogus".into());
-    Ok(BootstrappedMachine::new(machine, ToolchainManifest::new(id), bootstrap))
 }
 
 /// Replaces the machine's manifest in the snapshot, and brings the disk to disk: what is published
@@ -220,17 +231,24 @@ fn write_manifest(snapshot: &Path, manifest: &BootstrappedMachine) -> anyhow::Re
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// W15: said once, at the bootstrap; the machine is used all the same.
-fn warn_of_age(machine: &MachineDir, bootstrap: &BootstrapManifest, agent: &Agent) {
-    match compare(bootstrap, &agent.config.worker_version) {
-        Age::Older => diag::warn(format_args!(
-            "the worker of bootstrapped machine {} is older than the agent expects",
-            machine.name
-        )),
-        Age::Newer => diag::info(format_args!(
-            "the worker of bootstrapped machine {} is newer than the agent expects: not used",
-            machine.name
-        )),
-        Age::Same => {}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// W27: every failure of a bootstrap raises a concern, a stop does not.
+    #[test]
+    fn a_failed_bootstrap_is_a_concern() {
+        for end in [
+            End::Complete("bootstrap.manifest".into()),
+            End::Terminated,
+            End::Interrupted,
+            End::DiskFull,
+        ] {
+            assert_eq!(concern(&end), None, "{end:?}");
+        }
+        let exited = End::Exited { by_signal: false };
+        for end in [End::MisBoot, End::TimedOut, End::WouldNotShutDown, exited] {
+            assert!(concern(&end).is_some(), "{end:?}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The command line: syntax only. What the values mean is decided in `config`.
+//! The command line: its syntax. The values are validated in `config`.
 
 #![allow(rustdoc::invalid_html_tags, reason = "the comments are the text of --help")]
 
@@ -12,10 +12,10 @@ use clap::{CommandFactory, FromArgMatches, Parser, value_parser};
 
 use crate::diag::quoted;
 
-/// The version of bbot, libbbot, libbpkg and libbutl that the agent speaks as.
+/// The version of bbot, libbbot, libbpkg and libbutl that the agent is compatible with.
 pub(crate) const BBOT_VERSION: &str = "0.16.0";
 
-/// What `--version` prints after the program's name.
+/// The output of `--version` after the name of the program.
 const LONG_VERSION: &str = concat!(
     "0.16.0 (bbot-rs ",
     env!("CARGO_PKG_VERSION"),
@@ -27,7 +27,7 @@ const LONG_VERSION: &str = concat!(
      This is free software released under the MIT license."
 );
 
-/// The longest time that an option may name: a year.
+/// The longest duration of an option: a year.
 pub(crate) const SECONDS_MAX: u64 = 366 * 24 * 3600;
 
 /// Polls build controllers for tasks and performs them in throw-away virtual machines.
@@ -86,7 +86,7 @@ pub(crate) struct Cli {
     #[arg(value_parser = value_parser!(u16).range(1..=99))]
     pub(crate) instance: u16,
 
-    /// Most tasks that all instances may perform at a time; 0 = no limit, no priorities
+    /// Most tasks that all instances may perform at the same time; 0 = no limit, no priorities
     #[arg(long, value_name = "NUM", default_value_t = 0)]
     pub(crate) instance_max: u16,
 
@@ -116,7 +116,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "DIR", default_value = "/build/machines/")]
     pub(crate) machines: PathBuf,
 
-    /// Root of the files that are exchanged with the machines
+    /// Root folder of the files that are exchanged with the machines by TFTP
     #[arg(long, value_name = "DIR", default_value = "/build/tftp/")]
     pub(crate) tftp: PathBuf,
 
@@ -129,11 +129,11 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = seconds())]
     pub(crate) bootstrap_startup: u64,
 
-    /// Longest bootstrap, from the first request on
+    /// Longest bootstrap, from the machine's first request on
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = seconds())]
     pub(crate) bootstrap_timeout: u64,
 
-    /// Boots after the first one that did not come up, in a bootstrap
+    /// Most further boots of a machine that makes no request, in a bootstrap
     #[arg(long, value_name = "NUM", default_value_t = 2)]
     pub(crate) bootstrap_retries: u32,
 
@@ -141,11 +141,11 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = seconds())]
     pub(crate) build_startup: u64,
 
-    /// Longest build, from the first request on
+    /// Longest build, from the machine's first request on
     #[arg(long, value_name = "SECONDS", default_value_t = 5400, value_parser = seconds())]
     pub(crate) build_timeout: u64,
 
-    /// Boots after the first one that did not come up, in a build
+    /// Most further boots of a machine that makes no request, in a build
     #[arg(long, value_name = "NUM", default_value_t = 2)]
     pub(crate) build_retries: u32,
 
@@ -154,11 +154,11 @@ pub(crate) struct Cli {
     #[arg(value_parser = seconds())]
     pub(crate) interactive_timeout: u64,
 
-    /// Longest powering down after a bootstrap
+    /// Longest power-down after a bootstrap
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = seconds())]
     pub(crate) shutdown_timeout: u64,
 
-    /// Longest connecting to a controller
+    /// Longest connection attempt to a controller
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = seconds())]
     pub(crate) connect_timeout: u64,
 
@@ -166,7 +166,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = seconds())]
     pub(crate) request_timeout: u64,
 
-    /// Ignored: a result is posted until its controller has it, see --outbox-days
+    /// Ignored: a result is posted until its controller accepts it, see --outbox-days
     #[arg(long, value_name = "NUM", default_value_t = 4)]
     pub(crate) request_retries: u32,
 
@@ -174,7 +174,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "PROGRAM", default_value = "openssl")]
     pub(crate) openssl: PathBuf,
 
-    /// Option of openssl's commands, passed before their own; may repeat
+    /// Option for openssl's commands, passed before the others; may repeat
     #[arg(long, value_name = "OPTION")]
     pub(crate) openssl_option: Vec<String>,
 
@@ -186,7 +186,7 @@ pub(crate) struct Cli {
 
     /// User that the hypervisor runs as
     ///
-    /// Default: bbot-vm if there is such a user, else nobody.
+    /// Default: bbot-vm if that user exists, otherwise nobody.
     #[arg(long, value_name = "USER")]
     pub(crate) vm_user: Option<String>,
 
@@ -196,13 +196,13 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "DIR")]
     pub(crate) runtime_dir: Option<PathBuf>,
 
-    /// Folder of results that wait for their controller, and of reports
+    /// Folder of results that wait for delivery, and of reports
     ///
     /// Default: /var/lib/bbot-agent/<toolchain>-<instance>
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
 
-    /// Longest hold of a machine that needs a look; 0 = for ever, none = never hold
+    /// Longest hold of a machine for inspection; 0 = without limit, none = never hold
     #[arg(long, value_name = "SECONDS", default_value = "86400")]
     pub(crate) hold_timeout: String,
 
@@ -211,7 +211,7 @@ pub(crate) struct Cli {
     #[arg(value_parser = value_parser!(u32).range(1..=366))]
     pub(crate) outbox_days: u32,
 
-    /// Most bytes that may wait for controllers; from there on no task is asked for
+    /// Size of waiting results from which on no task is requested
     #[arg(long, value_name = "BYTES", default_value_t = 10 << 30)]
     #[arg(value_parser = value_parser!(u64).range(1..))]
     pub(crate) outbox_limit: u64,
@@ -242,11 +242,11 @@ pub(crate) struct Cli {
     #[arg(long)]
     pub(crate) dump_result: bool,
 
-    /// Print what goes on on this host as JSON and exit
+    /// Print the state of this host as JSON and exit
     #[arg(long)]
     pub(crate) dump_status: bool,
 
-    /// Do not run bootstraps, pretend
+    /// Do not run bootstraps, pretend that they succeeded
     #[arg(long)]
     pub(crate) fake_bootstrap: bool,
 
@@ -254,11 +254,11 @@ pub(crate) struct Cli {
     #[arg(long)]
     pub(crate) fake_build: bool,
 
-    /// Machine header manifest to use in place of all machines
+    /// Machine header manifest to use instead of the machines
     #[arg(long, value_name = "FILE")]
     pub(crate) fake_machine: Option<PathBuf>,
 
-    /// Task manifest to use in place of asking controllers
+    /// Task manifest to use instead of requesting one
     #[arg(long, value_name = "FILE")]
     pub(crate) fake_request: Option<PathBuf>,
 
@@ -278,23 +278,23 @@ pub(crate) fn parse() -> Result<Option<Cli>, Refused> {
         Ok(cli) => Ok(Some(cli)),
         Err(Stop::Refuse(refused)) => Err(refused),
         Err(Stop::Print(text)) => {
-            // Who closed standard output did not want to read it.
+            // A closed standard output is no error.
             drop(io::stdout().write_all(text.as_bytes()));
             Ok(None)
         }
     }
 }
 
-/// Why there is nothing to run.
+/// Why the agent does not run.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// Help or version was asked for.
+    /// Help or version is to be printed.
     Print(String),
     /// The command line is refused.
     Refuse(Refused),
 }
 
-/// Under which headings the options are explained.
+/// The headings of the options in the help.
 const HEADINGS: [(&str, &[&str]); 7] = [
     (
         "Instance and toolchain",
@@ -311,7 +311,7 @@ const HEADINGS: [(&str, &[&str]); 7] = [
     ),
     ("Machines", &["cpu", "ram", "bridge", "machines", "tftp", "tftp_port", "upload_limit"]),
     (
-        "Time and tries",
+        "Timeouts and retries",
         &[
             "bootstrap_startup",
             "bootstrap_timeout",
@@ -341,7 +341,7 @@ const HEADINGS: [(&str, &[&str]); 7] = [
     ("Host", &["openssl", "openssl_option", "hypervisor", "vm_user", "runtime_dir", "state_dir"]),
     ("Diagnostics", &["verbose", "systemd_daemon"]),
     (
-        "Looking and testing",
+        "Inspection and testing",
         &[
             "dump_machines",
             "dump_task",
@@ -370,9 +370,9 @@ pub fn definition() -> clap::Command {
 impl Cli {
     /// Parses the arguments, the program's name first.
     ///
-    /// As the original does, an option takes the argument that follows as its value whatever it
-    /// looks like, of repeated options the last one counts, and the first argument that is no
-    /// option ends the options.
+    /// As in the original agent, an option takes the following argument as its value even if that
+    /// begins with a hyphen, of repeated options the last one counts, and the first argument that
+    /// is not an option ends the options.
     pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
         let command = definition().mut_args(|arg| {
             let is_option = !arg.is_positional() && arg.get_action().takes_values();
@@ -387,7 +387,7 @@ fn seconds() -> clap::builder::RangedU64ValueParser<u64> {
     value_parser!(u64).range(1..=SECONDS_MAX)
 }
 
-/// Turns what clap says, a page, into one line.
+/// Turns an error of clap, several lines, into one line.
 fn stop(error: &clap::Error) -> Stop {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return Stop::Print(error.to_string());
@@ -488,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn an_option_takes_the_next_argument_whatever_it_looks_like() {
+    fn an_option_takes_the_next_argument_even_with_a_hyphen() {
         let cli = read(&["--openssl-option", "-engine", "--openssl-option=pkcs11"]).unwrap();
         assert_eq!(cli.openssl_option, ["-engine", "pkcs11"]);
     }
@@ -513,7 +513,7 @@ mod tests {
     }
 
     #[test]
-    fn version_is_the_originals_list() {
+    fn version_is_that_of_the_original_agent() {
         let Err(Stop::Print(text)) = read(&["--version"]) else { panic!("no version") };
         let ours = env!("CARGO_PKG_VERSION");
         assert_eq!(
@@ -526,7 +526,7 @@ mod tests {
         );
     }
 
-    /// Every option is explained under a heading, and no heading is of an option that was.
+    /// Every option has a heading, and every heading is that of an existing option.
     #[test]
     fn every_option_has_a_heading() {
         let definition = definition();
@@ -538,7 +538,7 @@ mod tests {
         assert_eq!(count, options().count());
     }
 
-    /// The manual is made of the same definition: each option is there, with its value.
+    /// The manual page, generated from the same definition, contains each option.
     #[test]
     fn the_manual_lists_every_option() {
         let mut page = Vec::new();

@@ -1,15 +1,15 @@
-//! What the agent says, on standard error: one line a message, in one write.
+//! Diagnostics on standard error: one line a message, in one write.
 //!
-//! | function | verbosity | who must act |
+//! | function | verbosity | meaning |
 //! |---|---|---|
-//! | [`error`] | any | the operator: something is broken and stays so |
-//! | [`warn`] | any | the operator may want to: the agent goes on |
-//! | [`info`] | 1 and up | nobody: what happens |
-//! | [`phase`] | 2 and up | nobody: how long it took |
-//! | [`trace`] | its own | a developer |
+//! | [`error`] | any | a problem that the operator must solve |
+//! | [`warn`] | any | a problem that the agent copes with |
+//! | [`info`] | 1 and up | an event of interest to the operator |
+//! | [`phase`] | 2 and up | the duration of a step |
+//! | [`trace`] | given by the message | details for developers |
 //!
-//! The libraries' messages (crate `log`) are shown from verbosity 4 (debug) and 6 (trace);
-//! their warnings always.
+//! Messages of libraries (crate `log`) are shown from verbosity 4 (debug) and 6 (trace) on, their
+//! warnings at any verbosity.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::{self, Display, Write as _};
@@ -30,7 +30,7 @@ struct Settings {
 }
 
 impl Settings {
-    /// Returns the settings; before [`init`], those of an agent without options.
+    /// Returns the settings; before [`init`], the defaults.
     fn get() -> Self {
         *SETTINGS.get().unwrap_or(&Self { verbose: 1, systemd: false })
     }
@@ -56,7 +56,8 @@ impl Level {
     }
 }
 
-/// Sets how much is said and how, by panics and libraries too. The first call counts.
+/// Sets verbosity and form of messages, also of those of panics and libraries. Only the first call
+/// has an effect.
 pub(crate) fn init(verbose: u8, systemd: bool) {
     if SETTINGS.set(Settings { verbose, systemd }).is_ok() && log::set_logger(&Libraries).is_ok() {
         log::set_max_level(libraries_level(verbose));
@@ -64,7 +65,7 @@ pub(crate) fn init(verbose: u8, systemd: bool) {
     }
 }
 
-/// Says that this program has a bug, and how it came to it if `RUST_BACKTRACE` is set.
+/// Reports a panic, with a backtrace if `RUST_BACKTRACE` is set.
 fn panicked(panic: &PanicHookInfo<'_>) {
     let thread = thread::current();
     error(format_args!("thread {}: {panic}", thread.name().unwrap_or("without a name")));
@@ -74,32 +75,32 @@ fn panicked(panic: &PanicHookInfo<'_>) {
     }
 }
 
-/// Says that something is broken.
+/// Reports a problem that the operator must solve.
 pub(crate) fn error(message: impl Display) {
-    say(Level::Error, 0, message);
+    print(Level::Error, 0, message);
 }
 
-/// Says that something is not as it should be.
+/// Reports a problem that the agent copes with.
 pub(crate) fn warn(message: impl Display) {
-    say(Level::Warning, 0, message);
+    print(Level::Warning, 0, message);
 }
 
-/// Says what happens.
+/// Reports an event.
 pub(crate) fn info(message: impl Display) {
-    say(Level::Info, 1, message);
+    print(Level::Info, 1, message);
 }
 
-/// Says a detail, from this verbosity on.
+/// Reports a detail, from this verbosity on.
 pub(crate) fn trace(verbose: u8, message: impl Display) {
-    say(Level::Trace, verbose, message);
+    print(Level::Trace, verbose, message);
 }
 
-/// Says that a phase of the work ended just now, from verbosity 2 on.
+/// Reports that a step of the work ended just now, from verbosity 2 on.
 pub(crate) fn phase(name: &str, duration: Duration, keys: &[(&str, &str)]) {
     phase_at(name, duration, Instant::now(), keys);
 }
 
-/// Says that a phase of the work ended at `end`, from verbosity 2 on.
+/// Reports that a step of the work ended at `end`, from verbosity 2 on.
 pub(crate) fn phase_at(name: &str, duration: Duration, end: Instant, keys: &[(&str, &str)]) {
     let settings = Settings::get();
     if settings.verbose >= 2 {
@@ -109,7 +110,7 @@ pub(crate) fn phase_at(name: &str, duration: Duration, end: Instant, keys: &[(&s
     }
 }
 
-fn say(level: Level, verbose: u8, message: impl Display) {
+fn print(level: Level, verbose: u8, message: impl Display) {
     let settings = Settings::get();
     if settings.verbose >= verbose {
         write(&message_line(settings, level, &message));
@@ -117,11 +118,11 @@ fn say(level: Level, verbose: u8, message: impl Display) {
 }
 
 fn write(line: &str) {
-    // There is nobody left to tell that standard error is gone.
+    // A failure to write to standard error cannot be reported.
     drop(std::io::stderr().lock().write_all(line.as_bytes()));
 }
 
-/// Nanoseconds of the monotonic clock, which is the same in all processes of the host.
+/// Returns the nanoseconds of the monotonic clock, which is the same in all processes of the host.
 fn monotonic() -> u128 {
     clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default().as_nanos()
 }
@@ -154,8 +155,9 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("'{shown}'")
 }
 
-/// Text whose control characters are escaped, so that it stays one line and cannot drive a
-/// terminal, whoever wrote it.
+/// Text whose control characters are escaped, so that it is one line and contains no control
+/// sequence for a terminal.
+#[derive(Debug)]
 struct Escaped<T>(T);
 
 impl<T: Display> Display for Escaped<T> {
@@ -176,7 +178,8 @@ impl fmt::Write for Escaper<'_, '_> {
     }
 }
 
-/// Passes on what the libraries log.
+/// Prints what libraries log.
+#[derive(Debug)]
 struct Libraries;
 
 impl log::Log for Libraries {
@@ -190,7 +193,7 @@ impl log::Log for Libraries {
                 log::Level::Error | log::Level::Warn => Level::Warning,
                 log::Level::Info | log::Level::Debug | log::Level::Trace => Level::Trace,
             };
-            say(level, 0, format_args!("{}: {}", record.target(), record.args()));
+            print(level, 0, format_args!("{}: {}", record.target(), record.args()));
         }
     }
 
@@ -228,7 +231,7 @@ mod tests {
         }
     }
 
-    /// W5: a panic has its priority on each line, too. It is had in a process of its own.
+    /// W5: a panic, in a process of its own, has the priority on each line.
     #[test]
     fn panics_have_their_priority() {
         const VARIABLE: &str = "BBOT_TEST_PANIC";
@@ -244,12 +247,15 @@ mod tests {
             command.env(VARIABLE, "1").env("RUST_BACKTRACE", backtrace);
             let output = command.output().unwrap();
             assert!(output.status.success());
-            let said = String::from_utf8(output.stderr).unwrap();
-            let lines: Vec<_> = said.lines().collect();
-            assert!(lines[0].starts_with("<3>error: thread work: panicked at "), "{said}");
-            assert!(lines[0].contains("diag.rs:") && lines[0].ends_with("two\\nlines"), "{said}");
-            assert!(lines.iter().all(|line| line.starts_with("<3>error: ")), "{said}");
-            assert_eq!(lines.len() > 1, backtrace == "1", "{said}");
+            let printed = String::from_utf8(output.stderr).unwrap();
+            let lines: Vec<_> = printed.lines().collect();
+            assert!(lines[0].starts_with("<3>error: thread work: panicked at "), "{printed}");
+            assert!(
+                lines[0].contains("diag.rs:") && lines[0].ends_with("two\\nlines"),
+                "{printed}"
+            );
+            assert!(lines.iter().all(|line| line.starts_with("<3>error: ")), "{printed}");
+            assert_eq!(lines.len() > 1, backtrace == "1", "{printed}");
         }
     }
 
@@ -277,13 +283,13 @@ mod tests {
     }
 
     #[test]
-    fn the_monotonic_clock_goes_on() {
+    fn the_monotonic_clock_does_not_go_back() {
         let before = monotonic();
         assert!(before > 0 && monotonic() >= before);
     }
 
     #[test]
-    fn libraries_are_heard_from_verbosity_4() {
+    fn libraries_are_shown_from_verbosity_4() {
         let levels: Vec<_> = (0..=6).map(|verbose| libraries_level(verbose).as_str()).collect();
         assert_eq!(levels, ["WARN", "WARN", "WARN", "WARN", "DEBUG", "DEBUG", "TRACE"]);
     }

@@ -1,10 +1,10 @@
-//! Standard output: what `--dump-*` prints.
+//! Standard output, for `--dump-*`.
 
 use std::io::{self, Write};
 
-/// Prints `text`, with a line end at its end.
+/// Prints `text`, and a newline if it does not end with one.
 ///
-/// Who reads it may have seen enough: a closed pipe is no error.
+/// A closed pipe is no error: its reader may have read enough.
 pub(crate) fn print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     let end = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };

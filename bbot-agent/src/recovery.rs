@@ -1,9 +1,9 @@
-//! Puts right what a dead process of this instance left (W3).
+//! Removes what a dead process of this instance left (W3).
 //!
 //! The same sweep serves after a clean stop, when there is nothing to do, and after a crash at any
-//! instruction. It runs under the instance lock, so whatever bears this instance's name and
-//! belongs to no live process is nobody's. Machine lock files stay: the kernel has freed the
-//! locks, the next enumeration finds them free.
+//! instruction. It runs under the instance lock, so whatever bears this instance's name is unused
+//! unless it belongs to a live process. Machine lock files stay: the kernel has freed the locks,
+//! the next enumeration finds them free.
 
 use std::fs;
 
@@ -12,32 +12,37 @@ use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
-use crate::agent::Agent;
+use crate::config::Config;
 use crate::diag;
 use crate::fs::runtime_dir::PRIVATE;
+use crate::guest::run::Job;
 use crate::guest::session::network_config;
 use crate::guest::tftp_folder;
 use crate::machines::layout::{Layout, MachineDir};
+use crate::outbox::Outbox;
 
 /// Sweeps. Sweeping twice is harmless.
 ///
 /// # Errors
 ///
-/// Only what would make work impossible; one leftover that resists is reported and left.
-pub(crate) fn sweep(agent: &Agent) -> anyhow::Result<()> {
-    let config = &agent.config;
+/// Only what would make work impossible; a leftover that cannot be removed is logged and stays.
+pub(crate) fn sweep(
+    config: &Config,
+    layout: &Layout,
+    outbox: Option<&Outbox>,
+) -> anyhow::Result<()> {
     // The guests first: they keep the snapshots and the tap in use.
-    for swept in bbot_vm::sweep(&network_config(agent), &config.runtime_dir)? {
+    for swept in bbot_vm::sweep(&network_config(config), &config.runtime_dir)? {
         diag::info(format_args!("removed leftover {swept}"));
     }
     // A console log that a live guest's end would have removed; usually there is none.
     drop(fs::remove_file(config.runtime_dir.join(PRIVATE).join("console.log")));
-    sweep_snapshots(&agent.layout);
-    let instance = config.instance_name();
-    tftp_folder::remove(&tftp_folder::bootstrap(&config.tftp, &instance))?;
-    tftp_folder::remove(&tftp_folder::build(&config.tftp, &instance))?;
-    if let Some(reports) = &agent.reports
-        && reports.outbox.recover_record().context("cannot recover the task at hand")?
+    sweep_snapshots(layout);
+    for job in [Job::Bootstrap, Job::Build] {
+        tftp_folder::remove(&tftp_folder::path(config, job))?;
+    }
+    if let Some(outbox) = outbox
+        && outbox.recover_record().context("cannot recover the task at hand")?
     {
         diag::info(format_args!("a task that was at hand is answered with interrupt"));
     }
@@ -67,11 +72,12 @@ fn sweep_machine(layout: &Layout, machine: &MachineDir) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns whether another process with this pid exists, be it an agent or not: that the number was
-/// given away again cannot be told from an agent of another make, which knows no instance lock. Its
-/// snapshot is not taken from under it; a leftover is swept by the first start after the process.
+/// Returns whether another process with this pid exists, be it an agent or not.
 ///
-/// Our own pid is not another's: the owner had it before us.
+/// If the kernel has reused the pid, that process cannot be told from another implementation of the
+/// agent, which knows no instance lock and whose snapshots must stay; so a leftover is removed by
+/// the first start after that process has ended. This process itself is not the owner: the owner
+/// had the pid before.
 fn is_alive(pid: u32) -> bool {
     let Ok(raw) = i32::try_from(pid) else { return false };
     raw > 0 && pid != std::process::id() && kill(Pid::from_raw(raw), None) != Err(Errno::ESRCH)

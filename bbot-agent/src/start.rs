@@ -1,40 +1,40 @@
 //! From the command line to an instance that can work.
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bbot_lock::{Acquired, InstanceLock};
 
 use crate::agent::Agent;
+use crate::ask::Controllers;
 use crate::config::Config;
 use crate::controller::auth::Signer;
 use crate::controller::client::Client;
 use crate::diag;
-use crate::event_loop::{Event, Events};
+use crate::event_loop::{Event, EventChannel, EventLoop};
 use crate::fs::runtime_dir;
-use crate::machines::layout::Layout;
+use crate::machines::view::HostView;
 use crate::observe::status::{Identity, Status};
-use crate::observe::systemd::{ServiceManager, Watchdog};
+use crate::observe::systemd::ServiceManager;
 use crate::outbox::Outbox;
 use crate::reports::Reports;
 use crate::reports::delivery::PosterContext;
 use crate::reports::poster::Poster;
 use crate::schedule::backoff::Backoff;
 
-/// A started instance. The lock goes last: whoever gets it next finds nothing of ours in use.
+/// A started instance. The lock is dropped last: the next process that gets it finds nothing of
+/// this one in use.
 #[derive(Debug)]
 pub(crate) struct Started {
-    /// The instance.
     pub(crate) agent: Agent,
     _lock: Option<InstanceLock>,
 }
 
 /// Starts the instance: key, instance lock, directories, outbox.
-pub(crate) fn start(config: Config, events: Events) -> anyhow::Result<Started> {
+pub(crate) fn start(config: Config, channel: EventChannel) -> anyhow::Result<Started> {
     let signer = match &config.auth_key {
         Some(key) => {
             let options = config.openssl_options.clone();
@@ -47,28 +47,21 @@ pub(crate) fn start(config: Config, events: Events) -> anyhow::Result<Started> {
         config.banner(fingerprint).into_iter().for_each(diag::info);
     }
     let lock = if config.is_fake() { None } else { Some(lock_instance(&config)?) };
-    let status = Status::new(status_place(&config)?, ServiceManager::from_env());
-    let client = Arc::new(Client::new(&config.timeouts));
-    let reports = open_reports(&config, signer.as_ref(), &events)?;
-    let layout =
-        Layout::new(config.machines.clone(), config.toolchain.name.to_string(), config.instance);
+    let manager = Arc::new(ServiceManager::from_env());
+    let reports = open_reports(&config, signer.as_ref(), &channel)?;
     let agent = Agent {
+        host: HostView::new(&config),
+        status: Status::new(status_place(&config)?, Arc::clone(&manager)),
+        events: EventLoop::new(channel, manager, reports),
+        machine_backoff: Backoff::new(),
+        controller_backoff: Backoff::new(),
+        controllers: Controllers::new(Client::new(&config.timeouts), signer),
         config,
-        layout,
-        events,
-        client,
-        signer,
-        reports,
-        status,
-        watchdog: Watchdog::from_env(Instant::now()),
-        machine_rests: Backoff::new(),
-        url_rests: Backoff::new(),
-        result_hosts: HashMap::new(),
     };
     Ok(Started { agent, _lock: lock })
 }
 
-/// Where it is shown what the instance does; nowhere for a fake one.
+/// Where the status of the instance is shown; nowhere for a fake one.
 fn status_place(config: &Config) -> anyhow::Result<Option<(PathBuf, Identity)>> {
     if config.is_fake() {
         return Ok(None);
@@ -100,11 +93,11 @@ fn lock_instance(config: &Config) -> anyhow::Result<InstanceLock> {
     }
 }
 
-/// Nothing is posted for a fake request, and nothing is asked for a list of machines.
+/// Opens the outbox, unless nothing will be posted: for a fake request, or a list of machines.
 fn open_reports(
     config: &Config,
     signer: Option<&Arc<Signer>>,
-    events: &Events,
+    channel: &EventChannel,
 ) -> anyhow::Result<Option<Reports>> {
     if config.fake_request.is_some() || config.dump_machines {
         return Ok(None);
@@ -118,7 +111,7 @@ fn open_reports(
         limit: config.timeouts.request,
         lifetime: Duration::from_secs(u64::from(config.outbox_days) * 24 * 3600),
     };
-    let events = events.sender();
+    let events = channel.sender();
     // The loop is gone when the process is about to end.
     let report = move |posted| drop(events.send(Event::Posted(posted)));
     let poster = Poster::start(context, report).context("cannot start a thread")?;

@@ -1,22 +1,26 @@
-//! Programs that the agent runs to their end: a clean environment, a deadline, bounded output.
+//! Programs that the agent runs to their end, with a clean environment, a time limit and bounded
+//! output.
 
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
-/// Where programs are looked for if the agent's own environment does not say.
+/// The PATH if the agent's own environment has none.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Returns a command that runs `program` with nothing of the agent's surroundings: of the
-/// environment only PATH, messages in English, no input, a process group of its own (so that
-/// Ctrl-C does not reach it, and that it can be ended with all its children).
+/// Returns a command that runs `program` independently of the agent's environment: only PATH is
+/// kept, messages are in English, there is no input, and it has a process group of its own, so that
+/// Ctrl-C does not reach it and it can be killed with all its children.
 pub(crate) fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     command
@@ -28,10 +32,10 @@ pub(crate) fn command(program: &Path) -> Command {
     command
 }
 
-/// What a program did.
+/// The outcome of a program.
 #[derive(Debug)]
 pub(crate) struct Output {
-    /// How it ended.
+    /// Its exit status.
     pub(crate) status: ExitStatus,
     /// What it wrote to its standard output.
     pub(crate) stdout: Vec<u8>,
@@ -56,8 +60,9 @@ pub(crate) enum SpawnError {
     Output { program: PathBuf, limit: usize },
 }
 
-/// Runs the command to its end: feeds it `stdin`, gathers at most `max_output` bytes of each of
-/// its outputs. A program that is not done by then, or writes more, is killed with its children.
+/// Runs the command to its end: writes `stdin` to it, and collects at most `max_output` bytes of
+/// each of its outputs. A program that runs longer than `limit`, or writes more, is killed with its
+/// children.
 pub(crate) fn run(
     mut command: Command,
     stdin: &[u8],
@@ -72,33 +77,34 @@ pub(crate) fn run(
         Err(source) => return Err(SpawnError::Start { program, source }),
     };
     let running = Running::new(&child);
-    let talked = Talk::new(&mut child, stdin, max_output).and_then(|mut talk| {
-        let end = talk.run(deadline)?;
-        Ok((end, talk.stdout.bytes, talk.stderr.bytes))
+    let outcome = Communication::new(&mut child, stdin, max_output).and_then(|mut pipes| {
+        let end = pipes.run(deadline)?;
+        Ok((end, pipes.stdout.bytes, pipes.stderr.bytes))
     });
-    if !matches!(talked, Ok((End::Exited, ..))) {
+    if !matches!(outcome, Ok((End::Exited, ..))) {
         kill(&child);
     }
-    // As long as it has not been waited for, its pid is its own.
+    // Before it is waited for, its pid is not reused.
     drop(running);
     let waited = child.wait();
-    match (talked, waited) {
+    match (outcome, waited) {
         (Ok((End::Exited, stdout, stderr)), Ok(status)) => Ok(Output { status, stdout, stderr }),
-        (Ok((End::Late, ..)), _) => Err(SpawnError::Timeout { program, limit }),
-        (Ok((End::TooMuch, ..)), _) => Err(SpawnError::Output { program, limit: max_output }),
+        (Ok((End::Timeout, ..)), _) => Err(SpawnError::Timeout { program, limit }),
+        (Ok((End::TooMuchOutput, ..)), _) => Err(SpawnError::Output { program, limit: max_output }),
         (Err(source), _) | (_, Err(source)) => Err(SpawnError::Io { program, source }),
     }
 }
 
-/// The groups of the programs that run now.
+/// The process groups of the programs that run now.
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
 fn running() -> MutexGuard<'static, Vec<Pid>> {
-    // A list of numbers is as good after a panic elsewhere.
+    // A panic elsewhere leaves a valid list.
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A program that [`kill_all`] knows of, until this is dropped.
+/// A program that [`kill_all`] kills, until this is dropped.
+#[derive(Debug)]
 struct Running(Option<Pid>);
 
 impl Running {
@@ -115,10 +121,10 @@ impl Drop for Running {
     }
 }
 
-/// Kills every program that runs, with its children: the agent is about to end.
+/// Kills every running program, with its children; the agent is about to end.
 pub(crate) fn kill_all() {
     for group in running().iter() {
-        // It fails only if the group is gone, which is what is wanted.
+        // It fails only if the group does not exist any more.
         let _ = kill_process_group(*group, Signal::KILL);
     }
 }
@@ -126,34 +132,42 @@ pub(crate) fn kill_all() {
 /// Kills the child, which has not been waited for, and its group.
 fn kill(child: &Child) {
     if let Some(group) = group(child) {
-        // It fails only if the group is gone, which is what is wanted.
+        // It fails only if the group does not exist any more.
         let _ = kill_process_group(group, Signal::KILL);
     }
 }
 
-/// The group that a child of ours leads.
+/// Returns the process group that the child leads.
 fn group(child: &Child) -> Option<Pid> {
     i32::try_from(child.id()).ok().and_then(Pid::from_raw)
 }
 
-/// How a talk with a program ended.
+/// How the communication with a program ended.
+#[derive(Debug)]
 enum End {
     Exited,
-    Late,
-    TooMuch,
+    Timeout,
+    TooMuchOutput,
+}
+
+fn set_nonblocking(pipe: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(pipe, FcntlArg::F_GETFL)?);
+    fcntl(pipe, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(())
 }
 
 /// The three pipes to a program, and its exit.
-struct Talk<'a> {
+#[derive(Debug)]
+struct Communication<'a> {
     stdin: Option<ChildStdin>,
     unsent: &'a [u8],
-    stdout: Gather<ChildStdout>,
-    stderr: Gather<ChildStderr>,
+    stdout: Collected<ChildStdout>,
+    stderr: Collected<ChildStderr>,
     exit: OwnedFd,
     exited: bool,
 }
 
-impl<'a> Talk<'a> {
+impl<'a> Communication<'a> {
     fn new(child: &mut Child, unsent: &'a [u8], max_output: usize) -> io::Result<Self> {
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let exit = pidfd_open(pid.ok_or(io::ErrorKind::InvalidData)?, PidfdFlags::empty())?;
@@ -164,56 +178,61 @@ impl<'a> Talk<'a> {
             stdout.as_ref().map(AsFd::as_fd),
             stderr.as_ref().map(AsFd::as_fd),
         ] {
-            rustix::io::ioctl_fionbio(pipe.ok_or(io::ErrorKind::BrokenPipe)?, true)?;
+            set_nonblocking(pipe.ok_or(io::ErrorKind::BrokenPipe)?)?;
         }
         Ok(Self {
             stdin,
             unsent,
-            stdout: Gather { pipe: stdout, bytes: Vec::new(), max: max_output },
-            stderr: Gather { pipe: stderr, bytes: Vec::new(), max: max_output },
+            stdout: Collected { pipe: stdout, bytes: Vec::new(), max: max_output },
+            stderr: Collected { pipe: stderr, bytes: Vec::new(), max: max_output },
             exit,
             exited: false,
         })
     }
 
-    /// Talks until the program has ended and all of its output is here.
+    /// Communicates until the program has ended and all of its output is read.
     fn run(&mut self, deadline: Instant) -> io::Result<End> {
         loop {
             self.send()?;
             if !self.stdout.read()? || !self.stderr.read()? {
-                return Ok(End::TooMuch);
+                return Ok(End::TooMuchOutput);
             }
             if self.exited && self.stdout.pipe.is_none() && self.stderr.pipe.is_none() {
                 return Ok(End::Exited);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Ok(End::Late);
+                return Ok(End::Timeout);
             }
             self.wait(left)?;
         }
     }
 
-    /// Waits until something can be done.
+    /// Waits until a pipe is ready or the program has ended, for `left` at most.
     fn wait(&mut self, left: Duration) -> io::Result<()> {
         let mut fds = Vec::with_capacity(4);
-        fds.extend(self.stdin.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::OUT)));
-        fds.extend(self.stdout.pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
-        fds.extend(self.stderr.pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
+        fds.extend(self.stdin.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLOUT)));
+        fds.extend(
+            self.stdout.pipe.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)),
+        );
+        fds.extend(
+            self.stderr.pipe.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)),
+        );
         if !self.exited {
-            fds.push(PollFd::from_borrowed_fd(self.exit.as_fd(), PollFlags::IN));
+            fds.push(PollFd::new(self.exit.as_fd(), PollFlags::POLLIN));
         }
-        // A signal only makes the caller look again.
-        match poll(&mut fds, Timespec::try_from(left).ok().as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        // After a signal the caller tries again.
+        match ppoll(&mut fds, Some(TimeSpec::from_duration(left)), None) {
+            Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
         let watched = !self.exited;
-        self.exited |= watched && fds.last().is_some_and(|fd| !fd.revents().is_empty());
+        let is_exited = watched && fds.last().and_then(PollFd::any) == Some(true);
+        self.exited |= is_exited;
         Ok(())
     }
 
-    /// Sends what fits into the pipe; closes it at the end, or if the program does not read.
+    /// Writes what fits into the pipe; closes it at the end of the input, or if the program has.
     fn send(&mut self) -> io::Result<()> {
         while let Some(pipe) = &mut self.stdin {
             match pipe.write(self.unsent) {
@@ -232,14 +251,15 @@ impl<'a> Talk<'a> {
 }
 
 /// One output of a program.
-struct Gather<T> {
+#[derive(Debug)]
+struct Collected<T> {
     pipe: Option<T>,
     bytes: Vec<u8>,
     max: usize,
 }
 
-impl<T: Read> Gather<T> {
-    /// Reads what is there; returns false if it is more than it may be.
+impl<T: Read> Collected<T> {
+    /// Reads the available bytes; returns false if there are more than `max` in all.
     fn read(&mut self) -> io::Result<bool> {
         let mut buffer = [0; 4096];
         while let Some(pipe) = &mut self.pipe {
@@ -260,7 +280,8 @@ impl<T: Read> Gather<T> {
 
 #[cfg(test)]
 mod tests {
-    use rustix::fs::{Mode, OFlags};
+    use nix::fcntl::open;
+    use nix::sys::stat::Mode;
 
     use super::*;
 
@@ -280,7 +301,7 @@ mod tests {
         assert_eq!(output.stderr, b"oops\n");
     }
 
-    /// More than a pipe holds goes in and out at the same time.
+    /// Input and output that do not fit into the pipes are transferred at the same time.
     #[test]
     fn large_input_and_output_do_not_block_each_other() {
         let input = vec![b'x'; 1 << 20];
@@ -318,22 +339,22 @@ mod tests {
         assert_eq!(error.to_string(), "sh did not end within 50ms");
     }
 
-    /// The FIFO's last writer is gone when the program's own child is.
+    /// The FIFO has no writer any more when the program's own child has ended.
     #[test]
     fn children_of_a_killed_program_die_too() {
         let folder = tempfile::tempdir().unwrap();
         let fifo = folder.path().join("fifo");
         let made = run(shell(&format!("mkfifo {}", fifo.display())), b"", LONG, 100).unwrap();
         assert!(made.status.success());
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let reader = rustix::fs::open(&fifo, flags, Mode::empty()).unwrap();
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let reader = open(&fifo, flags, Mode::empty()).unwrap();
         let script = format!("exec 3>{}; sleep 1000 >/dev/null 2>&1 & yes", fifo.display());
         let error = run(shell(&script), b"", LONG, 10_000).unwrap_err();
         assert!(matches!(error, SpawnError::Output { .. }), "{error:?}");
-        let mut fds = [PollFd::new(&reader, PollFlags::IN)];
-        let ready = poll(&mut fds, Some(&Timespec::try_from(LONG).unwrap())).unwrap();
-        assert_eq!(ready, 1, "somebody still has the FIFO open");
-        assert!(fds[0].revents().contains(PollFlags::HUP));
+        let mut fds = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
+        let ready = ppoll(&mut fds, Some(TimeSpec::from_duration(LONG)), None).unwrap();
+        assert_eq!(ready, 1, "a process still has the FIFO open");
+        assert!(fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP)));
     }
 
     #[test]

@@ -1,40 +1,44 @@
 //! Recover, enumerate, ask, perform, report; nothing else.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use bbot_lock::{Acquired, HostLock};
-use bbot_manifest::{Lines, MachineHeader, Manifest};
+use bbot_manifest::{Lines, Manifest};
 
 use crate::agent::Agent;
-use crate::ask::{Asked, ask};
-use crate::bootstrap::{Bootstrapped, bootstrap};
-use crate::controller::AcceptedTask;
+use crate::ask::{AskOutcome, AskRound};
+use crate::bootstrap::{Bootstrap, Bootstrapped};
+use crate::config::Controller;
 use crate::diag;
 use crate::event_loop::Event;
 use crate::fs::runtime_dir;
 use crate::machines::complaints::{Complaints, Concern};
-use crate::machines::enumerate::{Busy, Enumeration, State, enumerate};
+use crate::machines::enumerate::{Busy, Enumeration, Machine, State};
 use crate::machines::layout::MachineDir;
+use crate::machines::offer::Offer;
 use crate::observe::status::Phase;
 use crate::output;
 use crate::recovery;
 use crate::reports::Reports;
+use crate::schedule::backoff::Backoff;
 use crate::schedule::host::Host;
 use crate::schedule::plan::{Plan, plan};
-use crate::schedule::priority::Priority;
 use crate::schedule::reminder::Reminder;
-use crate::task::perform::{Assignment, perform};
+use crate::task::assignment::Assignment;
+use crate::task::perform::Performer;
+use crate::task::reporter::Reporter;
 
-/// How the host lock's wait is made heard of (W6).
+/// How often a wait for the host lock is reported (W6).
 const LOCK_WARNING: Duration = Duration::from_secs(60);
 
-/// How long a stop waits for results that are on their way (W40); they are on disk anyway.
+/// How long a stop waits for results that are being posted (W40); they are on disk anyway.
 const LAST_POST: Duration = Duration::from_secs(5);
 
-/// What a round came to.
+/// How a round ended.
 enum Round {
     /// Something was done: the next one begins at once.
     Again,
@@ -48,24 +52,25 @@ enum Round {
 pub(crate) fn work(agent: &mut Agent) -> anyhow::Result<()> {
     if !agent.config.is_fake() {
         agent.status.enter(Phase::Recovering, None, None);
-        recovery::sweep(agent)?;
+        let outbox = agent.events.reports.as_ref().map(|reports| &*reports.outbox);
+        recovery::sweep(&agent.config, &agent.host.layout, outbox)?;
     }
     agent.status.ready();
     let mut complaints = Complaints::default();
     loop {
-        agent.hand_out_results();
+        agent.events.post_due();
         match round(agent, &mut complaints)? {
             Round::Again => {}
             Round::Stop => break,
             Round::Idle { half } => pause(agent, half),
         }
-        if agent.is_stopping() {
+        if agent.events.signals().is_stopping() {
             break;
         }
     }
     agent.status.enter(Phase::Stopping, None, None);
-    agent.hand_out_results();
-    agent.finish_posting(Instant::now() + LAST_POST);
+    agent.events.post_due();
+    agent.events.finish_posting(Instant::now() + LAST_POST);
     agent.status.remove();
     if !agent.config.is_fake() {
         runtime_dir::remove(&agent.config.runtime_dir);
@@ -76,9 +81,9 @@ pub(crate) fn work(agent: &mut Agent) -> anyhow::Result<()> {
 /// One round: enumerate, then bootstrap, or ask and perform.
 fn round(agent: &mut Agent, complaints: &mut Complaints) -> anyhow::Result<Round> {
     agent.status.enter(Phase::Enumerating, None, None);
-    let Some(host) = lock_host(agent)? else { return Ok(Round::Stop) };
+    let Some(host_lock) = lock_host(agent)? else { return Ok(Round::Stop) };
     let start = Instant::now();
-    let enumeration = look(agent, &host)?;
+    let enumeration = agent.host.enumerate(&host_lock)?;
     let count = enumeration.machines.len().to_string();
     diag::phase("enumerate", start.elapsed(), &[("machines", &count)]);
     report_problems(agent, &enumeration, complaints);
@@ -89,20 +94,22 @@ fn round(agent: &mut Agent, complaints: &mut Complaints) -> anyhow::Result<Round
     }
 
     if let Some(due) = first_due(agent, &enumeration) {
-        return Ok(bootstrap_machine(agent, host, &due));
+        return Ok(bootstrap(agent, host_lock, due));
     }
     if agent.config.dump_machines {
         dump_machines(agent, &enumeration)?;
         return Ok(Round::Stop);
     }
-    ask_and_perform(agent, host, &enumeration)
+    ask_and_perform(agent, host_lock, &enumeration)
 }
 
 /// Prints what the controllers of the greatest priority would be offered (W42).
 fn dump_machines(agent: &Agent, enumeration: &Enumeration) -> anyhow::Result<()> {
-    let greatest = priorities(agent).into_iter().max().context("there is no controller")?;
-    for index in host_state(agent, enumeration).offer(greatest) {
-        output::print(&header(enumeration, index).to_text(Lines::Wrapped)?)?;
+    let priorities = agent.config.controllers.iter().map(|controller| controller.priority);
+    let greatest = priorities.max().context("there is no controller")?;
+    let offered = host_state(agent, enumeration).offer(greatest);
+    for offer in offered.into_iter().filter_map(Offer::of) {
+        output::print(&offer.header().to_text(Lines::Wrapped)?)?;
     }
     Ok(())
 }
@@ -116,17 +123,17 @@ fn lock_host(agent: &mut Agent) -> anyhow::Result<Option<HostLock>> {
     if let Acquired::Lock(lock) = HostLock::try_acquire(&path)? {
         return Ok(Some(lock));
     }
-    let sender = agent.events.sender();
+    let events = agent.events.sender();
     let waiter = path.clone();
     thread::Builder::new().name("host-lock".into()).spawn(move || {
-        // Nobody receives it when the process is about to end; the lock goes with the process.
-        drop(sender.send(Event::HostLocked(HostLock::acquire(&waiter))));
+        // The loop is gone when the process is about to end; the lock goes with the process.
+        drop(events.send(Event::HostLocked(HostLock::acquire(&waiter))));
     })?;
     let mut reminder = Reminder::new(Instant::now(), LOCK_WARNING);
     loop {
-        match agent.next_event(reminder.due()) {
+        match agent.events.next(reminder.due()) {
             Some(Event::HostLocked(lock)) => return Ok(Some(lock?)),
-            Some(Event::Signal) if agent.is_stopping() => return Ok(None),
+            Some(Event::Signal) if agent.events.signals().is_stopping() => return Ok(None),
             _ => {}
         }
         if let Some(waited) = reminder.take_due(Instant::now()) {
@@ -139,16 +146,7 @@ fn lock_host(agent: &mut Agent) -> anyhow::Result<Option<HostLock>> {
     }
 }
 
-fn look(agent: &Agent, host: &HostLock) -> anyhow::Result<Enumeration> {
-    let config = &agent.config;
-    if let Some(file) = &config.fake_machine {
-        return crate::machines::fake::enumeration(file, &config.machines);
-    }
-    enumerate(&agent.layout, host, agent.wanted())
-        .with_context(|| format!("unable to iterate over {}", config.machines.display()))
-}
-
-/// Says what is wrong with the machines, once for each change (W10, W11, W36).
+/// Reports what is wrong with the machines, once for each change (W10, W11, W36).
 fn report_problems(agent: &Agent, enumeration: &Enumeration, complaints: &mut Complaints) {
     let problems = enumeration.problems.iter();
     let mut now: BTreeSet<_> = problems
@@ -171,55 +169,52 @@ fn report_problems(agent: &Agent, enumeration: &Enumeration, complaints: &mut Co
     }
 }
 
-/// Returns the first machine that is due and does not rest, if another one may be busy (W10).
-fn first_due(agent: &Agent, enumeration: &Enumeration) -> Option<MachineDir> {
+/// Returns the first machine that is due and is not left alone, if another one may be busy (W10).
+fn first_due<'e>(agent: &Agent, enumeration: &'e Enumeration) -> Option<&'e MachineDir> {
     if host_state(agent, enumeration).is_full() {
         return None;
     }
     let now = Instant::now();
-    enumeration.machines.iter().find_map(|machine| {
-        let State::Due(reason) = machine.state else { return None };
-        if agent.machine_rests.is_active(&machine.dir.name.to_string(), now) {
+    enumeration.machines.iter().find_map(|Machine { dir, state }| {
+        let State::Due(reason) = state else { return None };
+        if agent.machine_backoff.is_active(&dir.name, now) {
             return None;
         }
-        diag::trace(2, format_args!("{} is due: {reason}", machine.dir.name));
-        Some(machine.dir.clone())
+        diag::trace(2, format_args!("{} is due: {reason}", dir.name));
+        Some(dir)
     })
 }
 
-fn host_state(agent: &Agent, enumeration: &Enumeration) -> Host {
+fn host_state<'e>(agent: &Agent, enumeration: &'e Enumeration) -> Host<&'e Machine> {
     let now = Instant::now();
-    let rests = |dir: &MachineDir| agent.machine_rests.is_active(&dir.name.to_string(), now);
-    let machines = enumeration.machines.iter();
+    let used = |machine: &'e Machine| {
+        (machine, machine.used(agent.machine_backoff.is_active(&machine.dir.name, now)))
+    };
     Host {
-        machines: machines.map(|machine| machine.used(rests(&machine.dir))).collect(),
-        instance_max: agent.config.instance_max,
+        machines: enumeration.machines.iter().map(used).collect(),
+        instance_max: agent.host.instance_max,
     }
 }
 
-fn priorities(agent: &Agent) -> Vec<Priority> {
-    agent.config.controllers.iter().map(|controller| controller.priority).collect()
-}
-
-/// Returns the header of a machine that is offered.
-fn header(enumeration: &Enumeration, index: usize) -> MachineHeader {
-    let bootstrapped = enumeration.machines[index].bootstrapped();
-    bootstrapped.expect("what is not bootstrapped is not offered").machine.header.clone()
-}
-
-fn bootstrap_machine(agent: &mut Agent, host: HostLock, machine: &MachineDir) -> Round {
-    let name = machine.name.to_string();
-    agent.status.enter(Phase::Bootstrapping, Some(&name), None);
-    match bootstrap(agent, host, machine) {
+fn bootstrap(agent: &mut Agent, host_lock: HostLock, machine: &MachineDir) -> Round {
+    let name = &machine.name;
+    agent.status.enter(Phase::Bootstrapping, Some(name.as_str()), None);
+    let bootstrap = Bootstrap {
+        config: &agent.config,
+        host: &agent.host,
+        events: &mut agent.events,
+        status: &mut agent.status,
+        machine,
+    };
+    match bootstrap.perform(host_lock) {
         Ok(Bootstrapped::Done) => {
-            agent.machine_rests.record_success(&name);
+            agent.machine_backoff.record_success(name);
             diag::info(format_args!("bootstrapped {name}"));
         }
-        Ok(Bootstrapped::NotNeeded) => {}
-        Ok(Bootstrapped::Stopped) => return Round::Stop,
+        Ok(Bootstrapped::NotNeeded | Bootstrapped::GivenUp) => {}
         Err(error) => {
-            let pause =
-                agent.machine_rests.record_failure(name.clone(), Instant::now(), fastrand::f64());
+            let (now, jitter) = (Instant::now(), fastrand::f64());
+            let pause = agent.machine_backoff.record_failure(name.clone(), now, jitter);
             diag::error(format_args!("cannot bootstrap {name}: {error:#}; it rests {pause:.0?}"));
         }
     }
@@ -229,74 +224,76 @@ fn bootstrap_machine(agent: &mut Agent, host: HostLock, machine: &MachineDir) ->
 /// Asks for a task while the host lock is held (W21), and performs the one that is given.
 fn ask_and_perform(
     agent: &mut Agent,
-    host: HostLock,
+    host_lock: HostLock,
     enumeration: &Enumeration,
 ) -> anyhow::Result<Round> {
-    // W38: what is built meanwhile could not be kept for ever either.
-    if agent.reports.as_mut().is_some_and(Reports::is_full) {
+    // W38: the results of further tasks could not be kept either.
+    if agent.events.reports.as_mut().is_some_and(Reports::is_full) {
         return Ok(Round::Idle { half: false });
     }
     agent.status.enter(Phase::Asking, None, None);
+    if agent.events.take_signing_restored() {
+        // W37: controllers that refused us for want of a key have no reason to any more.
+        agent.controller_backoff = Backoff::new();
+    }
     let now = Instant::now();
-    let resting = |i: usize| agent.url_rests.is_active(&agent.config.controllers[i].url, now);
     let state = host_state(agent, enumeration);
-    let questions = match plan(&state, &priorities(agent), resting, fastrand::shuffle) {
+    let controllers = agent.config.controllers.iter().map(|c| (c, c.priority));
+    let is_resting = |c: &Controller| agent.controller_backoff.is_active(&c.url, now);
+    let questions = match plan(&state, controllers, is_resting, fastrand::shuffle) {
         Plan::Ask(questions) => questions,
         Plan::PauseHalf => return Ok(Round::Idle { half: true }),
         Plan::Pause => return Ok(Round::Idle { half: false }),
     };
-    let (controller, task) = match ask(agent, &questions, |machine| header(enumeration, machine))? {
-        Asked::Task { controller, task } => (controller, task),
-        Asked::Nothing => return Ok(Round::Idle { half: false }),
-        Asked::Late => return Ok(Round::Again),
-        Asked::Stop => return Ok(Round::Stop),
+    let round = AskRound {
+        config: &agent.config,
+        controllers: &mut agent.controllers,
+        events: &mut agent.events,
+        status: &mut agent.status,
+        backoff: &mut agent.controller_backoff,
+    };
+    let (controller, offer, task) = match round.ask(&questions)? {
+        AskOutcome::Task { controller, offer, task } => (controller, offer, task),
+        AskOutcome::NoTask => return Ok(Round::Idle { half: false }),
+        AskOutcome::RoundExpired => return Ok(Round::Again),
+        AskOutcome::Stop => return Ok(Round::Stop),
     };
     if agent.config.dump_task {
         output::print(&task.task_text)?;
         return Ok(Round::Stop);
     }
-    let question = questions.iter().find(|question| question.controller == controller);
-    let offered = question.into_iter().flat_map(|question| &question.machines);
-    let machine =
-        offered.copied().find(|&index| header(enumeration, index).name == task.task.machine);
-    let machine = machine.expect("the answer was checked: its machine was offered");
-    let assignment = assign(agent, enumeration, controller, task, machine);
-    perform_task(agent, host, &assignment)
+    let others = enumeration.busy().map(|(dir, _)| dir.clone()).collect();
+    let assignment = Assignment::new(task, controller, offer, others);
+    perform(agent, host_lock, &assignment)
 }
 
-fn assign(
-    agent: &Agent,
-    enumeration: &Enumeration,
-    controller: usize,
-    task: Box<AcceptedTask>,
-    machine: usize,
-) -> Assignment {
-    let controller = &agent.config.controllers[controller];
-    let found = &enumeration.machines[machine];
-    Assignment {
-        task,
-        priority: controller.priority,
-        url: controller.url.clone(),
-        dir: found.dir.clone(),
-        machine: found.bootstrapped().expect("it was offered").clone(),
-        others: enumeration.busy().map(|(dir, _)| dir.clone()).collect(),
-    }
-}
-
-fn perform_task(
+fn perform(
     agent: &mut Agent,
-    host: HostLock,
+    host_lock: HostLock,
     assignment: &Assignment,
 ) -> anyhow::Result<Round> {
-    let task = &assignment.task.task;
-    let package = format!("{}/{}", task.name, task.version);
-    let machine = assignment.dir.name.to_string();
-    agent.status.enter(Phase::Building, Some(&machine), Some(&package));
-    diag::trace(
-        2,
-        format_args!("task for {package} on {machine}, priority {}", assignment.priority),
-    );
-    let result = perform(agent, host, assignment)?;
+    let package = assignment.package();
+    let machine = assignment.dir.name.as_str();
+    agent.status.enter(Phase::Building, Some(machine), Some(&package));
+    let priority = assignment.priority;
+    diag::trace(2, format_args!("task for {package} on {machine}, priority {priority}"));
+    let reporter = Reporter {
+        assignment,
+        outbox: agent.events.reports.as_ref().map(|reports| Arc::clone(&reports.outbox)),
+        dump_result: agent.config.dump_result,
+        fingerprint: agent.controllers.fingerprint(),
+    };
+    let performer = Performer {
+        config: &agent.config,
+        host: &agent.host,
+        events: &mut agent.events,
+        status: &mut agent.status,
+        machine_backoff: &mut agent.machine_backoff,
+        controller_backoff: &mut agent.controller_backoff,
+        reporter,
+        lock: None,
+    };
+    let result = performer.perform(host_lock)?;
     diag::trace(2, format_args!("built {package} on {machine}: {}", result.status));
     if agent.config.dump_result {
         output::print(&result.to_text(Lines::Wrapped)?)?;
@@ -311,5 +308,5 @@ fn pause(agent: &mut Agent, half: bool) {
     let seconds = 50.0 + 10.0 * fastrand::f64();
     let length = Duration::from_secs_f64(if half { seconds / 2.0 } else { seconds });
     let end = Instant::now() + length;
-    while !agent.is_stopping() && agent.next_event(end).is_some() {}
+    while !agent.events.signals().is_stopping() && agent.events.next(end).is_some() {}
 }

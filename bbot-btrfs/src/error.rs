@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use crate::As;
-
 /// An operation that failed, and the cause.
 ///
 /// `Display` names the operation with its paths; the cause is the source.
@@ -62,8 +60,8 @@ pub enum Operation {
 }
 
 impl Operation {
-    pub(crate) fn snapshot(source: &Path, target: As<'_>) -> Self {
-        Self::Snapshot { source: source.to_owned(), target: target.0.to_owned() }
+    pub(crate) fn snapshot(source: &Path, target: &Path) -> Self {
+        Self::Snapshot { source: source.to_owned(), target: target.to_owned() }
     }
 
     pub(crate) fn create(path: &Path) -> Self {
@@ -86,8 +84,8 @@ impl Operation {
         Self::SetReadOnly { path: path.to_owned(), read_only }
     }
 
-    pub(crate) fn publish(new: &Path, name: As<'_>) -> Self {
-        Self::Publish { new: new.to_owned(), name: name.0.to_owned() }
+    pub(crate) fn publish(new: &Path, name: &Path) -> Self {
+        Self::Publish { new: new.to_owned(), name: name.to_owned() }
     }
 }
 
@@ -191,7 +189,7 @@ mod tests {
     fn texts() {
         let (a, b) = (Path::new("/m/a"), Path::new("/m/b"));
         check(
-            Operation::snapshot(a, As(b)),
+            Operation::snapshot(a, b),
             errno(Errno::ENOENT),
             "cannot snapshot subvolume /m/a as /m/b",
             "No such file or directory (os error 2)",
@@ -233,7 +231,7 @@ mod tests {
             "not a btrfs subvolume",
         );
         check(
-            Operation::publish(a, As(b)),
+            Operation::publish(a, b),
             errno(Errno::EXDEV),
             "cannot publish subvolume /m/a as /m/b",
             "Invalid cross-device link (os error 18)",

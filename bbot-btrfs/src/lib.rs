@@ -85,17 +85,18 @@
 //! build). To snapshot and to create needs no privilege but that to write; to delete needs
 //! `CAP_SYS_ADMIN` or a volume mounted with `user_subvol_rm_allowed`.
 #![forbid(unsafe_code)]
-#![deny(missing_debug_implementations)]
 
 mod error;
+mod owned;
 mod publication;
-mod snapshot;
 mod subvolume;
+mod target;
 
 pub use error::{Cause, Error, Operation};
+pub use owned::Snapshot;
 pub use publication::{Published, publish};
-pub use snapshot::Snapshot;
-pub use subvolume::{As, create, delete, is_read_only, is_subvolume, set_read_only, snapshot};
+pub use subvolume::{create, delete, is_read_only, is_subvolume, set_read_only, snapshot};
+pub use target::As;
 
 /// Compiles the README's example.
 #[cfg(doctest)]

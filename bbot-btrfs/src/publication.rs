@@ -42,7 +42,7 @@ pub fn publish(new: &Path, name: As<'_>) -> Result<Published, Error> {
         }
         Ok(Published { displaced })
     })
-    .map_err(|cause| Error { operation: Operation::publish(new, name), cause })
+    .map_err(|cause| Error { operation: Operation::publish(new, name.0), cause })
 }
 
 /// Renames by exchange or, if nothing has the name, without replacing anything. Returns whether it

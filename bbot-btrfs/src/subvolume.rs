@@ -5,12 +5,7 @@ use libbtrfsutil::{set_subvolume_read_only, subvolume_read_only};
 use nix::errno::Errno;
 
 use crate::error::call;
-use crate::{Error, Operation};
-
-/// The path that a subvolume is to have: the second path of [`snapshot`] and
-/// [`publish`](crate::publish), as a type of its own so that the two cannot be swapped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct As<'a>(pub &'a Path);
+use crate::{As, Error, Operation};
 
 /// Makes `target` a writable snapshot of the subvolume `source`, which may be read-only.
 ///
@@ -28,7 +23,7 @@ pub fn snapshot(source: &Path, target: As<'_>) -> Result<(), Error> {
         CreateSnapshotOptions::new().create(source, target.0).map_err(|e| e.os_error())
     })
     .map_err(|cause| cause.of_subvolume(source))
-    .map_err(|cause| Error { operation: Operation::snapshot(source, target), cause })
+    .map_err(|cause| Error { operation: Operation::snapshot(source, target.0), cause })
 }
 
 /// Creates an empty subvolume.

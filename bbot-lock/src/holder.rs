@@ -25,8 +25,9 @@ const CONTENT_MAX: usize = 63;
 pub struct Holder {
     /// The process. It is positive, so that a signal to it reaches this process alone (`kill(2)`).
     pub pid: i32,
-    /// The priority of the task that it performs; a task of a sufficiently greater one may interrupt
-    /// it. `None`: it bootstraps the machine, or its task is suspended; it cannot be interrupted.
+    /// The priority of the task that it performs; a task of a sufficiently greater one may
+    /// interrupt it. `None`: it bootstraps the machine, or its task is suspended; it cannot be
+    /// interrupted.
     pub priority: Option<u64>,
 }
 
@@ -103,8 +104,8 @@ mod tests {
         }
     }
 
-    /// `W7`: a malformed content names no holder; above all none whose pid kill(2) takes for a group
-    /// of processes, or for all.
+    /// `W7`: a malformed content names no holder; above all none whose pid kill(2) takes for a
+    /// group of processes, or for all.
     #[test]
     fn a_malformed_content_names_no_holder() {
         for content in [
@@ -131,6 +132,14 @@ mod tests {
             std::io::Write::write_all(&mut file, content).unwrap();
             assert_eq!(Holder::read(&file), None, "{content:?}");
         }
+    }
+
+    #[test]
+    fn a_holder_has_a_positive_pid() {
+        for pid in [0, -1, i32::MIN] {
+            assert_eq!(Holder::new(pid, None), None);
+        }
+        assert_eq!(Holder::new(7, Some(1)).unwrap().to_string(), "7 1");
     }
 
     #[test]

@@ -11,8 +11,8 @@
 //!
 //! Neither needs a privilege beyond that to read the files, and neither disturbs the holders: an
 //! attempt to lock a file would, since it succeeds for a moment if the file is free. What is read
-//! may have changed by the time it is used, so this is for status displays; a decision is made under
-//! the host lock, by [`probe`](crate::probe).
+//! may have changed by the time it is used, so this is for status displays; a decision is made
+//! under the host lock, by [`probe`](crate::probe).
 //!
 //! ```
 //! use bbot_lock::holders::{self, Content, LockStatus, LockTable};

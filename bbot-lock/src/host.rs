@@ -31,8 +31,8 @@ pub struct HostLock {
 }
 
 impl HostLock {
-    /// Returns a value that locks nothing, for an agent that is the only one of its toolchain on the
-    /// host.
+    /// Returns a value that locks nothing, for an agent that is the only one of its toolchain on
+    /// the host.
     pub fn disabled() -> Self {
         Self { _lock: None }
     }
@@ -44,8 +44,8 @@ impl HostLock {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the file cannot be opened, created or locked; [`Error::Replaced`] if another
-    /// process keeps removing it.
+    /// [`Error::Io`] if the file cannot be opened, created or locked; [`Error::Replaced`] if
+    /// another process keeps removing it.
     pub fn acquire(path: &Path) -> Result<Self, Error> {
         Ok(Self { _lock: Some(KeptLock::acquire(path)?) })
     }

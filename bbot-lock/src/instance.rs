@@ -31,8 +31,8 @@ impl InstanceLock {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the file cannot be opened, created or locked; [`Error::Replaced`] if another
-    /// process keeps removing it.
+    /// [`Error::Io`] if the file cannot be opened, created or locked; [`Error::Replaced`] if
+    /// another process keeps removing it.
     pub fn try_acquire(path: &Path) -> Result<Acquired<Self>, Error> {
         Ok(KeptLock::try_acquire(path)?.map(|lock| Self { _lock: lock }))
     }

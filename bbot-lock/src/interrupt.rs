@@ -4,24 +4,25 @@
 //! may run at the same time. The process that is going to perform it interrupts the *victims*, the
 //! holders of the machine locks in question, while it holds the host lock:
 //!
-//! 1. Each victim's process is opened (`pidfd_open(2)`), and then its lock is read again. If the lock
-//!    still names it, with a priority, the pidfd refers to the holder, and not to a later process
-//!    with the same pid. If the lock is free by then, the victim is left out.
+//! 1. Each victim's process is opened (`pidfd_open(2)`), and then its lock is read again. If the
+//!    lock still names it, with a priority, the pidfd refers to the holder, and not to a later
+//!    process with the same pid. If the lock is free by then, the victim is left out.
 //! 2. If a lock names another process by then, or no priority, the interruption is over before any
 //!    signal is sent ([`WithheldReason::Changed`]).
 //! 3. The lock files are watched (`inotify(7)`), and so are the processes, by their pidfds.
 //! 4. Each victim is sent [`SIGNAL`] (`pidfd_send_signal(2)`). Without the permission to do so, the
 //!    interruption is over ([`WithheldReason::NotPermitted`]).
-//! 5. At each change that the watch reports, and at the deadline, which is the same for all victims,
-//!    the locks are examined by [`probe`]. The interruption is [done](Progress::Done) when all are
-//!    free, and over when one of them has lost its priority or has another holder
-//!    ([`WithheldReason::Changed`]), or when the deadline has passed ([`WithheldReason::TimedOut`]).
+//! 5. At each change that the watch reports, and at the deadline, which is the same for all
+//!    victims, the locks are examined by [`probe`]. The interruption is [done](Progress::Done) when
+//!    all are free, and over when one of them has lost its priority or has another holder
+//!    ([`WithheldReason::Changed`]), or when the deadline has passed
+//!    ([`WithheldReason::TimedOut`]).
 //!
 //! The host lock is held all the while. So no other process takes a machine that becomes free, and
 //! no signal of another process can be meant for the task that comes next.
 //!
-//! An [`Interruption`] is a state machine without a loop of its own: the caller waits in the way that
-//! suits it, until its function is called or the deadline has passed, and then polls.
+//! An [`Interruption`] is a state machine without a loop of its own: the caller waits in the way
+//! that suits it, until its function is called or the deadline has passed, and then polls.
 //!
 //! ```
 //! use std::sync::mpsc::channel;
@@ -133,6 +134,7 @@ pub enum WithheldReason {
     TimedOut,
 }
 
+// In bbot-agent, rule W35 is built on this.
 /// An interruption under way. Dropping it ends the watch; a signal that was sent stays sent.
 #[derive(Debug)]
 #[must_use = "an interruption makes progress only when it is polled"]
@@ -151,17 +153,17 @@ pub struct Interruption<'a> {
 impl<'a> Interruption<'a> {
     /// Signals the victims, as the [module](self) describes.
     ///
-    /// `on_change` is called by a thread of the library at each change of a victim's lock file and at
-    /// the end of each victim's process. The call means only that it is time to poll; it must not
-    /// block for long. A last call may be under way when the interruption is dropped.
+    /// `on_change` is called by a thread of the library at each change of a victim's lock file and
+    /// at the end of each victim's process. The call means only that it is time to poll; it must
+    /// not block for long. A last call may be under way when the interruption is dropped.
     ///
     /// An interruption that is over already is not an error: the first poll tells.
     ///
     /// # Errors
     ///
-    /// [`Error::Process`] if a process cannot be opened or signalled, for another reason than that it
-    /// has ended or that the permission is missing; [`Error::Watch`] if the watch cannot be started;
-    /// or as [`probe`].
+    /// [`Error::Process`] if a process cannot be opened or signalled, for another reason than that
+    /// it has ended or that the permission is missing; [`Error::Watch`] if the watch cannot be
+    /// started; or as [`probe`].
     pub fn begin(
         host: &'a HostLock,
         victims: Vec<Victim>,
@@ -209,8 +211,8 @@ impl<'a> Interruption<'a> {
 
     /// Examines the locks of the victims that remain.
     ///
-    /// The deadline counts only for a victim that still has its machine, so a poll at the deadline or
-    /// after it may find the interruption done.
+    /// The deadline counts only for a victim that still has its machine, so a poll at the deadline
+    /// or after it may find the interruption done.
     ///
     /// # Errors
     ///
@@ -234,8 +236,8 @@ impl<'a> Interruption<'a> {
 
     /// Keeps the victims that still have their machines, and returns their processes.
     ///
-    /// A process is opened before its lock is read: if the lock still names it then, the process that
-    /// was opened is the holder, and not a later one with the same pid.
+    /// A process is opened before its lock is read: if the lock still names it then, the process
+    /// that was opened is the holder, and not a later one with the same pid.
     fn select(&mut self, victims: Vec<Victim>) -> Result<Vec<OwnedFd>, Error> {
         let mut processes = Vec::new();
         for victim in victims {
@@ -313,8 +315,10 @@ fn examine(host: &HostLock, victim: Victim) -> Result<Examined, Error> {
 }
 
 /// Opens a process; `None` if it does not exist: then the kernel has freed its locks.
+///
+/// No process has a pid that is not positive, which `Pid` does not check.
 fn open_process(pid: i32) -> Result<Option<OwnedFd>, Error> {
-    let Some(raw) = Pid::from_raw(pid) else { return Ok(None) };
+    let Some(raw) = Pid::from_raw(pid.max(0)) else { return Ok(None) };
     match pidfd_open(raw, PidfdFlags::empty()) {
         Ok(process) => Ok(Some(process)),
         Err(Errno::SRCH) => Ok(None),

@@ -37,18 +37,18 @@
 //!
 //! # Words
 //!
-//! To *acquire* a lock is to wait until it is free and take it; to *try to acquire* it is to take it
-//! if it is free, without waiting. To *release* a machine lock is to remove its file and free it;
-//! host and instance locks are freed by a drop. To *probe* a machine is to find out under the host
-//! lock whether it is locked.
+//! To *acquire* a lock is to wait until it is free and take it; to *try to acquire* it is to take
+//! it if it is free, without waiting. To *release* a machine lock is to remove its file and free
+//! it; host and instance locks are freed by a drop. To *probe* a machine is to find out under the
+//! host lock whether it is locked.
 //!
 //! # What it guarantees
 //!
 //! * One machine has at most one holder, even if its lock file is removed while others open it.
 //! * A lock ends with its process, even one that is killed (SIGKILL) and has left child processes.
 //!   The content of its file is ignored then, and overwritten by the next holder.
-//! * A process that has the host lock reads, for each held machine, the holder: the content is never
-//!   empty, nor mixed from two holders.
+//! * A process that has the host lock reads, for each held machine, the holder: the content is
+//!   never empty, nor mixed from two holders.
 //! * A malformed content is never an error: the machine is busy, its holder unknown.
 //!
 //! # What it does not guarantee
@@ -64,14 +64,13 @@
 //!
 //! # Errors
 //!
-//! That another process has a lock is a value. An [`Error`] means that a system call failed, or that
-//! files keep being replaced; it names the operation and the file.
+//! That another process has a lock is a value. An [`Error`] means that a system call failed, or
+//! that files keep being replaced; it names the operation and the file.
 //!
 //! # Platform
 //!
 //! Linux 5.8 or newer (`pidfd_open(2)`, and `statx(2)` with `STATX_MNT_ID`).
 #![forbid(unsafe_code)]
-#![deny(missing_debug_implementations)]
 
 mod acquired;
 mod error;

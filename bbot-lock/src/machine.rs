@@ -8,9 +8,9 @@ use crate::{Acquired, Error, Holder, HostLock, flock};
 
 /// The lock of one machine for one toolchain, held by this process.
 ///
-/// The lock file tells other agents the holder, and the priority of its task. The lock is freed when
-/// the value is released or dropped, and when the process ends, by whatever cause. Programs that the
-/// process starts do not inherit it.
+/// The lock file tells other agents the holder, and the priority of its task. The lock is freed
+/// when the value is released or dropped, and when the process ends, by whatever cause. Programs
+/// that the process starts do not inherit it.
 #[derive(Debug)]
 #[must_use = "the lock is freed when this is dropped"]
 pub struct MachineLock {
@@ -25,8 +25,8 @@ impl MachineLock {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the file cannot be opened, locked or written; [`Error::Replaced`] if another
-    /// process keeps replacing it. The lock is not taken then.
+    /// [`Error::Io`] if the file cannot be opened, locked or written; [`Error::Replaced`] if
+    /// another process keeps replacing it. The lock is not taken then.
     pub fn try_acquire(host: &HostLock, lock_file: &Path) -> Result<Acquired<Self>, Error> {
         let acquired = attempts(lock_file, || {
             // Not truncated here: until the file is locked, its content is another process's.
@@ -50,7 +50,8 @@ impl MachineLock {
     ///
     /// [`Error::Io`]. The content may then be empty; the caller should release the lock.
     pub fn write(&mut self, _host: &HostLock, priority: Option<u64>) -> Result<(), Error> {
-        // A holder that was killed may have left a longer content, whose end would be taken for ours.
+        // A holder that was killed may have left a longer content, whose end would be taken for a
+        // part of this one.
         self.truncate(0)?;
         let content = Holder::this_process(priority).to_string();
         self.file.write_all_at(content.as_bytes(), 0).map_err(Error::io("write", &self.path))
@@ -68,7 +69,8 @@ impl MachineLock {
         self.truncate(Holder::this_process(None).to_string().len() as u64)
     }
 
-    /// Removes the lock file and frees the lock. Dropping does the same, but cannot return an error.
+    /// Removes the lock file and frees the lock. Dropping does the same, but cannot return an
+    /// error.
     ///
     /// # Errors
     ///
@@ -165,8 +167,8 @@ fn attempt(file: File, path: &Path) -> Result<Option<Acquired<File>>, Error> {
 mod tests {
     use super::*;
 
-    /// The race of a release with the next holder: the file was opened before it was removed, and is
-    /// locked after that.
+    /// The race of a release with the next holder: the file was opened before it was removed, and
+    /// is locked after that.
     #[test]
     fn a_lock_on_a_removed_file_does_not_count() {
         let dir = tempfile::tempdir().unwrap();

@@ -10,7 +10,7 @@ use bbot_manifest::{
     ErrorKind, Event, Limits, Lines, Manifest, Parser, ResultManifest, Serializer, StreamParser,
     from_slice,
 };
-use rustix::time::{ClockId, clock_gettime};
+use nix::time::{ClockId, clock_gettime};
 
 fn error_of(text: &[u8], limits: Limits) -> String {
     let in_memory = Parser::new(text).with_limits(limits).find_map(Result::err).unwrap();
@@ -155,7 +155,7 @@ fn stream(text: &[u8]) -> usize {
 
 /// Returns the processor time of this thread, which does not depend on other threads.
 fn cpu_time(work: impl FnOnce()) -> Duration {
-    let now = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap();
+    let now = || Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap());
     let start = now();
     work();
     now().saturating_sub(start)

@@ -1,6 +1,6 @@
 //! Gets a file from a TFTP server, or puts one there.
 
-#![allow(clippy::print_stderr)] // A program prints its messages.
+#![allow(clippy::print_stderr, reason = "a program prints its messages")]
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -65,7 +65,7 @@ fn run(settings: &Settings) -> Result<(), String> {
     Ok(())
 }
 
-#[allow(clippy::cast_precision_loss)] // The rate is rounded anyway.
+#[allow(clippy::cast_precision_loss, reason = "the rate is rounded anyway")]
 fn report(summary: &TransferSummary) {
     let seconds = summary.duration.as_secs_f64().max(1e-9);
     eprintln!(

@@ -1,6 +1,6 @@
 //! A TFTP server for one folder.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)] // A program prints its messages.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program prints its messages")]
 
 use std::ffi::OsString;
 use std::net::SocketAddr;

@@ -11,7 +11,7 @@ use crate::error::ClientError;
 use crate::net::{Inbox, Port, Report, wait_readable};
 use crate::protocol::{
     BlockSize, ClientParameters, ClientStep, ClientTransfer, Datagrams, ErrorCode, Failure,
-    Options, Packet, PortId, Rollover, Route, Sent, Status, datagram_cost,
+    MAX_TIME, Options, Packet, PortId, Rollover, Route, Sent, Status, datagram_cost,
 };
 use crate::store::Source;
 
@@ -31,7 +31,7 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 /// assert_eq!(summary.bytes, file.len() as u64);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Client {
     server: SocketAddr,
     parameters: ClientParameters,
@@ -91,7 +91,7 @@ impl Client {
         self
     }
 
-    /// Requests a fixed interval of retransmissions, in seconds; without it, both ends adapt theirs.
+    /// Requests a fixed interval of retransmissions; without it, both ends adapt theirs.
     #[must_use]
     pub fn timeout(mut self, seconds: NonZeroU8) -> Self {
         self.parameters.options.timeout = Some(seconds);
@@ -414,6 +414,7 @@ impl Link {
             transfer.fail(Failure::local(ErrorCode::DISK_FULL, "cannot write the file"));
             *local = LocalFile::Failed(Some(error));
         }
+        // T2: other senders get an ERROR, but an ERROR is not answered.
         for (route, is_error) in unknown_senders {
             if !is_error {
                 self.send_error(&route, ErrorCode::UNKNOWN_TID, "unknown transfer id");
@@ -441,7 +442,7 @@ impl Link {
         local: &mut LocalFile<'_>,
         limit: Duration,
     ) -> Result<(), ClientError> {
-        let until = Instant::now() + limit;
+        let until = Instant::now() + limit.min(MAX_TIME);
         while transfer.status() == &Status::Dallying && Instant::now() < until {
             if self.wait(Some(until))? {
                 self.receive(inbox, transfer, local);
@@ -454,7 +455,7 @@ impl Link {
     fn wait(&self, deadline: Option<Instant>) -> Result<bool, ClientError> {
         let now = Instant::now();
         let left = deadline.map(|at| at.saturating_duration_since(now));
-        let spin_until = now + self.spin.min(left.unwrap_or(self.spin));
+        let spin_until = now + self.spin.min(left.unwrap_or(MAX_TIME)).min(MAX_TIME);
         loop {
             let is_spinning = Instant::now() < spin_until;
             let timeout = if is_spinning { Some(Duration::ZERO) } else { left };

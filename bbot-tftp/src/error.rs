@@ -27,7 +27,7 @@ impl ServerError {
 }
 
 /// An operation that has failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
     /// Opening a folder of a namespace.

@@ -9,7 +9,7 @@ use crate::protocol::{Direction, ErrorCode, Failure, TransferId};
 ///
 /// For each transfer there is one [`Started`](Self::Started), and then one
 /// [`Finished`](Self::Finished) or [`Failed`](Self::Failed).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Event {
     /// The first well-formed request was received. It is reported once, before the request is

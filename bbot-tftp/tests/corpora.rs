@@ -1,6 +1,6 @@
 //! The fuzz targets with their corpora and with random bytes, without a fuzzer.
 
-#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod virtual_server;
 

@@ -1,6 +1,6 @@
-//! The example programs, as their users run them.
+//! The example programs.
 
-#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-/// Cargo builds the examples with the tests, into a folder beside theirs.
+/// Cargo builds the examples with the tests, into a folder beside the tests'.
 fn example(name: &str) -> Command {
     let test = std::env::current_exe().unwrap();
     let target: PathBuf = test.ancestors().nth(2).unwrap().to_owned();
@@ -70,17 +70,18 @@ fn files_go_both_ways_with_all_options() {
             let get = server.tftp("get", "file", &down, options);
             assert!(get.status.success(), "{get:?}");
             assert!(std::fs::read(&down).unwrap() == content);
-            let said = text(&get.stderr);
+            let stderr = text(&get.stderr);
             if options.contains(&"--quiet") {
-                assert_eq!(said, "");
+                assert_eq!(stderr, "");
             } else {
-                assert!(said.contains("200000 bytes in "), "{said}");
+                assert!(stderr.contains("200000 bytes in "), "{stderr}");
             }
         }
     }
 }
 
-/// On a terminal a bar grows to 100 % and makes room for the report; `--quiet` shows neither.
+/// On a terminal, a progress bar is shown, and then replaced by the report; with `--quiet`, neither
+/// is.
 #[test]
 fn a_bar_on_a_terminal() {
     let (root, own) = (TempDir::with_prefix("bbot-").unwrap(), tempfile::tempdir().unwrap());
@@ -98,11 +99,11 @@ fn a_bar_on_a_terminal() {
         text(&output.stdout)
     };
     let bar = |percent: usize| format!("\r[{:<50}] {percent:3} %", "#".repeat(percent / 2));
-    for said in [shown("get", "--tsize"), shown("put", "")] {
+    for output in [shown("get", "--tsize"), shown("put", "")] {
         for percent in [1, 50, 99, 100] {
-            assert!(said.contains(&bar(percent)), "{percent}: {said}");
+            assert!(output.contains(&bar(percent)), "{percent}: {output}");
         }
-        let (_, last) = said.rsplit_once(&bar(100)).unwrap();
+        let (_, last) = output.rsplit_once(&bar(100)).unwrap();
         assert!(last.starts_with("\r\u{1b}[K3145728 bytes in "), "{last}");
     }
     let unknown = shown("get", "");
@@ -110,16 +111,16 @@ fn a_bar_on_a_terminal() {
     assert_eq!(shown("get", "--quiet"), "");
 }
 
-/// Policies, and caps of what is granted.
+/// The options of the server: write policies, and limits on the granted options.
 #[test]
-fn the_server_keeps_to_its_options() {
+fn the_server_applies_its_options() {
     let (root, own) = (TempDir::with_prefix("bbot-").unwrap(), tempfile::tempdir().unwrap());
     let file = own.path().join("file");
     std::fs::write(&file, "content").unwrap();
     let failed = |server: &Tftpd, expected: &str| {
         let output = server.tftp("put", "file", &file, &[]);
-        let said = text(&output.stderr);
-        assert!(!output.status.success() && said.contains(expected), "{said}");
+        let stderr = text(&output.stderr);
+        assert!(!output.status.success() && stderr.contains(expected), "{stderr}");
     };
     failed(&Tftpd::start(root.path(), &[]), "access violation");
     failed(&Tftpd::start(root.path(), &["--write", "refuse"]), "access violation");
@@ -137,7 +138,7 @@ fn the_server_keeps_to_its_options() {
     assert_eq!(text(&answer[..length]), "\0\u{6}blksize\x00512\0windowsize\x003\0");
 }
 
-/// A wrong argument is named, and how it is done is said.
+/// An invalid argument is named in the message, with the usage.
 #[test]
 fn wrong_arguments() {
     for (program, arguments, expected) in [
@@ -151,7 +152,7 @@ fn wrong_arguments() {
         ("tftp", &["get", "127.0.0.1:1", "a", "b", "--blksize"], "--blksize wants a value"),
     ] {
         let output = example(program).args(arguments).output().unwrap();
-        let said = text(&output.stderr);
-        assert!(!output.status.success() && said.contains(expected), "{arguments:?}: {said}");
+        let stderr = text(&output.stderr);
+        assert!(!output.status.success() && stderr.contains(expected), "{arguments:?}: {stderr}");
     }
 }

@@ -4,7 +4,7 @@
 //! The property of all tests: the content is equal, or an end reports a failure; both ends never
 //! report success with different content.
 
-#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod virtual_server;
 
@@ -372,7 +372,7 @@ fn options(block_size: u16, window_size: u16) -> Options {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Ends {
     /// Both are of this crate; the client requests these options.
-    Ours(Options),
+    Both(Options),
     MinimalClient,
     MinimalServer,
 }
@@ -393,7 +393,7 @@ fn check(ends: Ends, direction: Direction, length: usize, network: Network<'_>) 
     let sent = content(length);
     let before: &[u8] = if direction == Direction::Get { &sent } else { b"old" };
     let mut client: Box<dyn End> = match ends {
-        Ends::Ours(options) => Box::new(OurClient::new(direction, options, &sent, now)),
+        Ends::Both(options) => Box::new(OurClient::new(direction, options, &sent, now)),
         Ends::MinimalServer => Box::new(OurClient::new(direction, Options::default(), &sent, now)),
         Ends::MinimalClient => Box::new(Minimal::client(direction, &sent)),
     };
@@ -448,28 +448,28 @@ fn check_every_loss(cases: &[(Ends, usize)]) {
 /// T5, T8, T13, T15, T20, T24, T25.
 #[test]
 fn every_loss_in_lockstep() {
-    let plain = Ends::Ours(Options::default());
+    let plain = Ends::Both(Options::default());
     check_every_loss(&[
         (plain, 0),
         (plain, 1025),
-        (Ends::Ours(options(8, 1)), 24),
-        (Ends::Ours(options(1428, 1)), 1429),
+        (Ends::Both(options(8, 1)), 24),
+        (Ends::Both(options(1428, 1)), 1429),
     ]);
 }
 
 /// T17, T18, T19: windows that are as long as the file, longer and shorter.
 #[test]
 fn every_loss_in_narrow_windows() {
-    check_every_loss(&[(Ends::Ours(options(8, 2)), 31), (Ends::Ours(options(65464, 2)), 65464)]);
+    check_every_loss(&[(Ends::Both(options(8, 2)), 31), (Ends::Both(options(65464, 2)), 65464)]);
 }
 
 /// T17, T18, T19: windows that are longer than the pattern of losses.
 #[test]
 fn every_loss_in_wide_windows() {
     check_every_loss(&[
-        (Ends::Ours(options(8, 16)), 40),
-        (Ends::Ours(options(512, 16)), 16 * 512),
-        (Ends::Ours(options(8, 64)), 65 * 8 + 1),
+        (Ends::Both(options(8, 16)), 40),
+        (Ends::Both(options(512, 16)), 16 * 512),
+        (Ends::Both(options(8, 64)), 65 * 8 + 1),
     ]);
 }
 
@@ -523,7 +523,7 @@ fn unreliable_networks() {
             for length in lengths {
                 for direction in BOTH {
                     seed += 1;
-                    let ends = Ends::Ours(options(block, window));
+                    let ends = Ends::Both(options(block, window));
                     let ending = check(ends, direction, length, &mut unreliable(seed, 5));
                     assert_eq!(
                         ending,
@@ -541,8 +541,8 @@ fn unreliable_networks() {
 fn very_unreliable_networks() {
     for seed in 1..=150 {
         for direction in BOTH {
-            check(Ends::Ours(options(64, 1)), direction, 2000, &mut unreliable(seed, 40));
-            check(Ends::Ours(options(64, 16)), direction, 2000, &mut unreliable(seed, 60));
+            check(Ends::Both(options(64, 1)), direction, 2000, &mut unreliable(seed, 40));
+            check(Ends::Both(options(64, 16)), direction, 2000, &mut unreliable(seed, 60));
             check(Ends::MinimalClient, direction, 2000, &mut unreliable(seed, 30));
             check(Ends::MinimalServer, direction, 2000, &mut unreliable(seed, 30));
         }
@@ -573,15 +573,15 @@ fn check_rollover(ends: Ends, block: usize, loss: u64) {
 /// T14: block numbers roll over in lockstep, with and without losses.
 #[test]
 fn block_numbers_roll_over_in_lockstep() {
-    check_rollover(Ends::Ours(options(8, 1)), 8, 0);
-    check_rollover(Ends::Ours(options(8, 1)), 8, 1);
+    check_rollover(Ends::Both(options(8, 1)), 8, 0);
+    check_rollover(Ends::Both(options(8, 1)), 8, 1);
 }
 
 /// T14: and in windows.
 #[test]
 fn block_numbers_roll_over_in_windows() {
     for window in [2, 16, 64] {
-        check_rollover(Ends::Ours(options(8, window)), 8, 1);
+        check_rollover(Ends::Both(options(8, window)), 8, 1);
     }
 }
 

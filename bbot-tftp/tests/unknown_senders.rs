@@ -1,7 +1,7 @@
 //! The port of a long transfer, which is connected to its client: the packets of other senders are
 //! still answered.
 
-#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 /// The number of blocks of a transfer: enough for its port to be connected in the middle of it.
 const BLOCKS: u16 = 60;
-const TIME_LIMIT: Duration = Duration::from_secs(10);
+const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 struct Fixture {
     folder: TempDir,
@@ -156,12 +156,12 @@ fn sockets(port: u16) -> (usize, usize) {
     let table = fs::read_to_string("/proc/self/net/udp").unwrap();
     let local = format!(":{port:04X}");
     let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let ours: Vec<_> = rows.filter(|row| row[1].ends_with(&local)).collect();
-    (ours.len(), ours.iter().filter(|row| !row[2].ends_with(":0000")).count())
+    let sockets: Vec<_> = rows.filter(|row| row[1].ends_with(&local)).collect();
+    (sockets.len(), sockets.iter().filter(|row| !row[2].ends_with(":0000")).count())
 }
 
-/// T1: the port of a transfer, connected or not, cannot be bound by another socket, and is closed at
-/// the end of the transfer.
+/// T1: the port of a transfer, connected or not, cannot be bound by another socket, and is closed
+/// at the end of the transfer.
 #[test]
 fn a_port_is_not_shared() {
     let host = "127.0.0.1".parse().unwrap();

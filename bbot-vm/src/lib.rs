@@ -119,7 +119,6 @@
 //! process must be root.
 
 #![deny(unsafe_code)]
-#![deny(missing_debug_implementations)]
 
 mod command;
 mod config;

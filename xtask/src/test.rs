@@ -24,8 +24,8 @@ pub(crate) fn run(selection: &[&str]) -> Result<ExitCode> {
         succeeded &= command::watch(runner, |line| tally.add(line))?.success();
     }
     message::print(format_args!("\n{tally}"));
-    // With a selection, the other tests are skipped on purpose. A runner that fails without a failed
-    // test could not build a test or could not run it.
+    // With a selection, the other tests are skipped on purpose. A runner that fails without a
+    // failed test could not build a test or could not run it.
     let skipped = tally.skipped > 0 && selection.is_empty();
     let good = succeeded && tally.failed == 0 && tally.passed > 0 && !skipped;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })

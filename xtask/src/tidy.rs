@@ -60,16 +60,15 @@ pub(crate) fn findings(all: bool) -> Result<Vec<Finding>> {
         findings.extend(text::check(source));
         if source.extension() == "rs" {
             findings.extend(invariants::check(source));
+            findings.extend(system_calls::check(source));
         }
     }
     if all {
         findings.extend(sources.iter().flat_map(|source| known.check(source)));
-        let rust = sources.iter().filter(|source| source.extension() == "rs");
-        findings.extend(rust.flat_map(system_calls::check));
-        findings.extend(rule_pages::check(&sources));
-        let crates = CRATES.map(|name| format!("{name}/src/"));
-        findings.extend(crates.iter().flat_map(|folder| circles::check(folder, &sources)));
     }
+    findings.extend(rule_pages::check(&sources));
+    let crates = CRATES.map(|name| format!("{name}/src/"));
+    findings.extend(crates.iter().flat_map(|folder| circles::check(folder, &sources)));
     let mut tree = workspace::cargo(&["tree", "--workspace", "--locked", "--depth", "1"]);
     let tree = command::output(tree.args(["--prefix", "depth", "--edges", "normal,build,dev"]))?;
     findings.extend(dependencies::check_libraries(&String::from_utf8_lossy(&tree)));

@@ -6,12 +6,12 @@ use super::ConfigError;
 use crate::cli::Cli;
 use crate::schedule::priority::Priority;
 
-/// A controller to ask for tasks.
+/// A controller to request tasks from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Controller {
-    /// Where it is asked.
+    /// The URL of the requests.
     pub(crate) url: String,
-    /// How much its tasks matter.
+    /// The priority of its tasks.
     pub(crate) priority: Priority,
 }
 
@@ -22,7 +22,7 @@ pub(super) fn controllers(cli: &Cli) -> Result<Vec<Controller>, ConfigError> {
     if !controllers.is_empty() {
         return Ok(controllers);
     }
-    // Nobody will be asked; as in the original, the name is one that is nobody's.
+    // No request is sent; as in the original agent, the host is reserved for examples.
     if cli.dump_machines || cli.fake_request.is_some() {
         return controller("https://example.org").map(|controller| vec![controller]);
     }
@@ -39,7 +39,7 @@ fn controller(argument: &str) -> Result<Controller, ConfigError> {
     Ok(Controller { url: url.to_owned(), priority })
 }
 
-/// Splits off the priority. A URL may have a '=' of its own: a priority is digits only.
+/// Splits priority and URL. A URL may contain '=' as well: a priority consists of digits only.
 fn split(argument: &str) -> Result<(Priority, &str), &'static str> {
     let (digits, url) = match argument.split_once('=') {
         Some((digits, url)) if digits.bytes().all(|byte| byte.is_ascii_digit()) => (digits, url),
@@ -70,7 +70,7 @@ fn check_url(url: &str) -> Result<(), &'static str> {
 mod tests {
     use super::*;
 
-    /// The tables of "URL priority".
+    /// W17
     #[test]
     fn priority_is_what_precedes_the_first_equals_sign() {
         let table = [
@@ -91,7 +91,7 @@ mod tests {
 
     /// W1
     #[test]
-    fn what_is_no_controller_is_refused() {
+    fn other_arguments_are_refused() {
         let digits = "a priority must have four or five digits";
         let scheme = "the URL must begin with http:// or https://";
         let table = [

@@ -1,4 +1,4 @@
-//! What the host says about itself.
+//! Properties of the host.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -19,7 +19,7 @@ pub(super) fn name() -> Result<String, ConfigError> {
     })
 }
 
-/// Returns the address that others reach this host at: W31, as the original.
+/// Returns the address at which other hosts reach this one (W31), as the original agent does.
 pub(super) fn address() -> Result<IpAddr, ConfigError> {
     let what = "an IPv4 address for --interactive-address";
     let interfaces =
@@ -34,7 +34,7 @@ pub(super) fn address() -> Result<IpAddr, ConfigError> {
     })
 }
 
-/// The first address of an interface that is up and not the loopback.
+/// Returns the first address of an interface that is up and not the loopback.
 fn first_public(
     addresses: impl IntoIterator<Item = (InterfaceFlags, Ipv4Addr)>,
 ) -> Option<Ipv4Addr> {
@@ -44,14 +44,14 @@ fn first_public(
     addresses.into_iter().find(|(flags, _)| is_public(*flags)).map(|(_, address)| address)
 }
 
-/// `qemu-system-x86_64`, or the original's `kvm` if only that is in the PATH (decisions.md 5).
+/// Returns `qemu-system-x86_64`, or `kvm`, as the original agent, if only that is in the PATH (D5).
 pub(super) fn default_hypervisor() -> &'static str {
     const QEMU: &str = "qemu-system-x86_64";
     const KVM: &str = "kvm";
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_there =
+    let exists =
         |program: &str| std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
-    if !is_there(QEMU) && is_there(KVM) { KVM } else { QEMU }
+    if !exists(QEMU) && exists(KVM) { KVM } else { QEMU }
 }
 
 #[cfg(test)]

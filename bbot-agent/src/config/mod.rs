@@ -1,4 +1,4 @@
-//! The configuration of one instance: the command line, validated.
+//! The configuration of one instance: the command line, validated (W1).
 
 mod banner;
 mod controllers;
@@ -22,10 +22,11 @@ use crate::diag::quoted;
 
 pub(crate) use controllers::Controller;
 
-/// The longest runtime folder whose sockets still have names that the kernel takes (107 bytes).
+/// The longest path of a runtime directory, in bytes: the kernel limits the path of a socket in it
+/// to 107 bytes.
 const RUNTIME_DIR_MAX: usize = 107 - "/private/monitor.sock".len();
 
-/// What this instance works with, for whom, and within which limits.
+/// The configuration of one instance.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Config {
@@ -35,37 +36,38 @@ pub(crate) struct Config {
     pub(crate) toolchain: Toolchain,
     /// The worker version that machines must have been bootstrapped with (W8).
     pub(crate) worker_version: StandardVersion,
-    /// Which builds are taken.
+    /// Whether interactive builds are accepted, others, or both.
     pub(crate) interactive: InteractiveMode,
-    /// Where interactive users reach the guest; there is one unless `interactive` is false.
+    /// The address at which interactive users reach the guest; `Some` unless `interactive` is
+    /// false.
     pub(crate) interactive_address: Option<IpAddr>,
     /// The instance's number.
     pub(crate) instance: u16,
-    /// The most machines that may be busy at once; 0 = no limit, no priorities.
+    /// The most machines that may be busy at once; 0: no limit, and priorities only order requests.
     pub(crate) instance_max: u16,
     /// The number of this instance on its host, among all toolchains.
     pub(crate) offset: u16,
     /// CPUs of a guest.
     pub(crate) cpu: u32,
-    /// RAM of a guest.
+    /// RAM of a guest in KiB.
     pub(crate) ram_kib: u64,
     /// The bridge that guests are attached to.
     pub(crate) bridge: String,
     /// The private key that challenges are signed with.
     pub(crate) auth_key: Option<PathBuf>,
-    /// What replaces a task's trusted fingerprints, unless empty.
+    /// The fingerprints that replace the trusted ones of a task, unless empty.
     pub(crate) trust: Vec<String>,
-    /// Where the machines are.
+    /// The folder of the machines.
     pub(crate) machines: PathBuf,
     /// The root of TFTP folders.
     pub(crate) tftp: PathBuf,
     /// The TFTP port of offset 0.
     pub(crate) tftp_port: u16,
-    /// The longest that things may take.
+    /// The limits of durations.
     pub(crate) timeouts: Timeouts,
-    /// Boots after the first, in a bootstrap.
+    /// The most boots after the first, in a bootstrap.
     pub(crate) bootstrap_retries: u32,
-    /// Boots after the first, in a build.
+    /// The most boots after the first, in a build.
     pub(crate) build_retries: u32,
     /// The openssl program.
     pub(crate) openssl: PathBuf,
@@ -79,7 +81,7 @@ pub(crate) struct Config {
     pub(crate) dump_result: bool,
     /// Pretend to bootstrap.
     pub(crate) fake_bootstrap: bool,
-    /// Answer tasks with abort.
+    /// Answer tasks with `abort`.
     pub(crate) fake_build: bool,
     /// Machine header manifest in place of the machines.
     pub(crate) fake_machine: Option<PathBuf>,
@@ -87,25 +89,25 @@ pub(crate) struct Config {
     pub(crate) fake_request: Option<PathBuf>,
     /// The hypervisor program, if it was named.
     pub(crate) hypervisor: Option<PathBuf>,
-    /// Sockets, console log and status.
+    /// The folder of sockets, console log and status.
     pub(crate) runtime_dir: PathBuf,
-    /// Outbox, dead letters and reports.
+    /// The folder of outbox, dead letters and reports.
     pub(crate) state_dir: PathBuf,
-    /// The file that keeps a second process of this instance away (W2).
+    /// The lock file that prevents a second process of this instance (W2).
     pub(crate) instance_lock: PathBuf,
-    /// How long a guest that needs a look is held (W27).
+    /// How long a guest is held for inspection (W27).
     pub(crate) hold_timeout: HoldTimeout,
-    /// Days that a result waits for its controller.
+    /// The days for which a result is kept for its controller.
     pub(crate) outbox_days: u32,
     /// The most bytes that a guest may upload in one task.
     pub(crate) upload_limit: u64,
-    /// The bytes in the outbox from which on no task is asked for.
+    /// The size of the outbox, in bytes, from which on no task is requested.
     pub(crate) outbox_limit: u64,
     /// The user that the hypervisor runs as, if it was named.
     pub(crate) vm_user: Option<String>,
-    /// Whom to ask, in the order of the command line; never empty.
+    /// The controllers, in the order of the command line; never empty.
     pub(crate) controllers: Vec<Controller>,
-    /// The name that the agent gives itself.
+    /// The name of the agent for controllers: that of the host.
     pub(crate) hostname: String,
 }
 
@@ -118,26 +120,26 @@ pub(crate) struct Toolchain {
     pub(crate) number: u16,
     /// The host lock; disabled if there is none.
     pub(crate) lock: Option<PathBuf>,
-    /// Its version, sent to controllers.
+    /// Its version, which is sent to controllers.
     pub(crate) version: StandardVersion,
-    /// Its id; without one, a changed toolchain does not make machines due.
+    /// Its id; without one, machines are not bootstrapped again for another toolchain.
     pub(crate) id: Option<String>,
 }
 
-/// The longest that things may take.
+/// The limits of durations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Timeouts {
-    /// A machine's start, in a bootstrap: until its first request.
+    /// From the start of a machine to its first request, in a bootstrap.
     pub(crate) bootstrap_startup: Duration,
-    /// A bootstrap, from there.
+    /// From there to the end of the bootstrap.
     pub(crate) bootstrap: Duration,
-    /// A machine's start, in a build: until its first request.
+    /// From the start of a machine to its first request, in a build.
     pub(crate) build_startup: Duration,
-    /// A build, from there.
+    /// From there to the end of the build.
     pub(crate) build: Duration,
-    /// An interactive build.
+    /// From there to the end of an interactive build.
     pub(crate) interactive: Duration,
-    /// Powering down after a bootstrap.
+    /// To power down after a bootstrap.
     pub(crate) shutdown: Duration,
     /// To connect to a controller.
     pub(crate) connect: Duration,
@@ -145,26 +147,25 @@ pub(crate) struct Timeouts {
     pub(crate) request: Duration,
 }
 
-/// How long a guest that needs a look is held.
+/// How long a guest is held for inspection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HoldTimeout {
-    /// Not at all.
+    /// It is not held.
     Never,
-    /// As long as this.
+    /// For this duration.
     Limit(Duration),
     /// Until the operator ends it.
     Forever,
 }
 
-/// The name of a toolchain: letters, digits, `.`, `_`, `+`, `-` of ASCII, and not a number.
+/// The name of a toolchain: ASCII letters, digits, `.`, `_`, `+`, `-`, but not digits only.
 ///
-/// A number would make `<machine>-<toolchain>` look like a revision, or another toolchain's
-/// instance.
+/// With a number, `<machine>-<toolchain>` could be a revision, or an instance of another toolchain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ToolchainName(String);
 
 impl ToolchainName {
-    /// Longer names would not leave room for the rest of a file's name.
+    /// The names of files contain it, and are limited, too.
     const LEN_MAX: usize = 100;
 
     /// Returns the name.
@@ -223,8 +224,8 @@ impl Config {
         let interactive = parsed("--interactive", &cli.interactive)?;
         let runtime_dir = runtime_dir(cli.runtime_dir.as_deref(), &instance_name)?;
         let locks = if cli.runtime_dir.is_some() { &runtime_dir } else { Path::new("/run/lock") };
-        // With a character that no toolchain's name has: the toolchain `public-1` has a lock as
-        // well, in the same folder, and it must not be that of instance 1 of `public`.
+        // `@` cannot be in the name of a toolchain: the lock of the toolchain `public-1`, in the
+        // same folder, must not be that of instance 1 of `public`.
         let instance_lock = locks.join(format!("bbot-agent@{instance_name}.lock"));
         let state_dir = match &cli.state_dir {
             Some(path) => absolute("--state-dir", path)?,
@@ -273,19 +274,20 @@ impl Config {
         })
     }
 
-    /// Returns whether no guest can be started: such an instance is not locked, recovers nothing
-    /// and needs no root (W42).
+    /// Returns whether no guest can be started: such an instance takes no instance lock, recovers
+    /// nothing and does not need root (W42).
     pub(crate) fn is_fake(&self) -> bool {
-        let looks_only = self.dump_task || self.fake_build;
-        self.fake_machine.is_some() || (self.fake_request.is_some() && looks_only)
+        let only_prints = self.dump_task || self.fake_build;
+        self.fake_machine.is_some() || (self.fake_request.is_some() && only_prints)
     }
 
-    /// Returns the hypervisor to run (decisions.md 5).
+    /// Returns the hypervisor to run (D5).
     pub(crate) fn hypervisor(&self) -> PathBuf {
         self.hypervisor.clone().unwrap_or_else(|| host::default_hypervisor().into())
     }
 
-    /// Returns the name that everything of this instance outside its process bears.
+    /// Returns `<toolchain>-<instance>`, the name of all that this instance owns outside its
+    /// process (I4).
     pub(crate) fn instance_name(&self) -> String {
         format!("{}-{}", self.toolchain.name, self.instance)
     }
@@ -304,7 +306,7 @@ impl Toolchain {
         };
         let id = Some(&cli.toolchain_id).filter(|id| !id.is_empty()).cloned();
         if let Some(id) = id.as_ref().filter(|id| id.contains(char::is_control)) {
-            return Err(bad("--toolchain-id", id, "control characters"));
+            return Err(invalid("--toolchain-id", id, "control characters"));
         }
         let version = parsed("--toolchain-ver", &cli.toolchain_ver)?;
         Ok(Self { name, number: cli.toolchain_num, lock, version, id })
@@ -326,7 +328,7 @@ impl Timeouts {
     }
 }
 
-fn bad(option: &'static str, value: &str, problem: impl fmt::Display) -> ConfigError {
+fn invalid(option: &'static str, value: &str, problem: impl fmt::Display) -> ConfigError {
     ConfigError::Option { option, value: value.to_owned(), problem: problem.to_string() }
 }
 
@@ -334,7 +336,7 @@ fn parsed<T>(option: &'static str, value: &str) -> Result<T, ConfigError>
 where
     T: FromStr<Err: fmt::Display>,
 {
-    value.parse().map_err(|error| bad(option, value, error))
+    value.parse().map_err(|error| invalid(option, value, error))
 }
 
 /// Applies `check` to the value of an option that may be absent.
@@ -346,9 +348,9 @@ fn optional<T>(
     value.map(|value| check(option, value)).transpose()
 }
 
-/// Returns the path seen from the root, so that it stays the same wherever a child runs.
+/// Makes a path absolute, so that it does not depend on the working directory of a child process.
 fn absolute(option: &'static str, path: &Path) -> Result<PathBuf, ConfigError> {
-    std::path::absolute(path).map_err(|error| bad(option, &path.to_string_lossy(), error))
+    std::path::absolute(path).map_err(|error| invalid(option, &path.to_string_lossy(), error))
 }
 
 fn absolute_already(option: &'static str, path: &OsStr) -> Result<PathBuf, ConfigError> {
@@ -356,11 +358,11 @@ fn absolute_already(option: &'static str, path: &OsStr) -> Result<PathBuf, Confi
     if path.is_absolute() {
         Ok(path)
     } else {
-        Err(bad(option, &path.to_string_lossy(), "must be an absolute path"))
+        Err(invalid(option, &path.to_string_lossy(), "must be an absolute path"))
     }
 }
 
-/// A program: a bare name is looked for when it is run, a path is a path.
+/// Checks the name of a program: without a slash it is searched for in the PATH when it is run.
 fn program(option: &'static str, program: &Path) -> Result<PathBuf, ConfigError> {
     if program.as_os_str().as_bytes().contains(&b'/') {
         absolute(option, program)
@@ -374,7 +376,7 @@ fn check_port(base: u16, offset: u16) -> Result<(), ConfigError> {
         return Ok(());
     }
     let problem = format!("the port of this instance, {offset} above, would exceed 65535");
-    Err(bad("--tftp-port", &base.to_string(), problem))
+    Err(invalid("--tftp-port", &base.to_string(), problem))
 }
 
 fn runtime_dir(given: Option<&Path>, instance_name: &str) -> Result<PathBuf, ConfigError> {
@@ -388,8 +390,8 @@ fn runtime_dir(given: Option<&Path>, instance_name: &str) -> Result<PathBuf, Con
     }
     let problem = format!("{length} bytes are too many for its sockets, at most {RUNTIME_DIR_MAX}");
     Err(match given {
-        Some(given) => bad("--runtime-dir", &given.to_string_lossy(), problem),
-        None => bad("--toolchain-name", instance_name, format!("runtime folder: {problem}")),
+        Some(given) => invalid("--runtime-dir", &given.to_string_lossy(), problem),
+        None => invalid("--toolchain-name", instance_name, format!("runtime folder: {problem}")),
     })
 }
 
@@ -404,20 +406,21 @@ fn interactive_address(
     }
 }
 
-/// The name of a network interface, as the kernel defines it (15 bytes).
+/// Checks the name of a network interface: the kernel allows 15 bytes.
 fn bridge(name: &str) -> Result<String, ConfigError> {
     let is_fit = |c: char| c.is_ascii_graphic() && !"/:".contains(c);
     if (1..=15).contains(&name.len()) && name.chars().all(is_fit) && ![".", ".."].contains(&name) {
         Ok(name.to_owned())
     } else {
-        Err(bad("--bridge", name, "not the name of a network interface"))
+        Err(invalid("--bridge", name, "not the name of a network interface"))
     }
 }
 
-/// The key must be a file that we can read: else every challenge would be left unanswered.
+/// Checks that the key is a file that can be read: otherwise no challenge could be signed.
 fn key(path: Option<&Path>) -> Result<Option<PathBuf>, ConfigError> {
     let Some(path) = path else { return Ok(None) };
-    let refuse = |problem: &dyn fmt::Display| bad("--auth-key", &path.to_string_lossy(), problem);
+    let refuse =
+        |problem: &dyn fmt::Display| invalid("--auth-key", &path.to_string_lossy(), problem);
     let metadata = File::open(path).and_then(|file| file.metadata()).map_err(|e| refuse(&e))?;
     if !metadata.is_file() {
         return Err(refuse(&"not a file"));
@@ -425,7 +428,7 @@ fn key(path: Option<&Path>) -> Result<Option<PathBuf>, ConfigError> {
     absolute("--auth-key", path).map(Some)
 }
 
-/// Fingerprints of certificates, in the form that workers know; `yes` trusts all.
+/// Returns fingerprints of certificates in the form that workers expect; `yes` trusts all.
 fn trust(values: &[String]) -> Result<Vec<String>, ConfigError> {
     let trust = |value: &String| match value.as_str() {
         "yes" => Ok(value.clone()),
@@ -441,14 +444,14 @@ fn hold_timeout(value: &str) -> Result<HoldTimeout, ConfigError> {
             Ok(HoldTimeout::Limit(Duration::from_secs(seconds)))
         }
         _ if value == "none" => Ok(HoldTimeout::Never),
-        _ => Err(bad("--hold-timeout", value, "neither seconds (a year at most) nor 'none'")),
+        _ => Err(invalid("--hold-timeout", value, "neither seconds (a year at most) nor 'none'")),
     }
 }
 
 fn vm_user(name: Option<String>) -> Result<Option<String>, ConfigError> {
     match name {
         Some(name) if name.is_empty() || name.contains([':', '/', '\0']) => {
-            Err(bad("--vm-user", &name, "not the name of a user"))
+            Err(invalid("--vm-user", &name, "not the name of a user"))
         }
         name => Ok(name),
     }

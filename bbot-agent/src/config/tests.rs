@@ -1,10 +1,10 @@
-//! Tests of the configuration, and what others need to make one.
+//! Tests of the configuration, and a constructor for the tests of other modules.
 
 use std::ffi::OsString;
 
 use super::*;
 
-/// The configuration of this command line.
+/// Returns the configuration of this command line.
 pub(crate) fn config(args: &[&str]) -> Result<Config, ConfigError> {
     let args = ["bbot-agent"].iter().chain(args).map(|&arg| OsString::from(arg));
     Config::from_cli(Cli::read(args).expect("syntax is right"))
@@ -53,7 +53,7 @@ fn bad_values_are_refused() {
     }
 }
 
-/// W1: values that bbot-manifest judges; its words are its own.
+/// W1: values that bbot-manifest parses; the text of its errors is not checked.
 #[test]
 fn bad_protocol_values_are_refused() {
     let table = [
@@ -72,7 +72,7 @@ fn bad_protocol_values_are_refused() {
 }
 
 #[test]
-fn defaults_are_the_originals() {
+fn defaults_are_those_of_the_original_agent() {
     let config = config(&[URL]).unwrap();
     assert_eq!(config.instance_name(), "default-1");
     assert_eq!((config.offset, config.tftp_port), (1, 23400));
@@ -118,8 +118,7 @@ fn offset_is_unique_on_the_host() {
     assert_eq!(offset("99", "99"), 9899);
 }
 
-/// W2, W3: instance 1 of `public` and the toolchain `public-1` are strangers: while the one runs,
-/// the other's host lock is free.
+/// W2, W3: the lock of instance 1 of `public` is not the host lock of the toolchain `public-1`.
 #[test]
 fn no_instance_lock_is_a_toolchains_lock() {
     let public = config(&["--toolchain-name", "public", "--instance", "1", URL]).unwrap();
@@ -138,7 +137,7 @@ fn instance_lock_follows_the_runtime_folder() {
     assert_eq!(apart.instance_lock, Path::new("/x/bbot-agent@public-3.lock"));
 }
 
-/// W42: with a fake option there is a host lock, for W21 too, only where one is asked for.
+/// W42: with a fake option there is a host lock, for W21 too, only if one is named.
 #[test]
 fn host_lock_is_disabled_when_empty_or_in_fake_modes() {
     let lock = |args: &[&str]| config(&[args, &[URL]].concat()).unwrap().toolchain.lock;
@@ -199,7 +198,7 @@ fn interactive_address_is_known_if_it_is_needed() {
     assert_eq!(config.interactive_address, "2001:db8::1".parse().ok());
 }
 
-/// W24: what replaces the task's trust is in the task's form.
+/// W24: the fingerprints that replace those of the task have the form of a task.
 #[test]
 fn trust_takes_fingerprints_and_yes() {
     let fingerprint = ["AB"; 32].join(":");

@@ -1,11 +1,11 @@
-//! Which proxy a request goes through, from the environment as curl reads it (decisions.md 14).
+//! The proxy of a request, from the environment as curl reads it (D14).
 
 use ureq::http::Uri;
 
 /// Returns the URL of the proxy for `target`, if there is one.
 ///
-/// `http_proxy` counts in lower case only, as in curl: a server sets the other one from a
-/// request's header.
+/// Of `http_proxy` only the lower-case form is read, as in curl: a CGI server sets the upper-case
+/// form from a header of the request.
 pub(super) fn choose(target: &Uri, env: impl Fn(&str) -> Option<String>) -> Option<String> {
     let first = |names: &[&str]| names.iter().find_map(|name| env(name));
     let no_proxy = first(&["no_proxy", "NO_PROXY"]).unwrap_or_default();
@@ -20,7 +20,7 @@ pub(super) fn choose(target: &Uri, env: impl Fn(&str) -> Option<String>) -> Opti
     proxy.filter(|proxy| !proxy.is_empty())
 }
 
-/// Returns whether the list names the host, or a domain that it is in.
+/// Returns whether the list contains the host or one of its parent domains.
 fn is_exempt(host: &str, list: &str) -> bool {
     let host = host.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
     if list.trim() == "*" {

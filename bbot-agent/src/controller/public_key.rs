@@ -1,27 +1,28 @@
-//! How much an RSA key signs, read from its public part. Pure.
+//! The most bytes that an RSA key signs, read from its public key. Pure.
 
-/// ASN.1 types, as DER writes them (ITU-T X.690, section 8).
+/// ASN.1 types as encoded in DER (ITU-T X.690, section 8).
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
 const SEQUENCE: u8 = 0x30;
 
-/// The bytes that the padding takes (PKCS #1 v1.5, block type 1: RFC 8017, section 9.2).
+/// The bytes of the padding (PKCS #1 v1.5, block type 1: RFC 8017, section 9.2).
 const PADDING: usize = 11;
 
-/// The most bytes that the key signs without a digest; `None` if this is no public key of RSA:
-/// DER, `SubjectPublicKeyInfo` (RFC 5280, section 4.1) around `RSAPublicKey` (RFC 8017, A.1.1).
+/// Returns the most bytes that the key signs without a digest; `None` if this is not an RSA public
+/// key: DER, `SubjectPublicKeyInfo` (RFC 5280, section 4.1) around `RSAPublicKey` (RFC 8017,
+/// A.1.1).
 pub(super) fn signable(der: &[u8]) -> Option<usize> {
     let (info, _) = element(der, SEQUENCE)?;
     let (_algorithm, info) = element(info, SEQUENCE)?;
     let (bits, _) = element(info, BIT_STRING)?;
-    // The first byte counts the bits that the last one does not use.
+    // The first byte is the number of unused bits in the last one.
     let (numbers, _) = element(bits.strip_prefix(&[0])?, SEQUENCE)?;
     let (modulus, _) = element(numbers, INTEGER)?;
     let length = modulus.iter().skip_while(|byte| **byte == 0).count();
     length.checked_sub(PADDING).filter(|max| *max > 0)
 }
 
-/// Splits off the content of the first element, which must be of this type.
+/// Splits the content of the first element, which must be of this type, from the rest.
 fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (&length, rest) = der.strip_prefix(&[tag])?.split_first()?;
     let (length, rest) = if length < 0x80 {
@@ -40,7 +41,7 @@ mod tests {
     use super::super::auth::tests::openssl;
     use super::*;
 
-    /// Keys of this many bits sign so many bytes: what openssl signs, and not one more.
+    /// The limit is that of openssl.
     #[test]
     fn a_key_signs_its_length_without_the_padding() {
         for (bits, most) in [("1024", 117), ("2048", 245), ("3072", 373)] {
@@ -51,14 +52,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_public_key_signs_nothing() {
+    fn other_data_signs_nothing() {
         let key = openssl(&["genrsa", "1024"], b"");
         let der = openssl(&["rsa", "-pubout", "-outform", "DER"], &key);
-        // The exponent, at the end, says nothing about the length.
+        // The length does not depend on the exponent, at the end.
         for length in 0..der.len() - 5 {
             assert_eq!(signable(&der[..length]), None, "{length}");
         }
-        // A number of whole bytes; the key ends with it.
+        // The bit string must consist of whole bytes; it contains the numbers.
         let mut odd = der.clone();
         let numbers = odd.windows(3).rposition(|bytes| bytes == [0, SEQUENCE, 0x81]).unwrap();
         odd[numbers] = 1;

@@ -1,25 +1,26 @@
-//! Where a redirected POST goes (decisions.md 14). Pure.
+//! The target of a redirected POST (D14). Pure.
 
+use iri_string::types::{UriAbsoluteStr, UriReferenceStr};
 use ureq::http::Uri;
 
-/// The most redirections that one request follows.
+/// The most redirections that are followed for one request.
 const FOLLOWED_MAX: u32 = 5;
 
-/// What to do with an answer.
+/// What to do with a response.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// It is not a redirection.
+    /// The response is not a redirection: it is the answer.
     Answer,
-    /// The same request goes to this URL.
+    /// Send the same request to this URL.
     Follow(Uri),
     /// The redirection is not followed, for this reason.
     Refuse(String),
 }
 
-/// Decides what to do with an answer to a POST to `from`, after `followed` redirections.
+/// Decides what to do with a response to a POST to `from`, after `followed` redirections.
 ///
-/// 307 and 308 keep the method and the body. 301, 302 and 303 make a GET of it for many clients:
-/// the request would be lost, so the target is named for the operator to use.
+/// 307 and 308 keep the method and the body. For 301, 302 and 303 many clients send a GET: the
+/// content would be lost, so that the error names the target, for the operator to use.
 pub(super) fn next(status: u16, from: &Uri, location: Option<&str>, followed: u32) -> Next {
     if !matches!(status, 301 | 302 | 303 | 307 | 308) {
         return Next::Answer;
@@ -43,50 +44,13 @@ pub(super) fn next(status: u16, from: &Uri, location: Option<&str>, followed: u3
     }
 }
 
-/// Resolves a reference against the URL that it was found at (RFC 3986, section 5.2).
+/// Resolves a reference against the URL at which it was found (RFC 3986, section 5.2).
 fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
-    let reference = reference.split('#').next()?;
-    let (scheme, authority) = (base.scheme_str()?, base.authority()?);
-    let base_path = if base.path().is_empty() { "/" } else { base.path() };
-    let (path, query) = match reference.split_once('?') {
-        Some((path, query)) => (path, format!("?{query}")),
-        None => (reference, String::new()),
-    };
-    if path.split('/').next().is_some_and(|start| start.contains(':')) {
-        return reference.parse().ok();
-    }
-    if path.starts_with("//") {
-        return format!("{scheme}:{reference}").parse().ok();
-    }
-    let path = if path.is_empty() {
-        base_path.to_owned()
-    } else if path.starts_with('/') {
-        without_dots(path)
-    } else {
-        let folder = base_path.rfind('/').map_or("/", |end| &base_path[..=end]);
-        without_dots(&format!("{folder}{path}"))
-    };
-    let query = match base.query() {
-        Some(query_of_base) if reference.is_empty() => format!("?{query_of_base}"),
-        _ => query,
-    };
-    format!("{scheme}://{authority}{path}{query}").parse().ok()
-}
-
-/// Takes `.` and `..` out of an absolute path.
-fn without_dots(path: &str) -> String {
-    let mut segments = Vec::new();
-    for segment in path.split('/').skip(1) {
-        match segment {
-            "." => {}
-            ".." => drop(segments.pop()),
-            segment => segments.push(segment),
-        }
-    }
-    if path.ends_with("/.") || path.ends_with("/..") {
-        segments.push("");
-    }
-    format!("/{}", segments.join("/"))
+    let base = base.to_string();
+    let base = UriAbsoluteStr::new(&base).ok()?;
+    let target = UriReferenceStr::new(reference).ok()?.resolve_against(base);
+    // The fragment is not sent.
+    target.to_string().split('#').next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -97,7 +61,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// decisions.md 14
+    /// D14
     #[test]
     fn only_307_and_308_are_followed() {
         let from = uri("http://a/x?build-task");
@@ -115,9 +79,9 @@ mod tests {
         }
     }
 
-    /// decisions.md 14
+    /// D14
     #[test]
-    fn what_must_not_be_followed_is_refused() {
+    fn other_redirections_are_refused() {
         let https = uri("https://a/");
         let table = [
             (Some("http://a/"), 0, "redirection to http://a/ leaves https"),
@@ -134,7 +98,7 @@ mod tests {
         }
     }
 
-    /// The examples of RFC 3986, section 5.4, as far as they are http.
+    /// The examples of RFC 3986, section 5.4, that are http.
     #[test]
     fn references_are_resolved() {
         let base = uri("http://a/b/c/d;p?q");

@@ -1,4 +1,4 @@
-//! The multipart form in which an artifact is posted (controller-protocol.md, F.6).
+//! The multipart form in which an artifact is posted (docs/controller-protocol.md).
 
 use std::path::Path;
 

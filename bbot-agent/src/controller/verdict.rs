@@ -1,4 +1,4 @@
-//! Whether what a controller answers is taken (W22, W23). Pure.
+//! Whether a task is accepted (W22, W23). Pure.
 
 use std::collections::BTreeMap;
 
@@ -10,82 +10,83 @@ use ureq::http::Uri;
 
 use crate::diag::quoted;
 
-/// What this agent takes.
+/// The tasks that this agent accepts; `O` identifies an offered machine.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Terms<'a> {
-    /// How many bytes a challenge may have that it can answer, if it can answer any.
+pub(crate) struct Terms<'a, O> {
+    /// The most bytes of a challenge that it can sign; `None` if it cannot sign.
     pub(crate) challenge_max: Option<usize>,
-    /// Which tasks it takes.
     pub(crate) interactive: InteractiveMode,
-    /// The names of the machines that it has offered.
-    pub(crate) machines: &'a [&'a str],
+    /// The machines that it has offered, with their names.
+    pub(crate) offers: &'a [(&'a str, O)],
 }
 
-/// What to make of a response.
+/// How a response is judged.
 #[derive(Debug)]
-pub(crate) enum Verdict {
-    /// The controller has nothing to do.
+pub(crate) enum Verdict<O> {
+    /// The controller has no task.
     NoTask,
-    /// The task is taken.
-    Accept(Box<AcceptedTask>),
-    /// The task is not taken.
+    /// The task is accepted, for the machine of this offer.
+    Accept(Box<AcceptedTask>, O),
     Refuse(Box<Refusal>),
 }
 
-/// A task that fits.
+/// A task that is accepted.
 #[derive(Debug)]
 pub(crate) struct AcceptedTask {
-    /// What the result refers to.
+    /// The session that the result refers to.
     pub(crate) session: String,
-    /// What is to be signed.
+    /// The challenge to sign.
     pub(crate) challenge: Option<String>,
-    /// Where the result goes; http or https.
+    /// The URL to post the result to; http or https.
     pub(crate) result_url: String,
-    /// The host of that, if it is another one than the controller's (W23: used, with a warning).
-    pub(crate) elsewhere: Option<String>,
-    /// Where artifacts go, by their type (W33).
+    /// The host of that URL, if it is not the controller's (W23: used, with a warning).
+    pub(crate) foreign_result_host: Option<String>,
+    /// The URLs to post artifacts to, by their type (W33).
     pub(crate) upload_urls: BTreeMap<String, String>,
     /// The agent checksum of the last result.
     pub(crate) agent_checksum: Option<String>,
-    /// The task.
     pub(crate) task: TaskManifest,
     /// The task as the controller wrote it.
     pub(crate) task_text: String,
 }
 
-/// Why a task is not taken.
+/// Why a task is not accepted.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     /// For the log.
     pub(crate) reason: String,
-    /// What the controller is told, if it can be.
+    /// The answer to the controller, if one is possible.
     pub(crate) answer: Option<Answer>,
 }
 
-/// What a controller is told about a task that is not taken, so that it need not wait for it.
+/// The answer to a task that is not accepted, so that the controller does not wait for a result.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
-    /// What the answer refers to.
+    /// The session of the task.
     pub(crate) session: String,
-    /// Where it goes; http or https.
+    /// The URL to post it to; http or https.
     pub(crate) result_url: String,
-    /// What is to be signed.
+    /// The challenge to sign.
     pub(crate) challenge: Option<String>,
-    /// The package.
     pub(crate) name: PackageName,
-    /// Its version.
     pub(crate) version: PackageVersion,
-    /// `interrupt` if another agent may do it, `abort` if none can.
+    /// `interrupt` if another agent may perform the task, `abort` if none can.
     pub(crate) status: ResultStatus,
 }
 
 /// Judges the response of the controller `url`.
-pub(crate) fn verdict(response: TaskResponse, url: &str, terms: &Terms<'_>) -> Verdict {
+pub(crate) fn verdict<O: Copy>(
+    response: TaskResponse,
+    url: &str,
+    terms: &Terms<'_, O>,
+) -> Verdict<O> {
     if response.session.is_empty() {
         return Verdict::NoTask;
     }
     let refuse = |reason, answer| Verdict::Refuse(Box::new(Refusal { reason, answer }));
-    if let Some(reason) = response.challenge.as_deref().and_then(|c| unanswerable(c, terms)) {
+    if let Some(reason) =
+        response.challenge.as_deref().and_then(|c| unanswerable(c, terms.challenge_max))
+    {
         return refuse(reason, None);
     }
     let (Some(task), Some(task_text)) = (response.task, response.task_text) else {
@@ -97,57 +98,62 @@ pub(crate) fn verdict(response: TaskResponse, url: &str, terms: &Terms<'_>) -> V
     let Some(result_host) = host(&result_url) else {
         return refuse(format!("result-url {} is not an http URL", quoted(&result_url)), None);
     };
-    if let Some((reason, status)) = misfit(&task, terms) {
-        let answer = Answer {
-            session: response.session,
-            result_url,
-            challenge: response.challenge,
-            name: task.name,
-            version: task.version,
-            status,
-        };
-        return refuse(reason, Some(answer));
-    }
-    Verdict::Accept(Box::new(AcceptedTask {
+    let offer = match offer(&task, terms) {
+        Ok(offer) => offer,
+        Err((reason, status)) => {
+            let answer = Answer {
+                session: response.session,
+                result_url,
+                challenge: response.challenge,
+                name: task.name,
+                version: task.version,
+                status,
+            };
+            return refuse(reason, Some(answer));
+        }
+    };
+    let task = AcceptedTask {
         session: response.session,
         challenge: response.challenge,
-        elsewhere: Some(result_host).filter(|result_host| host(url).as_ref() != Some(result_host)),
+        foreign_result_host: Some(result_host)
+            .filter(|host_name| host(url).as_ref() != Some(host_name)),
         result_url,
         upload_urls: response.upload_urls,
         agent_checksum: response.agent_checksum,
         task,
         task_text,
-    }))
+    };
+    Verdict::Accept(Box::new(task), offer)
 }
 
-/// Why the task is not for this agent, and the status that says so.
-fn misfit(task: &TaskManifest, terms: &Terms<'_>) -> Option<(String, ResultStatus)> {
+/// Returns the offer that the task uses; or why it is not for this agent, and the status of the
+/// answer.
+fn offer<O: Copy>(task: &TaskManifest, terms: &Terms<'_, O>) -> Result<O, (String, ResultStatus)> {
     if task.repository.is_local() {
         let location = quoted(&task.repository.to_string());
-        return Some((format!("local repository {location}"), ResultStatus::Abort));
+        return Err((format!("local repository {location}"), ResultStatus::Abort));
     }
     match (&task.interactive, terms.interactive) {
         (Some(breakpoint), InteractiveMode::False) => {
             let reason = format!("interactive task (breakpoint {})", quoted(breakpoint));
-            return Some((reason, ResultStatus::Interrupt));
+            return Err((reason, ResultStatus::Interrupt));
         }
         (None, InteractiveMode::True) => {
-            return Some(("non-interactive task".to_owned(), ResultStatus::Interrupt));
+            return Err(("non-interactive task".to_owned(), ResultStatus::Interrupt));
         }
         _ => {}
     }
     let machine = task.machine.as_str();
-    if !terms.machines.contains(&machine) {
-        let reason = format!("machine {} was not offered", quoted(machine));
-        return Some((reason, ResultStatus::Interrupt));
-    }
-    None
+    let offer = terms.offers.iter().find(|(name, _)| *name == machine);
+    offer.map(|(_, offer)| *offer).ok_or_else(|| {
+        (format!("machine {} was not offered", quoted(machine)), ResultStatus::Interrupt)
+    })
 }
 
-/// Why a challenge cannot be answered. Nobody would believe a result without the answer, and to
-/// find out when it is to be signed would look as if the key did not sign (W37).
-fn unanswerable(challenge: &str, terms: &Terms<'_>) -> Option<String> {
-    match terms.challenge_max {
+/// Returns why a challenge cannot be answered. A controller rejects a result without the answer,
+/// and a failure when it is to be signed would be taken for a broken key (W37).
+fn unanswerable(challenge: &str, max: Option<usize>) -> Option<String> {
+    match max {
         None => Some(format!("unexpected challenge {}", quoted(challenge))),
         Some(_) if challenge.is_empty() => Some("empty challenge".to_owned()),
         Some(max) if challenge.len() > max => {
@@ -157,18 +163,17 @@ fn unanswerable(challenge: &str, terms: &Terms<'_>) -> Option<String> {
     }
 }
 
-/// The host that an http URL is about.
+/// Returns the host of an http URL, in lower case.
 fn host(url: &str) -> Option<String> {
     let url: Uri = url.parse().ok()?;
     let host = url.host().filter(|host| !host.is_empty())?;
     matches!(url.scheme_str(), Some("http" | "https")).then(|| host.to_ascii_lowercase())
 }
 
-/// Finds in a malformed response what it takes to tell the controller: `abort`.
+/// Finds the values in a malformed response that are needed to answer `abort`.
 ///
-/// Pairs count up to the first place that is no manifest at all, and if they are there with the
-/// end of their lines.
-pub(crate) fn salvage(response: &[u8], terms: &Terms<'_>) -> Option<Answer> {
+/// Pairs are used up to the first syntax error, if their lines are complete.
+pub(crate) fn salvage<O>(response: &[u8], terms: &Terms<'_, O>) -> Option<Answer> {
     let end = response.iter().rposition(|byte| *byte == b'\n')?;
     let response = &response[..=end];
     let [mut session, mut result_url, mut challenge, mut name, mut version] = [const { None }; 5];
@@ -177,7 +182,7 @@ pub(crate) fn salvage(response: &[u8], terms: &Terms<'_>) -> Option<Answer> {
         match event {
             Event::Start { .. } => manifest += 1,
             Event::Pair(pair) => {
-                let place = match (manifest, pair.name) {
+                let field = match (manifest, pair.name) {
                     (1, "session") => &mut session,
                     (1, "result-url") => &mut result_url,
                     (1, "challenge") => &mut challenge,
@@ -185,12 +190,13 @@ pub(crate) fn salvage(response: &[u8], terms: &Terms<'_>) -> Option<Answer> {
                     (2, "version") => &mut version,
                     _ => continue,
                 };
-                place.get_or_insert_with(|| pair.value.into_owned());
+                field.get_or_insert_with(|| pair.value.into_owned());
             }
             _ => {}
         }
     }
-    if challenge.as_deref().is_some_and(|challenge| unanswerable(challenge, terms).is_some()) {
+    let unanswerable = |challenge| unanswerable(challenge, terms.challenge_max).is_some();
+    if challenge.as_deref().is_some_and(unanswerable) {
         return None;
     }
     Some(Answer {
@@ -215,18 +221,23 @@ mod tests {
                         repository-url: https://pkg.example.org/1\nrepository-type: pkg\n\
                         machine: linux\ntarget: x86_64-linux-gnu\n";
 
-    const TERMS: Terms<'_> = Terms {
+    const TERMS: Terms<'_, u8> = Terms {
         challenge_max: None,
         interactive: InteractiveMode::False,
-        machines: &["linux", "bsd"],
+        offers: &[("bsd", 1), ("linux", 2)],
     };
 
-    fn judge(text: &str, terms: &Terms<'_>) -> Verdict {
+    fn judge(text: &str, terms: &Terms<'_, u8>) -> Verdict<u8> {
         verdict(TaskResponse::parse(text.as_bytes(), "response").unwrap(), URL, terms)
     }
 
     #[track_caller]
-    fn check_refused(text: &str, terms: &Terms<'_>, reason: &str, status: Option<ResultStatus>) {
+    fn check_refused(
+        text: &str,
+        terms: &Terms<'_, u8>,
+        reason: &str,
+        status: Option<ResultStatus>,
+    ) {
         let Verdict::Refuse(refusal) = judge(text, terms) else { panic!("not refused: {text}") };
         assert_eq!(refusal.reason, reason);
         assert_eq!(refusal.answer.as_ref().map(|answer| answer.status), status);
@@ -247,38 +258,39 @@ mod tests {
     }
 
     #[test]
-    fn a_fitting_task_is_taken_as_it_came() {
+    fn a_fitting_task_is_accepted_unchanged() {
         let head = format!("{HEAD}agent-checksum: 2\n");
         let task = format!("{TASK}worker-checksum: 1\nfuture-value: x\n");
-        let Verdict::Accept(task_taken) = judge(&format!("{head}{task}"), &TERMS) else {
-            panic!("not taken")
+        let Verdict::Accept(accepted, 2) = judge(&format!("{head}{task}"), &TERMS) else {
+            panic!("not accepted")
         };
-        assert_eq!(task_taken.session, "a/b");
-        assert_eq!(task_taken.challenge, None);
-        assert_eq!(task_taken.agent_checksum.as_deref(), Some("2"));
-        assert_eq!(task_taken.task.machine.as_str(), "linux");
-        assert_eq!(task_taken.task_text, task);
-        assert_eq!(task_taken.elsewhere, None);
+        assert_eq!(accepted.session, "a/b");
+        assert_eq!(accepted.challenge, None);
+        assert_eq!(accepted.agent_checksum.as_deref(), Some("2"));
+        assert_eq!(accepted.task.machine.as_str(), "linux");
+        assert_eq!(accepted.task_text, task);
+        assert_eq!(accepted.foreign_result_host, None);
     }
 
-    /// W22: nothing is sent for a challenge that we have not asked for.
+    /// W22: nothing is sent for a challenge that was not requested.
     #[test]
     fn challenge_without_a_key_is_refused() {
         let text = format!("{HEAD}challenge: c\n{TASK}");
         check_refused(&text, &TERMS, "unexpected challenge 'c'", None);
         let can_sign = Terms { challenge_max: Some(245), ..TERMS };
-        let Verdict::Accept(task) = judge(&text, &can_sign) else { panic!("not taken") };
+        let Verdict::Accept(task, _) = judge(&text, &can_sign) else { panic!("not accepted") };
         assert_eq!(task.challenge.as_deref(), Some("c"));
     }
 
-    /// W22, W37: what the key cannot sign is refused at once, and is not taken for a broken key.
+    /// W22, W37: a challenge that the key cannot sign is refused at once, and does not count as a
+    /// failure of the key.
     #[test]
     fn a_challenge_that_is_too_long_is_refused() {
         let terms = Terms { challenge_max: Some(245), ..TERMS };
         let text = |length| format!("{HEAD}challenge: {}\n{TASK}", "c".repeat(length));
         let reason = "challenge of 246 bytes, the key signs 245";
         check_refused(&text(246), &terms, reason, None);
-        assert!(matches!(judge(&text(245), &terms), Verdict::Accept(_)));
+        assert!(matches!(judge(&text(245), &terms), Verdict::Accept(..)));
         let broken = |length| text(length).replace("machine: linux\n", "");
         assert_eq!(salvage(broken(246).as_bytes(), &terms), None);
         assert!(salvage(broken(245).as_bytes(), &terms).is_some());
@@ -293,7 +305,7 @@ mod tests {
         check_refused(&format!("{HEAD}{task}"), &TERMS, reason, Some(ResultStatus::Abort));
     }
 
-    /// W22: the mode that was asked for decides; `both` takes everything.
+    /// W22: the requested mode decides; `both` accepts every task.
     #[test]
     fn interactivity_must_fit() {
         let plain = format!("{HEAD}{TASK}");
@@ -309,14 +321,14 @@ mod tests {
             (&plain, InteractiveMode::Both),
             (&interactive, InteractiveMode::Both),
         ] {
-            assert!(matches!(judge(text, &terms(mode)), Verdict::Accept(_)), "{mode}");
+            assert!(matches!(judge(text, &terms(mode)), Verdict::Accept(..)), "{mode}");
         }
     }
 
     /// W22
     #[test]
     fn a_machine_that_was_not_offered_is_refused() {
-        let terms = Terms { machines: &["bsd", "linux-2"], ..TERMS };
+        let terms = Terms { offers: &[("bsd", 1), ("linux-2", 2)], ..TERMS };
         let reason = "machine 'linux' was not offered";
         check_refused(&format!("{HEAD}{TASK}"), &terms, reason, Some(ResultStatus::Interrupt));
     }
@@ -332,13 +344,13 @@ mod tests {
             assert_eq!(refusal.reason, format!("result-url '{url}' is not an http URL"));
             assert_eq!(refusal.answer, None);
         }
-        for (url, elsewhere) in [
+        for (url, foreign) in [
             ("http://ci.example.org:8080/", None),
             ("https://CI.example.org/", None),
             ("https://Example.org/", Some("example.org")),
         ] {
-            let Verdict::Accept(task) = judge(&text(url), &TERMS) else { panic!("{url}") };
-            assert_eq!(task.elsewhere.as_deref(), elsewhere, "{url}");
+            let Verdict::Accept(task, _) = judge(&text(url), &TERMS) else { panic!("{url}") };
+            assert_eq!(task.foreign_result_host.as_deref(), foreign, "{url}");
         }
     }
 
@@ -371,7 +383,7 @@ mod tests {
         assert_eq!(answer.challenge.as_deref(), Some("c"));
     }
 
-    /// W22: of what was cut off, whole lines count.
+    /// W22: of a truncated response only complete lines are used.
     #[test]
     fn half_a_line_is_not_salvaged() {
         let text = format!("{HEAD}{TASK}");

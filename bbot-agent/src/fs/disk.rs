@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use super::FileError;
 use super::bounded_read;
@@ -85,7 +85,7 @@ impl Disk for RealDisk {
     }
 
     fn rename_new(&self, from: &Path, to: &Path) -> Result<(), FileError> {
-        let renamed = renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE);
+        let renamed = renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE);
         renamed.map_err(|error| FileError::of("rename", from)(error.into()))
     }
 

@@ -1,4 +1,4 @@
-//! The runtime directory: for everybody to look into, but for its private part.
+//! The runtime directory: every user can list it, except for its private part.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -6,10 +6,10 @@ use std::path::Path;
 
 use anyhow::Context;
 
-/// The part that only the agent may look into: monitor socket, console log.
+/// The part that only root can list: monitor socket, console log.
 pub(crate) const PRIVATE: &str = "private";
 
-/// Makes the directory and its private part, if they are not there.
+/// Creates the directory and its private part, if they do not exist.
 pub(crate) fn create(path: &Path) -> anyhow::Result<()> {
     for (path, mode) in [(path.to_owned(), 0o755), (path.join(PRIVATE), 0o700)] {
         DirBuilder::new()
@@ -22,10 +22,11 @@ pub(crate) fn create(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Removes the directory, as far as it is empty: what else is in it is not ours to judge.
+/// Removes the directory and its private part, each if it is empty: other files in it may be in
+/// use.
 pub(crate) fn remove(path: &Path) {
     for folder in [path.join(PRIVATE).as_path(), path] {
-        // Not empty, or gone already.
+        // Not empty, or removed already.
         drop(fs::remove_dir(folder));
     }
 }
@@ -35,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_private_part_is_closed() {
+    fn only_the_private_part_is_private() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run/public-1");
         for _ in 0..2 {

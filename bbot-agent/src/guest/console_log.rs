@@ -1,5 +1,5 @@
-//! What is kept of guests that give cause for a look: the console log (W34) and, of a guest that is
-//! held, a report that says where to look (W27).
+//! What is kept of the guest of a failed job: the console log (W34) and, if it is held, a report
+//! that says how to inspect it (W27).
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -9,7 +9,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Of how many failures; the oldest ones make room.
+/// For how many failures; the oldest are removed.
 const KEPT: usize = 20;
 
 /// Copies `console` to `<state>/failures/<milliseconds since the epoch>-<machine>.log`.
@@ -19,7 +19,7 @@ pub(super) fn keep(console: &Path, state: &Path, machine: &str) -> io::Result<Pa
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let path = folder.join(format!("{:013}-{machine}.log", now.as_millis()));
     fs::copy(console, &path)?;
-    make_room(&folder)?;
+    remove_oldest(&folder)?;
     Ok(path)
 }
 
@@ -30,7 +30,7 @@ pub(super) fn add_report(log: &Path, report: &[u8]) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-fn make_room(folder: &Path) -> io::Result<()> {
+fn remove_oldest(folder: &Path) -> io::Result<()> {
     let files = fs::read_dir(folder)?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<io::Result<Vec<_>>>()?;

@@ -1,4 +1,5 @@
-//! Whether a guest that went wrong is kept for an operator's look, and until when (W27). Pure.
+//! Whether the guest of a failed job is held for an operator to inspect, and until when (W27).
+//! Pure.
 
 use std::fmt;
 use std::time::Instant;
@@ -7,7 +8,7 @@ use super::run::End;
 use crate::config::HoldTimeout;
 use crate::event_loop::NEVER;
 
-/// A guest that is kept, its processors standing still.
+/// The hold of a guest, whose processors are stopped meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Hold {
     until: Option<Instant>,
@@ -15,29 +16,25 @@ pub(crate) struct Hold {
 
 /// What happens during a hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum News {
-    /// The guest's process ended: an operator has seen enough, or let it go on to its end.
+pub(crate) enum HoldEvent {
+    /// The guest's process ended: an operator ended it, or let the guest go on to its end.
     Exited,
-    /// The deadline has passed.
     Deadline,
     /// SIGUSR1 (W30).
     Interrupt,
-    /// SIGTERM, SIGINT or SIGHUP: the hold's task is answered, there is nothing to finish.
+    /// SIGTERM, SIGINT or SIGHUP: the task has been answered, there is nothing to finish.
     Stop,
 }
 
 /// Why a hold is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Over {
-    /// The guest is gone.
+pub(crate) enum HoldEnd {
     Exited,
-    /// It has taken as long as it may.
     Expired,
-    /// The agent is being stopped.
     Stopped,
 }
 
-impl fmt::Display for Over {
+impl fmt::Display for HoldEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Exited => "the guest has exited",
@@ -48,9 +45,9 @@ impl fmt::Display for Over {
 }
 
 impl Hold {
-    /// Returns the hold that is due at `now` for a guest that ended its job by `end`, if one is;
-    /// `concern` is why an operator should look at it, `is_ending` whether the agent stops after
-    /// this job.
+    /// Returns the hold that begins at `now` for a guest that ended its job by `end`, if it is to
+    /// be held; `concern` is why an operator should inspect it, `is_ending` whether the agent stops
+    /// after this job.
     pub(crate) fn due(
         end: &End,
         concern: Option<&str>,
@@ -69,23 +66,26 @@ impl Hold {
         }
     }
 
-    /// Returns when it ends by itself, if it does.
+    /// Returns when it ends by itself; `None`: never.
     pub(crate) fn until(&self) -> Option<Instant> {
         self.until
     }
 
-    /// Returns when to feed [`News::Deadline`] if nothing else happens before.
+    /// Returns when to pass [`HoldEvent::Deadline`] to [`step`](Self::step) if nothing else happens
+    /// before.
     pub(crate) fn deadline(&self, now: Instant) -> Instant {
         self.until.unwrap_or(now + NEVER)
     }
 
-    /// Takes what happened at `now` and says whether, and why, the hold is over.
-    pub(crate) fn step(&self, news: News, now: Instant) -> Option<Over> {
-        match news {
-            News::Exited => Some(Over::Exited),
-            News::Stop => Some(Over::Stopped),
-            News::Deadline if self.until.is_some_and(|until| until <= now) => Some(Over::Expired),
-            News::Deadline | News::Interrupt => None,
+    /// Takes what happened at `now`; returns why the hold is over, if it is.
+    pub(crate) fn step(&self, event: HoldEvent, now: Instant) -> Option<HoldEnd> {
+        match event {
+            HoldEvent::Exited => Some(HoldEnd::Exited),
+            HoldEvent::Stop => Some(HoldEnd::Stopped),
+            HoldEvent::Deadline if self.until.is_some_and(|until| until <= now) => {
+                Some(HoldEnd::Expired)
+            }
+            HoldEvent::Deadline | HoldEvent::Interrupt => None,
         }
     }
 }
@@ -97,10 +97,9 @@ mod tests {
 
     const LIMIT: HoldTimeout = HoldTimeout::Limit(Duration::from_secs(60));
 
-    /// W27: what gives cause for a look is held, unless there is nothing to look at, or nobody to
-    /// hold it.
+    /// W27: a guest that raises a concern is held, unless it has exited or the agent stops.
     #[test]
-    fn due_for_a_guest_that_gives_cause() {
+    fn due_for_a_guest_that_raises_a_concern() {
         let now = Instant::now();
         let due = |end: &End, concern, timeout, is_ending| {
             Hold::due(end, concern, timeout, is_ending, now).map(|hold| hold.until())
@@ -126,15 +125,15 @@ mod tests {
         let later = now + Duration::from_secs(60);
         let limited = Hold { until: Some(later) };
         let endless = Hold { until: None };
-        for (news, at, limited_over, endless_over) in [
-            (News::Exited, now, Some(Over::Exited), Some(Over::Exited)),
-            (News::Stop, now, Some(Over::Stopped), Some(Over::Stopped)),
-            (News::Interrupt, later, None, None),
-            (News::Deadline, now, None, None),
-            (News::Deadline, later, Some(Over::Expired), None),
+        for (event, at, limited_over, endless_over) in [
+            (HoldEvent::Exited, now, Some(HoldEnd::Exited), Some(HoldEnd::Exited)),
+            (HoldEvent::Stop, now, Some(HoldEnd::Stopped), Some(HoldEnd::Stopped)),
+            (HoldEvent::Interrupt, later, None, None),
+            (HoldEvent::Deadline, now, None, None),
+            (HoldEvent::Deadline, later, Some(HoldEnd::Expired), None),
         ] {
-            assert_eq!(limited.step(news, at), limited_over, "{news:?}");
-            assert_eq!(endless.step(news, at), endless_over, "{news:?}");
+            assert_eq!(limited.step(event, at), limited_over, "{event:?}");
+            assert_eq!(endless.step(event, at), endless_over, "{event:?}");
         }
         assert_eq!(limited.deadline(now), later);
         assert!(endless.deadline(now) > now + Duration::from_secs(1_000_000_000));

@@ -1,7 +1,9 @@
 //! One guest, from its start to its end: what bootstraps and builds share.
 
+pub(crate) mod boot;
 mod console_log;
 mod disk_space;
+mod held;
 pub(crate) mod hold;
 pub(crate) mod run;
 pub(crate) mod session;

@@ -1,27 +1,37 @@
-//! The life of one guest, as decisions. Pure: no clock, no I/O.
+//! The state machine of one guest. Pure: no clock, no I/O.
 //!
-//! The shell feeds what happened with the time it happened at, and does what the answer says.
-//! The guest of a bootstrap and the guest of a task differ in their limits, in the name of the
-//! file that completes them and in how they end: a bootstrapped guest is powered down, since
-//! its disk is kept; a guest that built is just cut off.
+//! The caller passes what happened and when, and does what the returned action says. The guest of a
+//! bootstrap and that of a build differ in their limits, in the names of the files that complete
+//! them and in how they end: the disk of a bootstrap is kept, so its guest is powered down; the
+//! guest of a build is forced down.
 
 use std::time::{Duration, Instant};
 
-/// How long transfers may take to become durable when the guest is gone; the server's own limit is
+/// How long transfers may take to become durable after the guest's exit; the server's own limit is
 /// shorter.
 const DRAIN: Duration = Duration::from_secs(15);
+
+/// The message for [`End::DiskFull`].
+pub(crate) const DISK_FULL: &str = "no space is left on the host's disk";
 
 /// What a guest is started for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Job {
     /// Installing the toolchain; ends with a clean power-down (W14).
     Bootstrap,
-    /// Performing a task; ends as soon as the result is here (W28).
+    /// Performing a task; ends as soon as the result is durable (W28).
     Build,
 }
 
 impl Job {
-    /// Returns the names of the files that complete the job, the current one first.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Bootstrap => "bootstrap",
+            Self::Build => "build",
+        }
+    }
+
+    /// Returns the names of the files that complete the job, the current name first.
     pub(crate) fn result_files(self) -> [&'static str; 2] {
         match self {
             Self::Bootstrap => ["bootstrap.manifest", "manifest"],
@@ -48,16 +58,16 @@ pub(crate) enum End {
     Complete(String),
     /// No request came within the startup limit (W13).
     MisBoot,
-    /// No result came within the limit.
+    /// No result was stored within the limit.
     TimedOut,
-    /// The result is here, but the guest did not power down.
+    /// The result is durable, but the guest did not power down.
     WouldNotShutDown,
     /// The guest exited without a result (W29).
     Exited {
-        /// QEMU was ended by a signal: the host's doing, not the guest's.
+        /// QEMU was ended by a signal: a failure of the host, not of the guest.
         by_signal: bool,
     },
-    /// The host has no room for what the guest or its worker writes (W26).
+    /// The host's disk is full (W26).
     DiskFull,
     /// Another instance asked for the machine (W30).
     Interrupted,
@@ -66,23 +76,23 @@ pub(crate) enum End {
 }
 
 impl End {
-    /// W13, W26: a guest that mis-booted gets a fresh snapshot and is booted again, `retries`
-    /// further times at most; `boots` is how often it has been booted.
+    /// Returns whether to boot again in a fresh snapshot: after a mis-boot, `retries` times at most
+    /// (W13, W26); `boots` counts the boots so far.
     pub(crate) fn is_worth_another_boot(&self, boots: u32, retries: u32) -> bool {
         *self == Self::MisBoot && boots <= retries
     }
 }
 
-/// What the shell does next.
+/// What the caller does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Wait for the next event, at most until [`Run::deadline`].
     Wait,
-    /// Let the transfers whose data is all here finish, then feed [`Input::Drained`].
+    /// Let the transfers whose data has all arrived finish, then pass [`Input::Drained`].
     Drain,
     /// Ask the guest to power down.
     PowerDown,
-    /// It is over.
+    /// The run has ended.
     End(End),
 }
 
@@ -93,21 +103,17 @@ pub(crate) enum Input<'a> {
     FirstRequest,
     /// This file has been uploaded and is durable.
     Stored {
-        /// Its name below the namespace.
         file: &'a str,
-        /// Its length in bytes.
+        /// Its length.
         bytes: u64,
     },
     /// The guest's process ended.
-    Exited {
-        /// It was ended by a signal.
-        by_signal: bool,
-    },
+    Exited { by_signal: bool },
     /// No transfer is left that could complete.
     Drained,
     /// The deadline has passed.
     Deadline,
-    /// Something that the guest or its worker wrote found no room on the host.
+    /// The host's disk is too full for what the guest or its worker wrote.
     DiskFull,
     /// SIGUSR1 of the current epoch.
     Interrupt,
@@ -124,7 +130,7 @@ enum State {
     Ended,
 }
 
-/// The life of one guest: feed it inputs, do what it answers.
+/// The state of one guest: pass it inputs, do the actions that it returns.
 #[derive(Debug)]
 pub(crate) struct Run {
     job: Job,
@@ -139,12 +145,12 @@ impl Run {
         Self { job, limits, state: State::Startup, deadline: now + limits.startup }
     }
 
-    /// Returns when to feed [`Input::Deadline`] if nothing else happens before.
+    /// Returns when to pass [`Input::Deadline`] if nothing else happens before.
     pub(crate) fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// Takes what happened at `now` and says what to do.
+    /// Takes what happened at `now` and returns what to do.
     pub(crate) fn step(&mut self, input: Input<'_>, now: Instant) -> Action {
         match (&self.state, input) {
             (State::Ended, _) => Action::Wait,
@@ -188,8 +194,8 @@ impl Run {
                 let by_signal = *by_signal;
                 self.end(End::Exited { by_signal })
             }
-            // Late and repeated news change nothing. A bootstrap is not interrupted; nor is a task
-            // whose result is complete.
+            // Late and repeated inputs change nothing. A bootstrap is not interrupted, nor is a
+            // task whose result is complete.
             (State::Draining { .. }, Input::Stored { .. } | Input::Exited { .. })
             | (State::Startup | State::Working | State::PoweringDown { .. }, Input::Drained)
             | (State::PoweringDown { .. }, Input::Stored { .. })
@@ -197,8 +203,7 @@ impl Run {
         }
     }
 
-    /// A later upload of a result's name replaces an earlier one only before the run reacts to
-    /// the first: the first durable one completes the job.
+    /// The first durable result completes the job, even if the guest uploads another one.
     fn stored(&mut self, file: &str, bytes: u64, now: Instant) -> Action {
         if !self.completes(file, bytes) {
             return Action::Wait;
@@ -312,7 +317,7 @@ mod tests {
         check(Job::Bootstrap, &[(6, FirstRequest), (60, stored(RESULT))], &Action::Wait);
     }
 
-    /// W29: after the guest's exit, an upload whose data is all here still counts.
+    /// W29: after the guest's exit, an upload whose data has all arrived still counts.
     #[test]
     fn an_exit_is_judged_after_the_transfers() {
         check(Job::Build, &[(6, FirstRequest), (60, EXIT)], &Action::Drain);
@@ -336,7 +341,7 @@ mod tests {
         check(Job::Bootstrap, &[(6, FirstRequest), (7, Interrupt)], &Action::Wait);
     }
 
-    /// W26: without room on the host nothing that follows can be trusted.
+    /// W26: on a full disk nothing that follows can be trusted.
     #[test]
     fn a_full_disk_ends_everything() {
         let end = Action::End(End::DiskFull);

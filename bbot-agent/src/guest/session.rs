@@ -2,108 +2,124 @@
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use bbot_btrfs::Snapshot;
 use bbot_manifest::MachineManifest;
-use bbot_tftp::{Namespace, Server, ServerConfig, ServerHandle};
-use bbot_vm::{Guest, GuestConfig, GuestEvent, Network, NetworkConfig, VmUser, VncAddress};
+use bbot_tftp::{Namespace, Server, ServerConfig, ServerHandle, WriteLimits};
+use bbot_vm::{
+    Guest, GuestConfig, GuestEvent, MacAddress, Network, NetworkConfig, VmUser, VncAddress,
+};
 
 use super::console_log;
-use super::disk_space::Room;
-use super::hold::{Hold, News, Over};
+use super::disk_space::DiskSpace;
 use super::run::{Action, End, Input, Job, Limits, Run};
-use crate::agent::Agent;
+use crate::config::Config;
 use crate::diag;
-use crate::event_loop::Event;
+use crate::event_loop::{Event, EventLoop};
 use crate::fs::runtime_dir::{self, PRIVATE};
-use crate::observe::held::Held;
 
-/// How long QEMU may take to go after it was told to, before it is killed. It takes some 10 ms, and
-/// its disk is thrown away (W40: a stop must not wait for a guest).
+/// How long QEMU may take to exit after it was told to, before it is killed. It takes some 10 ms,
+/// and its disk is thrown away (W40: a stop must not wait for a guest).
 const FORCE_DOWN_LIMIT: Duration = Duration::from_millis(500);
 
-/// How long a transfer whose data is all here may take to become durable after the guest's exit.
+/// How long a transfer whose data has all arrived may take to become durable after the guest's
+/// exit.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
-/// What is said of [`End::DiskFull`].
-pub(crate) const NO_SPACE: &str = "no space is left on the host's disk";
-
-/// How much of a guest's console is kept, in bytes.
+/// How many bytes of a guest's console are kept.
 const CONSOLE_LIMIT: usize = 1 << 20;
 
-/// What a guest is started with.
+/// What a guest is started with, apart from its disk.
 #[derive(Debug)]
-pub(crate) struct Setup<'a> {
-    /// What for.
+pub(crate) struct Setup {
     pub(crate) job: Job,
-    /// For how long.
     pub(crate) limits: Limits,
-    /// The working snapshot that holds its disk.
-    pub(crate) directory: &'a Path,
-    /// The machine.
-    pub(crate) machine: &'a MachineManifest,
-    /// Its hardware address.
-    pub(crate) mac: &'a str,
-    /// Its hardware threads.
+    pub(crate) mac: MacAddress,
     pub(crate) cpus: u32,
-    /// The address its screen is shown on.
+    /// The address on which its screen is served.
     pub(crate) vnc: IpAddr,
-    /// What it may GET.
+    /// The folder from which it may read files.
     pub(crate) read: PathBuf,
-    /// Where its PUTs go.
+    /// The folder into which it may write files.
     pub(crate) write: PathBuf,
 }
 
-/// A started guest and what it needs; ends by [`Sitting::end`], or by force when dropped.
+/// The disk of one boot, and the manifest that came with it.
 #[derive(Debug)]
-pub(crate) struct Sitting {
-    number: u64,
+pub(crate) struct Disk {
+    pub(crate) snapshot: Snapshot,
+    /// The manifest of the machine in it.
+    pub(crate) machine: MachineManifest,
+}
+
+impl Disk {
+    /// Deletes the snapshot, which has served its purpose; should it resist, the next start sweeps
+    /// it.
+    pub(crate) fn discard(self, keys: &[(&str, &str)]) {
+        let start = Instant::now();
+        match self.snapshot.delete() {
+            Ok(()) => diag::phase("deleted", start.elapsed(), keys),
+            Err(error) => diag::warn(format_args!("{:#}", anyhow::Error::new(error))),
+        }
+    }
+}
+
+/// A started guest and what it needs; ends by [`GuestSession::end`], or by force when dropped.
+#[derive(Debug)]
+pub(crate) struct GuestSession {
+    pub(super) number: u64,
     job: Job,
-    limits: Limits,
-    machine: String,
-    directory: PathBuf,
-    guest: Guest,
+    run: Run,
+    pub(super) machine: String,
+    /// The working snapshot.
+    pub(super) directory: PathBuf,
+    /// Where console logs are kept.
+    state_dir: PathBuf,
+    pub(super) guest: Guest,
     tftp: Option<ServerHandle>,
     network: Network,
     started: Instant,
     first_request: Option<Instant>,
-    room: Room,
+    space: DiskSpace,
 }
 
-impl Sitting {
-    /// Starts TFTP server, network and guest.
+impl GuestSession {
+    /// Starts TFTP server, network and guest, which report to `events`.
     ///
     /// # Errors
     ///
     /// What fails here is the host's trouble, not the machine's.
-    pub(crate) fn start(agent: &Agent, setup: &Setup<'_>) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        config: &Config,
+        events: Sender<Event>,
+        setup: &Setup,
+        disk: &Disk,
+    ) -> anyhow::Result<Self> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let config = &agent.config;
-        let network_config = network_config(agent);
-        let keys: &[(&str, &str)] = &[("machine", setup.machine.header.name.as_str())];
+        let machine = disk.machine.header.name.to_string();
+        let keys: &[(&str, &str)] = &[("machine", &machine)];
 
         runtime_dir::create(&config.runtime_dir)?;
         let start = Instant::now();
-        let bridge = bbot_vm::bridge_address(&config.bridge)
-            .with_context(|| format!("cannot use bridge {}", config.bridge))?;
-        let tftp = start_tftp(agent, setup, bridge, network_config.tftp_port, number)?;
+        let tftp = start_tftp(config, setup, number, events.clone())?;
         diag::phase("tftp", start.elapsed(), keys);
 
         let start = Instant::now();
-        let network = Network::set_up(&network_config)?;
+        let network = Network::set_up(&network_config(config))?;
         diag::phase("network", start.elapsed(), keys);
 
         let start = Instant::now();
-        let sender = agent.events.sender();
-        let guest = Guest::start(&guest_config(agent, setup)?, &network, move |event| {
+        let guest = Guest::start(&guest_config(config, setup, disk)?, &network, move |event| {
             // The loop is gone when the process is about to end; the guest is swept then.
-            drop(sender.send(Event::Guest { sitting: number, event }));
+            drop(events.send(Event::Guest { session: number, event }));
         })?;
         let executed = guest.executed();
         diag::phase_at("qemu", executed.saturating_duration_since(start), executed, keys);
@@ -111,24 +127,24 @@ impl Sitting {
         Ok(Self {
             number,
             job: setup.job,
-            limits: setup.limits,
-            machine: setup.machine.header.name.to_string(),
-            directory: setup.directory.to_owned(),
+            run: Run::new(setup.job, setup.limits, executed),
+            machine,
+            directory: disk.snapshot.path().to_owned(),
+            state_dir: config.state_dir.clone(),
             guest,
             tftp: Some(tftp),
             network,
             started: executed,
             first_request: None,
-            room: Room::new(setup.write.clone(), config.upload_limit),
+            space: DiskSpace::new(setup.write.clone(), config.upload_limit),
         })
     }
 
     /// Waits until the job is done, one way or another.
-    pub(crate) fn drive(&mut self, agent: &mut Agent) -> End {
-        let mut run = Run::new(self.job, self.limits, self.started);
-        // A signal that came since the interrupts were armed has its event in the channel, or
-        // had it taken by an earlier wait: look at the flags once.
-        let mut action = Self::signalled(agent, &mut run);
+    pub(crate) fn run(&mut self, events: &mut EventLoop) -> End {
+        // The event of a signal that arrived since the interrupts were armed is in the channel, or
+        // an earlier wait has taken it: so check the flags once.
+        let mut action = self.handle_signal(events);
         loop {
             action = match action {
                 Action::End(end) => return end,
@@ -136,66 +152,67 @@ impl Sitting {
                     if let Err(error) = self.guest.power_down() {
                         diag::warn(format_args!("cannot power down {}: {error}", self.machine));
                     }
-                    self.wait(agent, &mut run)
+                    self.wait(events)
                 }
                 Action::Drain => {
-                    self.drain(agent);
-                    self.wait(agent, &mut run)
+                    self.drain(&events.sender());
+                    self.wait(events)
                 }
-                Action::Wait => self.wait(agent, &mut run),
+                Action::Wait => self.wait(events),
             };
         }
     }
 
-    fn wait(&mut self, agent: &mut Agent, run: &mut Run) -> Action {
-        match agent.next_event(run.deadline()) {
-            None => run.step(Input::Deadline, Instant::now()),
-            Some(event) => self.handle(event, agent, run),
+    fn wait(&mut self, events: &mut EventLoop) -> Action {
+        match events.next(self.run.deadline()) {
+            None => self.run.step(Input::Deadline, Instant::now()),
+            Some(event) => self.handle(event, events),
         }
     }
 
-    /// Lets the server finish, on a thread of its own: its news and signals are seen meanwhile.
-    fn drain(&mut self, agent: &Agent) {
+    /// Lets the server finish, on a thread of its own: its events and signals are handled
+    /// meanwhile.
+    fn drain(&mut self, events: &Sender<Event>) {
         let Some(tftp) = self.tftp.take() else { return };
-        let (sender, sitting) = (agent.events.sender(), self.number);
+        let session = self.number;
+        // The loop is gone when the process is about to end.
+        let done = move |events: &Sender<Event>| drop(events.send(Event::Drained { session }));
+        let sender = events.clone();
         let drain = move || {
             tftp.drain(DRAIN_LIMIT);
-            // The loop is gone when the process is about to end.
-            drop(sender.send(Event::Drained { sitting }));
+            done(&sender);
         };
         if let Err(error) = thread::Builder::new().name("drain".into()).spawn(drain) {
             diag::warn(format_args!("cannot wait for uploads: {error}"));
             // The server was stopped when the thread could not take it.
-            drop(agent.events.sender().send(Event::Drained { sitting }));
+            done(events);
         }
     }
 
-    fn handle(&mut self, event: Event, agent: &Agent, run: &mut Run) -> Action {
-        let now = Instant::now();
+    fn handle(&mut self, event: Event, events: &EventLoop) -> Action {
         match event {
-            Event::Signal => Self::signalled(agent, run),
-            Event::Tftp { sitting, event } if sitting == self.number => {
-                self.handle_tftp(event, run, now)
+            Event::Signal => self.handle_signal(events),
+            Event::Tftp { session, event } if session == self.number => self.handle_tftp(&event),
+            Event::Guest { session, event } if session == self.number => self.handle_guest(event),
+            // It follows all events of the server: the result may have been among them.
+            Event::Drained { session } if session == self.number => {
+                self.run.step(Input::Drained, Instant::now())
             }
-            Event::Guest { sitting, event } if sitting == self.number => {
-                self.handle_guest(event, run, now)
-            }
-            // It comes after all news of the server: the result may have been among them.
-            Event::Drained { sitting } if sitting == self.number => run.step(Input::Drained, now),
-            // News of an earlier sitting, and what needs no answer.
+            // Events of an earlier session, and those that need no answer.
             _ => Action::Wait,
         }
     }
 
-    fn handle_tftp(&mut self, event: bbot_tftp::Event, run: &mut Run, now: Instant) -> Action {
-        if self.room.is_lacking_for_upload(&event) {
-            return run.step(Input::DiskFull, now);
+    fn handle_tftp(&mut self, event: &bbot_tftp::Event) -> Action {
+        let now = Instant::now();
+        if self.space.is_exhausted_by_upload(event) {
+            return self.run.step(Input::DiskFull, now);
         }
         match event {
             bbot_tftp::Event::FirstRequest { .. } => {
                 self.first_request = Some(now);
                 diag::phase("first-request", now - self.started, &self.keys());
-                run.step(Input::FirstRequest, now)
+                self.run.step(Input::FirstRequest, now)
             }
             bbot_tftp::Event::Finished {
                 direction: bbot_tftp::Direction::Put,
@@ -203,11 +220,10 @@ impl Sitting {
                 bytes,
                 ..
             } => {
-                let action = run.step(Input::Stored { file: &file, bytes }, now);
+                let action = self.run.step(Input::Stored { file, bytes: *bytes }, now);
                 if action != Action::Wait {
                     let since = self.first_request.unwrap_or(self.started);
-                    let name = if self.job == Job::Build { "build" } else { "bootstrap" };
-                    diag::phase(name, now - since, &self.keys());
+                    diag::phase(self.job.name(), now - since, &self.keys());
                 }
                 action
             }
@@ -215,128 +231,52 @@ impl Sitting {
         }
     }
 
-    fn handle_guest(&mut self, event: GuestEvent, run: &mut Run, now: Instant) -> Action {
-        if self.room.is_lacking_for_disk(&event) {
-            return run.step(Input::DiskFull, now);
+    fn handle_guest(&mut self, event: GuestEvent) -> Action {
+        let now = Instant::now();
+        if self.space.is_exhausted_by_disk(&event) {
+            return self.run.step(Input::DiskFull, now);
         }
         let GuestEvent::Exited(exit) = event else { return Action::Wait };
         if !exit.stderr.is_empty() {
             diag::info(format_args!("{}: {}", self.machine, exit.stderr.trim_end()));
         }
-        run.step(Input::Exited { by_signal: exit.signal.is_some() }, now)
+        self.run.step(Input::Exited { by_signal: exit.signal.is_some() }, now)
     }
 
-    fn signalled(agent: &Agent, run: &mut Run) -> Action {
-        let now = Instant::now();
-        if agent.events.signals.terminated() {
-            return run.step(Input::Terminate, now);
+    fn handle_signal(&mut self, events: &EventLoop) -> Action {
+        if events.signals().terminated() {
+            self.run.step(Input::Terminate, Instant::now())
+        } else if events.signals().take_interrupt() {
+            self.run.step(Input::Interrupt, Instant::now())
+        } else {
+            Action::Wait
         }
-        if agent.events.signals.take_interrupt() {
-            return run.step(Input::Interrupt, now);
-        }
-        Action::Wait
     }
 
     fn keys(&self) -> [(&str, &str); 1] {
         [("machine", &self.machine)]
     }
 
-    /// Says what went wrong with a guest that is not held, and keeps its console log.
-    pub(crate) fn report_failure(&self, what: &str, agent: &Agent) {
-        let log = match self.keep_console(agent) {
+    /// Reports what went wrong with a guest that is not held, and keeps its console log.
+    pub(crate) fn report_failure(&self, what: &str) {
+        let log = match self.keep_console() {
             Ok(log) => format!("console log kept in {}", log.display()),
             Err(error) => format!("cannot keep the console log: {error}"),
         };
         diag::error(format_args!("{what} on {}: mac {}, {log}", self.machine, self.guest.mac()));
     }
 
-    fn keep_console(&self, agent: &Agent) -> io::Result<PathBuf> {
-        console_log::keep(self.guest.console_path(), &agent.config.state_dir, &self.machine)
+    /// Copies the console log to where it stays, and returns that path.
+    pub(super) fn keep_console(&self) -> io::Result<PathBuf> {
+        console_log::keep(self.guest.console_path(), &self.state_dir, &self.machine)
     }
 
-    /// Stops the guest's processors and keeps it as it is until `hold` is over (W27). What else is
-    /// due is done meanwhile: results are posted, the service manager hears of us.
-    pub(crate) fn hold(&mut self, agent: &mut Agent, hold: &Hold, reason: &str) {
+    /// Stops the TFTP server and the guest's processors.
+    pub(super) fn suspend(&mut self) -> Result<(), bbot_vm::Error> {
         if let Some(tftp) = self.tftp.take() {
             tftp.stop();
         }
-        if let Err(error) = self.guest.suspend() {
-            // Most likely it has just exited.
-            diag::warn(format_args!("cannot hold the guest of {}: {error}", self.machine));
-            return self.report_failure(reason, agent);
-        }
-        let place = self.held(agent, hold, reason);
-        let log = self.report_hold(agent, &place);
-        agent.status.hold(place);
-        let over = self.wait_for_end_of(hold, agent);
-        // An operator may have let it go on.
-        if let Some(log) = log
-            && let Err(error) = fs::copy(self.guest.console_path(), &log)
-        {
-            diag::warn(format_args!("cannot keep the console log: {error}"));
-        }
-        diag::info(format_args!("the hold of {} is over: {over}", self.machine));
-    }
-
-    fn wait_for_end_of(&self, hold: &Hold, agent: &mut Agent) -> Over {
-        // A signal that came before has its event in the channel, or had it taken already.
-        let mut news = Self::signal_news(agent);
-        loop {
-            let now = Instant::now();
-            if let Some(over) = news.and_then(|news| hold.step(news, now)) {
-                return over;
-            }
-            news = match agent.next_event(hold.deadline(now)) {
-                None => Some(News::Deadline),
-                Some(Event::Signal) => Self::signal_news(agent),
-                Some(Event::Guest { sitting, event: GuestEvent::Exited(_) })
-                    if sitting == self.number =>
-                {
-                    Some(News::Exited)
-                }
-                Some(_) => None,
-            };
-        }
-    }
-
-    fn signal_news(agent: &Agent) -> Option<News> {
-        if agent.is_stopping() {
-            return Some(News::Stop);
-        }
-        agent.events.signals.take_interrupt().then_some(News::Interrupt)
-    }
-
-    fn held(&self, agent: &Agent, hold: &Hold, reason: &str) -> Held {
-        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let until = |until: Instant| epoch + until.saturating_duration_since(Instant::now());
-        Held {
-            reason: reason.to_owned(),
-            machine: self.machine.clone(),
-            package: agent.status.package().map(str::to_owned),
-            until: hold.until().map(|instant| until(instant).as_secs()),
-            qemu_pid: self.guest.pid(),
-            vnc: self.guest.vnc().to_string(),
-            monitor: self.guest.monitor_path().to_owned(),
-            console_log: self.guest.console_path().to_owned(),
-            mac: self.guest.mac().to_string(),
-            snapshot: self.directory.clone(),
-        }
-    }
-
-    /// Says where to look, and keeps that beside the console log; returns where that is kept.
-    fn report_hold(&self, agent: &Agent, held: &Held) -> Option<PathBuf> {
-        let kept = self.keep_console(agent);
-        let report = || {
-            let log = kept.as_ref().map_err(ToString::to_string)?;
-            let text = held.to_text().map_err(|error| error.to_string())?;
-            console_log::add_report(log, &text).map_err(|error| error.to_string())
-        };
-        let place = match report() {
-            Ok(path) => format!("report in {}", path.display()),
-            Err(error) => format!("cannot keep a report: {error}"),
-        };
-        diag::error(format_args!("{held}; {place}"));
-        kept.ok()
+        self.guest.suspend()
     }
 
     /// Forces the guest down, calls `when_down`, and takes the network apart.
@@ -367,48 +307,44 @@ impl Sitting {
 }
 
 /// The network names and numbers of this instance.
-pub(crate) fn network_config(agent: &Agent) -> NetworkConfig {
-    let config = &agent.config;
+pub(crate) fn network_config(config: &Config) -> NetworkConfig {
     let tftp_port = config.tftp_port + config.offset;
     NetworkConfig::new(config.bridge.clone(), config.offset, config.instance_name(), tftp_port)
 }
 
 fn start_tftp(
-    agent: &Agent,
-    setup: &Setup<'_>,
-    bridge: Ipv4Addr,
-    port: u16,
-    number: u64,
+    config: &Config,
+    setup: &Setup,
+    session: u64,
+    events: Sender<Event>,
 ) -> anyhow::Result<ServerHandle> {
-    let address = SocketAddr::new(IpAddr::V4(bridge), port);
-    let namespace = Namespace::new()
-        .read(&setup.read)
-        .write(&setup.write)
-        .upload_limit(agent.config.upload_limit);
+    let bridge = bbot_vm::bridge_address(&config.bridge)
+        .with_context(|| format!("cannot use bridge {}", config.bridge))?;
+    let address = SocketAddr::new(IpAddr::V4(bridge), network_config(config).tftp_port);
+    let limits = WriteLimits::default().with_total_bytes(config.upload_limit);
+    let namespace = Namespace::new().read(&setup.read).write(&setup.write).limits(limits);
     // The answers come from the port that was asked: the redirection and a guest's firewall let
     // them through without a helper.
-    let config = ServerConfig::default().with_single_port(true);
-    let server = Server::bind(address, namespace, config)
+    let server_config = ServerConfig::default().with_single_port(true);
+    let server = Server::bind(address, namespace, server_config)
         .with_context(|| format!("cannot serve TFTP at {address}"))?;
-    let sender = agent.events.sender();
     let handle = server.spawn(move |event| {
         // The loop is gone when the process is about to end.
-        drop(sender.send(Event::Tftp { sitting: number, event }));
+        drop(events.send(Event::Tftp { session, event }));
     })?;
     Ok(handle)
 }
 
-fn guest_config(agent: &Agent, setup: &Setup<'_>) -> anyhow::Result<GuestConfig> {
-    let config = &agent.config;
-    let options = setup.machine.unquoted_options().context("cannot use the machine's options")?;
+fn guest_config(config: &Config, setup: &Setup, disk: &Disk) -> anyhow::Result<GuestConfig> {
+    let machine = &disk.machine;
+    let options = machine.unquoted_options().context("cannot use the machine's options")?;
     let user = VmUser::resolve(config.vm_user.as_deref())?;
-    let mac = setup.mac.parse().context("cannot use the machine's MAC address")?;
-    Ok(GuestConfig::new(setup.directory, user, config.runtime_dir.join(PRIVATE))
+    Ok(GuestConfig::new(disk.snapshot.path(), user, config.runtime_dir.join(PRIVATE))
         .hypervisor(config.hypervisor())
-        .name(format!("{}-{}", setup.machine.header.name, config.instance_name()))
+        .name(format!("{}-{}", machine.header.name, config.instance_name()))
         .cpus(setup.cpus)
         .ram_kib(config.ram_kib)
-        .mac(mac)
+        .mac(setup.mac)
         .options(options)
         .vnc(VncAddress::new(setup.vnc, config.offset))
         .console_limit(CONSOLE_LIMIT))

@@ -1,4 +1,4 @@
-//! The folder of one job below the TFTP root: made for the job, gone after it.
+//! The folder of one job below the TFTP root, which exists as long as the job.
 
 use std::fs;
 use std::io;
@@ -6,24 +6,22 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use super::run::Job;
+use crate::config::Config;
+
 /// `bootstrap/<instance>/` or `build/<instance>/`; removed with all that is in it when dropped.
 #[derive(Debug)]
 pub(crate) struct TftpFolder {
     path: PathBuf,
 }
 
-/// The folder of bootstraps of `instance_name` below the TFTP root.
-pub(crate) fn bootstrap(root: &Path, instance_name: &str) -> PathBuf {
-    root.join("bootstrap").join(instance_name)
-}
-
-/// The folder of builds of `instance_name` below the TFTP root.
-pub(crate) fn build(root: &Path, instance_name: &str) -> PathBuf {
-    root.join("build").join(instance_name)
+/// Returns the path of the folder for jobs of this kind.
+pub(crate) fn path(config: &Config, job: Job) -> PathBuf {
+    config.tftp.join(job.name()).join(config.instance_name())
 }
 
 impl TftpFolder {
-    /// Makes the folder and its `subfolders` anew: what another job left is not this job's.
+    /// Creates the folder with its `subfolders`; removes what another job has left there.
     pub(crate) fn create(path: PathBuf, subfolders: &[&str]) -> anyhow::Result<Self> {
         remove(&path)?;
         let folder = Self { path };
@@ -36,19 +34,10 @@ impl TftpFolder {
         Ok(folder)
     }
 
-    /// Returns the path of `name` in the folder.
     pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// Empties the subfolder `name`: an attempt that failed leaves nothing to the next.
-    pub(crate) fn clear(&self, name: &str) -> anyhow::Result<()> {
-        let path = self.path.join(name);
-        remove(&path)?;
-        fs::create_dir(&path).with_context(|| format!("cannot create {}", path.display()))
-    }
-
-    /// Returns the folder itself.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -56,9 +45,15 @@ impl TftpFolder {
 
 impl Drop for TftpFolder {
     fn drop(&mut self) {
-        // Whatever stays is removed before the next job and by recovery.
+        // What cannot be removed now is removed before the next job or by recovery.
         drop(remove(&self.path));
     }
+}
+
+/// Empties a folder.
+pub(super) fn clear(path: &Path) -> anyhow::Result<()> {
+    remove(path)?;
+    fs::create_dir(path).with_context(|| format!("cannot create {}", path.display()))
 }
 
 /// Removes a folder with all that is in it, if it is there.
@@ -75,17 +70,17 @@ pub(crate) fn remove(path: &Path) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
-    /// W34: nothing of a job is left, and nothing of an earlier one is met.
+    /// W34: a job leaves no file, and finds none of an earlier one.
     #[test]
     fn lives_as_long_as_the_job() {
         let root = tempfile::tempdir().unwrap();
-        let path = build(root.path(), "public-1");
+        let path = root.path().join("build/public-1");
         fs::create_dir_all(path.join("put")).unwrap();
         fs::write(path.join("put/result.manifest.lz4"), "stale").unwrap();
         let folder = TftpFolder::create(path.clone(), &["get", "put"]).unwrap();
         assert!(!path.join("put/result.manifest.lz4").try_exists().unwrap());
         fs::write(folder.join("put/upload.tar"), "x").unwrap();
-        folder.clear("put").unwrap();
+        clear(&folder.join("put")).unwrap();
         assert_eq!(fs::read_dir(folder.join("put")).unwrap().count(), 0);
         drop(folder);
         assert!(!path.try_exists().unwrap());

@@ -1,29 +1,29 @@
-//! What is wrong with the machines, said once for each change (W10, W11, W36). Pure.
+//! Problems with the machines, each reported once when it appears (W10, W11, W36). Pure.
 
 use std::collections::BTreeSet;
 
-/// What an operator should know of the machines.
+/// A problem that the operator should know of.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Concern {
-    /// Somebody has to repair it.
+    /// It needs a repair.
     Error(String),
-    /// It may be as it should.
+    /// It may be intended.
     Warning(String),
 }
 
-/// What has been said, and still is so.
+/// The problems that have been reported and persist.
 #[derive(Debug, Default)]
 pub(crate) struct Complaints {
-    said: BTreeSet<Concern>,
+    reported: BTreeSet<Concern>,
 }
 
 impl Complaints {
-    /// Returns what is new in `now`, all that is wrong now.
+    /// Returns the problems that are new; `now` are all present problems.
     ///
-    /// What is not wrong any more is forgotten: should it come back, it is said again.
+    /// A problem that is gone is forgotten: if it returns, it is new again.
     pub(crate) fn news(&mut self, now: BTreeSet<Concern>) -> Vec<Concern> {
-        let news = now.difference(&self.said).cloned().collect();
-        self.said = now;
+        let news = now.difference(&self.reported).cloned().collect();
+        self.reported = now;
         news
     }
 }
@@ -34,7 +34,7 @@ mod tests {
 
     /// W10, W11: once, and again only after a change.
     #[test]
-    fn each_complaint_is_said_once() {
+    fn each_problem_is_reported_once() {
         let mut complaints = Complaints::default();
         let concern = |text: &&str| Concern::Warning((*text).to_owned());
         let mut check = |now: &[&str], expected: &[&str]| {

@@ -1,7 +1,7 @@
-//! A look at every machine of the host, under the host lock.
+//! Enumerates the machines of the host, under the host lock.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -11,51 +11,60 @@ use bbot_manifest::{BootstrappedMachine, MachineManifest, Manifest, StandardVers
 
 use super::freshness::{Freshness, freshness};
 use super::layout::{Layout, MachineDir};
+use crate::fs::bounded_read;
 use crate::schedule::host::{Running, Use};
 use crate::schedule::priority::Priority;
 
-/// How often a machine whose link changes under our hands is looked at again (W9).
+/// How often the reading of a machine is retried whose link changes meanwhile (W9).
 pub(crate) const LINK_RETRIES: u32 = 10;
 
-/// The bytes that few manifests exceed: one read takes all of it.
-const MANIFEST_USUAL: usize = 4 << 10;
-
-/// The most bytes that a machine's manifest may have.
+/// The most bytes of a machine's manifest.
 const MANIFEST_LIMIT: u64 = 1 << 20;
 
-/// What the bootstrapped machines must fit (W8).
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Wanted<'a> {
+/// What a bootstrapped machine must meet to be offered (W8).
+#[derive(Debug, Clone)]
+pub(crate) struct Requirements {
     /// `--toolchain-id`, if one is set.
-    pub(crate) toolchain_id: Option<&'a str>,
+    pub(crate) toolchain_id: Option<String>,
     /// `--worker-ver`.
-    pub(crate) worker: &'a StandardVersion,
-    /// The greatest priority for which others may be interrupted, if that may be at all.
+    pub(crate) worker: StandardVersion,
+    /// The greatest priority for which tasks of other instances may be interrupted; none if they
+    /// never are.
     pub(crate) greatest: Option<Priority>,
 }
 
-impl Wanted<'_> {
-    /// Returns whether a task that runs may have to give way, so that its machine matters.
-    fn interrupts(&self, running: Priority) -> bool {
+impl Requirements {
+    /// Returns whether a task of priority `running` may be interrupted, so that its machine may be
+    /// offered.
+    fn allow_interrupting(&self, running: Priority) -> bool {
         self.greatest.is_some_and(|greatest| greatest.fdc() > running.fdc())
+    }
+
+    /// Judges the bootstrapped machine `have` against the machine as it is now.
+    pub(crate) fn freshness(
+        &self,
+        machine: &MachineManifest,
+        have: &BootstrappedMachine,
+    ) -> Freshness {
+        freshness(machine, have, self.toolchain_id.as_deref(), &self.worker)
     }
 }
 
-/// A machine as it was found.
+/// A machine as enumerated.
 #[derive(Debug)]
 pub(crate) struct Machine {
-    /// Where it is.
+    /// Its folder.
     pub(crate) dir: MachineDir,
-    /// What can be done with it.
+    /// Its state.
     pub(crate) state: State,
 }
 
-/// What can be done with a machine.
+/// The state of a machine.
 #[derive(Debug)]
 pub(crate) enum State {
-    /// Nobody uses it, and it can take tasks.
+    /// It is free, and can take tasks.
     Ready(Box<BootstrappedMachine>),
-    /// Nobody uses it, and it must be bootstrapped for this reason.
+    /// It is free, and must be bootstrapped for this reason.
     Due(&'static str),
     /// Its worker is newer than this agent.
     Newer,
@@ -66,17 +75,17 @@ pub(crate) enum State {
 /// A machine that another process uses.
 #[derive(Debug)]
 pub(crate) struct Busy {
-    /// Who, and for what, if the lock file says so.
+    /// The process and its task, if they can be read from the lock file.
     pub(crate) holder: Option<Holder>,
-    /// When the lock file was written, since 1970.
+    /// When the lock file was written, since the epoch.
     since: Duration,
-    /// The machine, if its task may be interrupted and it can take another one.
+    /// What was bootstrapped, if the task may be interrupted and the machine can take another one.
     pub(crate) machine: Option<Box<BootstrappedMachine>>,
 }
 
 impl Busy {
-    /// Looks who has the machine; `None`: nobody.
-    pub(crate) fn look(
+    /// Reads from its lock which process uses the machine; `None` if it is free.
+    pub(crate) fn read(
         layout: &Layout,
         host: &HostLock,
         dir: &MachineDir,
@@ -86,7 +95,7 @@ impl Busy {
         let MachineState::Busy(holder) = bbot_lock::probe(host, &lock_file)? else {
             return Ok(None);
         };
-        // It matters for tasks only, and one that ends just now is as good as old.
+        // It is used for tasks only; a file that was removed just now counts as old.
         let is_task = holder.is_some_and(|holder| holder.priority.is_some());
         let written = || fs::metadata(&lock_file).and_then(|file| file.modified()).ok();
         let since = is_task.then(written).flatten();
@@ -95,34 +104,34 @@ impl Busy {
         Ok(Some(Self { holder, since, machine: None }))
     }
 
-    /// Returns the priority of the task on the machine, if there is a task. One beyond all that a
-    /// command line may name is nobody knows what.
+    /// Returns the priority of the task on the machine, if there is a task. For a number that is
+    /// not a priority, the use is unknown.
     fn priority(&self) -> Option<Priority> {
         self.holder?.priority.and_then(|value| Priority::new(value.try_into().ok()?))
     }
 
-    /// Returns what the machine is used for; `is_fit`: it could take a task of ours.
+    /// Returns the use of the machine; `is_fit`: it could take a task of this instance.
     pub(crate) fn used(&self, is_fit: bool) -> Use {
         let running = |priority| Use::Task(Running { priority, since: self.since, is_fit });
         self.priority().map_or(Use::Taken, running)
     }
 }
 
-/// One machine's trouble; the others are not affected (W10).
+/// A problem of one machine; the others are not affected (W10).
 #[derive(Debug)]
 pub(crate) struct Problem {
     /// The machine's folder.
     pub(crate) path: PathBuf,
-    /// What is wrong.
+    /// The problem.
     pub(crate) error: anyhow::Error,
 }
 
 /// All machines of the host.
 #[derive(Debug)]
 pub(crate) struct Enumeration {
-    /// Those that exist for our bootstrap protocol.
+    /// Those that exist for the agent's bootstrap protocol.
     pub(crate) machines: Vec<Machine>,
-    /// Those that could not be looked at.
+    /// The problems of those that could not be examined.
     pub(crate) problems: Vec<Problem>,
 }
 
@@ -137,12 +146,12 @@ impl Enumeration {
 }
 
 impl Machine {
-    /// Returns what it is used for; `rests`: it takes no task for now.
-    pub(crate) fn used(&self, rests: bool) -> Use {
+    /// Returns the use of the machine; `is_failing`: it takes no task because of recent failures.
+    pub(crate) fn used(&self, is_failing: bool) -> Use {
         match &self.state {
-            State::Ready(_) if !rests => Use::Free,
+            State::Ready(_) if !is_failing => Use::Free,
             State::Ready(_) | State::Due(_) | State::Newer => Use::Unfit,
-            State::Busy(busy) => busy.used(busy.machine.is_some() && !rests),
+            State::Busy(busy) => busy.used(busy.machine.is_some() && !is_failing),
         }
     }
 
@@ -156,11 +165,11 @@ impl Machine {
     }
 }
 
-/// Looks at every machine. In the steady state this only reads (W9).
+/// Enumerates all machines. Usually this only reads (W9).
 pub(crate) fn enumerate(
     layout: &Layout,
     host: &HostLock,
-    wanted: Wanted<'_>,
+    requirements: &Requirements,
 ) -> io::Result<Enumeration> {
     let (dirs, bad) = layout.machines()?;
     let mut problems: Vec<Problem> = bad
@@ -169,7 +178,7 @@ pub(crate) fn enumerate(
         .collect();
     let mut machines = Vec::with_capacity(dirs.len());
     for dir in dirs {
-        match examine(layout, host, &dir, wanted) {
+        match examine(layout, host, &dir, requirements) {
             Ok(Some(state)) => machines.push(Machine { dir, state }),
             Ok(None) => {}
             Err(error) => problems.push(Problem { path: dir.path, error }),
@@ -178,41 +187,41 @@ pub(crate) fn enumerate(
     Ok(Enumeration { machines, problems })
 }
 
-/// Looks at one machine; `None` if it does not exist for our bootstrap protocol.
+/// Examines one machine; `None` if it does not exist for the agent's bootstrap protocol.
 fn examine(
     layout: &Layout,
     host: &HostLock,
     dir: &MachineDir,
-    wanted: Wanted<'_>,
+    requirements: &Requirements,
 ) -> anyhow::Result<Option<State>> {
-    if let Some(mut busy) = Busy::look(layout, host, dir)? {
-        // What somebody works with need not be whole; then it is not offered.
-        if busy.priority().is_some_and(|running| wanted.interrupts(running))
-            && let Ok(Some(State::Ready(machine))) = judge(layout, dir, wanted)
+    if let Some(mut busy) = Busy::read(layout, host, dir)? {
+        // A machine in use need not be complete; then it is not offered.
+        if busy.priority().is_some_and(|running| requirements.allow_interrupting(running))
+            && let Ok(Some(State::Ready(machine))) = judge(layout, dir, requirements)
         {
             busy.machine = Some(machine);
         }
         return Ok(Some(State::Busy(busy)));
     }
-    let state = judge(layout, dir, wanted)?;
+    let state = judge(layout, dir, requirements)?;
     if state.is_none() {
         remove_bootstrapped(layout, host, dir)?;
     }
     Ok(state)
 }
 
-/// Judges a machine by its manifests, whoever has it; `None` if it does not exist for our bootstrap
-/// protocol.
+/// Judges a machine by its manifests, whether it is in use or not; `None` if it does not exist for
+/// the agent's bootstrap protocol.
 pub(crate) fn judge(
     layout: &Layout,
     dir: &MachineDir,
-    wanted: Wanted<'_>,
+    requirements: &Requirements,
 ) -> anyhow::Result<Option<State>> {
     let Some(machine) = read_current(dir)? else { return Ok(None) };
     Ok(Some(match read_bootstrapped(layout, dir) {
         None => State::Due("not bootstrapped"),
         Some(Err(_)) => State::Due("broken bootstrapped manifest"),
-        Some(Ok(have)) => match freshness(&machine, &have, wanted.toolchain_id, wanted.worker) {
+        Some(Ok(have)) => match requirements.freshness(&machine, &have) {
             Freshness::Ready => State::Ready(Box::new(have)),
             Freshness::Due(reason) => State::Due(reason),
             Freshness::Newer => State::Newer,
@@ -222,13 +231,13 @@ pub(crate) fn judge(
 
 /// Reads the manifest of the current revision; `None` if there is no link.
 ///
-/// A failure is retried at once if the link has changed meanwhile: somebody upgrades the machine
+/// A failure is retried at once if the link has changed meanwhile, by an upgrade of the machine
 /// (W9).
 fn read_current(dir: &MachineDir) -> anyhow::Result<Option<MachineManifest>> {
     with_current(dir, |source| read_manifest(&source.join("manifest")))
 }
 
-/// Does `action` with the current revision's subvolume, again if it fails and the link has changed
+/// Calls `action` with the current revision's subvolume, again if it fails and the link has changed
 /// meanwhile (W9); `None` if there is no link.
 pub(crate) fn with_current<T>(
     dir: &MachineDir,
@@ -260,7 +269,7 @@ pub(crate) fn read_bootstrapped(
 ) -> Option<anyhow::Result<BootstrappedMachine>> {
     let path = layout.bootstrapped(dir).join("manifest");
     let result = read_manifest::<BootstrappedMachine>(&path).and_then(|have| {
-        // It is there to be reused; without one, every task would meet a new machine.
+        // It is reused; without one, each task would get a machine with another address.
         have.machine.mac.is_some().then_some(have).ok_or_else(|| anyhow!("no mac address"))
     });
     match result {
@@ -275,17 +284,14 @@ fn is_not_found(error: &anyhow::Error) -> bool {
 
 /// Reads a manifest file of bounded size.
 pub(crate) fn read_manifest<M: Manifest>(path: &Path) -> anyhow::Result<M> {
-    let mut bytes = Vec::with_capacity(MANIFEST_USUAL);
-    File::open(path)
-        .and_then(|file| file.take(MANIFEST_LIMIT + 1).read_to_end(&mut bytes))
-        .with_context(|| format!("cannot read {}", path.display()))?;
-    if bytes.len() as u64 > MANIFEST_LIMIT {
-        return Err(anyhow!("{} is over {MANIFEST_LIMIT} bytes", path.display()));
-    }
+    let bytes = File::open(path)
+        .and_then(|file| bounded_read::whole(file, MANIFEST_LIMIT))
+        .with_context(|| format!("cannot read {}", path.display()))?
+        .ok_or_else(|| anyhow!("{} is over {MANIFEST_LIMIT} bytes", path.display()))?;
     Ok(M::parse(&bytes, &path.display().to_string())?)
 }
 
-/// Removes what was bootstrapped of a machine that is no more.
+/// Removes the bootstrapped subvolume of a machine that was removed.
 fn remove_bootstrapped(layout: &Layout, host: &HostLock, dir: &MachineDir) -> anyhow::Result<()> {
     let path = layout.bootstrapped(dir);
     match fs::symlink_metadata(&path) {
@@ -352,8 +358,8 @@ mod tests {
         fn enumerate_for(&self, greatest: Option<u16>) -> Enumeration {
             let worker = "0.16.0".parse().unwrap();
             let greatest = greatest.and_then(Priority::new);
-            let wanted = Wanted { toolchain_id: None, worker: &worker, greatest };
-            enumerate(&self.layout, &HostLock::disabled(), wanted).unwrap()
+            let requirements = Requirements { toolchain_id: None, worker, greatest };
+            enumerate(&self.layout, &HostLock::disabled(), &requirements).unwrap()
         }
 
         fn lock(&self, name: &str, priority: Option<u64>) -> MachineLock {
@@ -416,8 +422,8 @@ mod tests {
         ]);
     }
 
-    /// W7: who holds a machine is read from its lock; content that cannot be read is unknown.
-    /// Another toolchain's tasks are nobody's business (W18).
+    /// W7: the holder of a machine is read from its lock; content that cannot be read is unknown.
+    /// The tasks of another toolchain do not count (W18).
     #[test]
     fn locked_machines_are_busy() {
         let host = Host::new();
@@ -428,7 +434,7 @@ mod tests {
         let _locks = (host.lock("a", Some(100)), host.lock("b", None));
         let strangers = File::create(host.root.path().join("v/c/c-stranger.lock")).unwrap();
         strangers.lock().unwrap();
-        // A lock file that nobody holds is a crashed agent's.
+        // A crashed agent leaves a lock file without a lock.
         host.write("v/c/c-public.lock", "4242 7");
         let pid = std::process::id();
         host.check(&[
@@ -466,8 +472,8 @@ mod tests {
         assert_eq!(fit(Some(200)), ["a"]);
         assert_eq!(fit(Some(19_999)), ["a"]);
 
-        let uses = |rests| -> Vec<Use> {
-            host.enumerate_for(Some(200)).machines.iter().map(|m| m.used(rests)).collect()
+        let uses = |is_failing| -> Vec<Use> {
+            host.enumerate_for(Some(200)).machines.iter().map(|m| m.used(is_failing)).collect()
         };
         let is_task = |used: &Use, fit| matches!(used, Use::Task(task) if task.is_fit == fit);
         let now = uses(false);
@@ -489,7 +495,7 @@ mod tests {
         let file = File::open(host.root.path().join("v/a/a-public.lock")).unwrap();
         let look = || {
             let dir = host.layout.machines().unwrap().0.remove(0);
-            Busy::look(&host.layout, &HostLock::disabled(), &dir).unwrap().unwrap()
+            Busy::read(&host.layout, &HostLock::disabled(), &dir).unwrap().unwrap()
         };
         // The file system's clock ticks coarsely.
         assert!(look().since + Duration::from_secs(1) > before);

@@ -1,12 +1,12 @@
-//! Whether a bootstrapped machine still serves. Pure.
+//! Whether a bootstrapped machine is up to date. Pure.
 
 use bbot_manifest::protocol::BootstrapManifest;
 use bbot_manifest::{BootstrappedMachine, MachineManifest, StandardVersion};
 
-/// The packages whose versions decide, in the order in which they are compared.
+/// The packages whose versions are compared, in this order.
 const PACKAGES: [&str; 4] = ["bbot", "libbbot", "libbpkg", "libbutl"];
 
-/// What is to be done with a machine (W8).
+/// Whether a bootstrapped machine is up to date (W8).
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Freshness {
     /// It can take tasks.
@@ -32,7 +32,7 @@ pub(crate) fn freshness(
         _ if toolchain_id.is_some_and(|id| id != have.toolchain.id) => {
             Freshness::Due("new toolchain")
         }
-        // W15: bootstrapping again would give the same old worker as long as we expect the same.
+        // W15: for the same expected version, another bootstrap would install the same old worker.
         Age::Older if have.bootstrap.agent_version.as_ref() != Some(worker) => {
             Freshness::Due("new agent")
         }
@@ -65,7 +65,7 @@ pub(crate) fn compare(bootstrap: &BootstrapManifest, expected: &StandardVersion)
     Age::Same
 }
 
-/// The versions of a worker that is just what this agent expects (`--fake-bootstrap`).
+/// Returns the manifest of a worker of exactly the expected version (`--fake-bootstrap`).
 pub(crate) fn own_versions(expected: &StandardVersion) -> BootstrapManifest {
     let versions = PACKAGES.iter().map(|&p| (p.to_owned(), expected.clone())).collect();
     let mut manifest = BootstrapManifest::new(versions);
@@ -102,7 +102,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// W8: the first difference decides; what is missing is older.
+    /// W8: the first difference decides; a missing package counts as older.
     #[test]
     fn the_first_difference_decides() {
         let with = |package: usize, v: &'static str| {
@@ -124,7 +124,7 @@ mod tests {
 
     /// W8: machine id, toolchain id (if one is set) and worker versions.
     #[test]
-    fn what_makes_a_machine_due() {
+    fn a_changed_machine_toolchain_or_agent_makes_due() {
         let worker = version("0.16.0");
         let judge = |id, toolchain| freshness(&machine(id), &have(&SAME), toolchain, &worker);
         assert_eq!(judge("id-1", None), Freshness::Ready);

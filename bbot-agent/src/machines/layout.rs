@@ -1,4 +1,4 @@
-//! Names and paths of machines on the host (spec: machine storage).
+//! Names and paths of machines on the host (docs/machine-storage.md).
 
 use std::fs;
 use std::io;
@@ -10,7 +10,7 @@ use bbot_manifest::MachineName;
 /// The bootstrap protocol that this agent speaks: the `P` of `<name>-<P>`.
 const PROTOCOL: &str = "1";
 
-/// Whose machines: the names that this instance gives to what it makes.
+/// The names that belong to one instance of one toolchain.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     root: PathBuf,
@@ -32,20 +32,20 @@ pub(crate) struct MachineDir {
 pub(crate) struct BadEntry {
     /// The folder.
     pub(crate) path: PathBuf,
-    /// What is wrong with it.
+    /// The problem.
     pub(crate) reason: String,
 }
 
 impl Layout {
-    /// The names of instance `instance` of `toolchain` below `root` (`--machines`).
+    /// Returns the layout for instance `instance` of `toolchain` below `root` (`--machines`).
     pub(crate) fn new(root: PathBuf, toolchain: String, instance: u16) -> Self {
         Self { root, toolchain, instance }
     }
 
     /// Lists the machines of all volumes, in order of their names.
     ///
-    /// W7: dot names, files and symbolic links are skipped at both levels. decisions.md 9: a folder
-    /// whose name is not a machine's is an error of that machine only.
+    /// W7: dot names, files and symbolic links are skipped at both levels. D9: a folder whose name
+    /// is not that of a machine is an error of that machine only.
     pub(crate) fn machines(&self) -> io::Result<(Vec<MachineDir>, Vec<BadEntry>)> {
         let mut machines = Vec::new();
         let mut bad = Vec::new();
@@ -68,17 +68,17 @@ impl Layout {
         Ok((machines, bad))
     }
 
-    /// The bootstrapped subvolume `<name>-<toolchain>`.
+    /// Returns the bootstrapped subvolume `<name>-<toolchain>`.
     pub(crate) fn bootstrapped(&self, machine: &MachineDir) -> PathBuf {
         machine.path.join(format!("{}-{}", machine.name, self.toolchain))
     }
 
-    /// The lock file `<name>-<toolchain>.lock`.
+    /// Returns the lock file `<name>-<toolchain>.lock`.
     pub(crate) fn lock_file(&self, machine: &MachineDir) -> PathBuf {
         machine.path.join(format!("{}-{}.lock", machine.name, self.toolchain))
     }
 
-    /// A fresh name for a working snapshot: `<name>-<toolchain>-<instance>-<pid>-<count>`.
+    /// Returns a new name for a working snapshot: `<name>-<toolchain>-<instance>-<pid>-<count>`.
     pub(crate) fn snapshot(&self, machine: &MachineDir) -> PathBuf {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -100,7 +100,7 @@ impl Layout {
 }
 
 impl MachineDir {
-    /// The symbolic link `<name>-<P>` to the current revision.
+    /// Returns the symbolic link `<name>-<P>` to the current revision.
     pub(crate) fn link(&self) -> PathBuf {
         self.path.join(format!("{}-{PROTOCOL}", self.name))
     }
@@ -115,7 +115,7 @@ impl MachineDir {
     }
 }
 
-/// The folders in `dir` whose names do not begin with a dot.
+/// Returns the folders in `dir` whose names do not begin with a dot.
 fn folders(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut folders = Vec::new();
     for entry in fs::read_dir(dir)? {
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_the_originals() {
+    fn names_are_those_of_the_original_agent() {
         let layout = layout("public", 1);
         let machine = machine();
         let dir = "/build/machines/default/linux-gcc";
@@ -164,7 +164,7 @@ mod tests {
         assert_ne!(snapshot, layout.snapshot(&machine));
     }
 
-    /// W3: only what bears exactly this instance's name is its own.
+    /// W3: only a snapshot with exactly this instance's name is its own.
     #[test]
     fn knows_its_own_snapshots() {
         let machine = machine().name;
@@ -188,7 +188,7 @@ mod tests {
         }
     }
 
-    /// W7: dot names, files and symbolic links are skipped; other odd names are reported.
+    /// W7: dot names, files and symbolic links are skipped; other invalid names are reported.
     #[test]
     fn lists_machines_of_all_volumes() {
         let root = tempfile::tempdir().unwrap();

@@ -1,23 +1,23 @@
-//! Where an operator looks at a guest that is held (W27).
+//! How an operator inspects a guest that is held (W27).
 
 use std::fmt;
 use std::path::PathBuf;
 
-use bbot_manifest::{Lines, Serializer};
+use bbot_manifest::Lines;
 use serde::{Deserialize, Serialize};
 
 /// A guest that is held, as `status.json`, the report and standard error show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Held {
-    /// Why.
+    /// Why it is held.
     pub(crate) reason: String,
     /// The machine that it runs.
     pub(crate) machine: String,
     /// Name and version of the package whose task it was to perform, unless it is a bootstrap.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) package: Option<String>,
-    /// When the hold ends by itself, in seconds since the epoch; nothing: it does not.
+    /// When the hold ends by itself, in seconds since the epoch; `None` if it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) until: Option<u64>,
     /// The hypervisor's process.
@@ -26,7 +26,7 @@ pub(crate) struct Held {
     pub(crate) vnc: String,
     /// The socket of its human monitor.
     pub(crate) monitor: PathBuf,
-    /// What its console has shown.
+    /// The log of its console.
     pub(crate) console_log: PathBuf,
     /// Its hardware address.
     pub(crate) mac: String,
@@ -41,27 +41,7 @@ impl Held {
     ///
     /// If a value cannot be written in one.
     pub(crate) fn to_text(&self) -> Result<Vec<u8>, bbot_manifest::Error> {
-        let mut serializer = Serializer::new(Vec::new(), Lines::Long);
-        serializer.start()?;
-        let until = self.until.map(|until| until.to_string());
-        let path = |path: &PathBuf| Some(path.display().to_string());
-        for (name, value) in [
-            ("reason", Some(self.reason.clone())),
-            ("machine", Some(self.machine.clone())),
-            ("package", self.package.clone()),
-            ("until", until),
-            ("qemu-pid", Some(self.qemu_pid.to_string())),
-            ("vnc", Some(self.vnc.clone())),
-            ("monitor", path(&self.monitor)),
-            ("console-log", path(&self.console_log)),
-            ("mac", Some(self.mac.clone())),
-            ("snapshot", path(&self.snapshot)),
-        ] {
-            if let Some(value) = value {
-                serializer.pair(name, &value)?;
-            }
-        }
-        serializer.finish()
+        Ok(bbot_manifest::ser::to_string_with(self, Lines::Long)?.into_bytes())
     }
 }
 
@@ -88,7 +68,7 @@ mod tests {
     use super::*;
 
     impl Held {
-        /// Returns a hold of a machine that nobody has.
+        /// Returns an example.
         pub(crate) fn sample() -> Self {
             Self {
                 reason: "build timeout".into(),
@@ -105,7 +85,7 @@ mod tests {
         }
     }
 
-    /// W27: the report says it all, one name a line.
+    /// W27: the report has all values, one a line.
     #[test]
     fn is_a_manifest() {
         let held = Held { package: Some("libfoo/1.2.3".into()), until: None, ..Held::sample() };

@@ -1,4 +1,4 @@
-//! What an operator and the service manager see of an instance.
+//! What an instance shows to the operator and the service manager.
 
 pub(crate) mod held;
 pub(crate) mod host_status;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -135,7 +136,7 @@ impl Activity {
 #[derive(Debug)]
 pub(crate) struct Status {
     place: Option<(PathBuf, Identity)>,
-    manager: ServiceManager,
+    manager: Arc<ServiceManager>,
     activity: Activity,
     holds: Vec<Held>,
     contacts: BTreeMap<String, Contact>,
@@ -143,7 +144,7 @@ pub(crate) struct Status {
 
 impl Status {
     /// Writes into an existing directory, or nowhere; notifies the service manager in any case.
-    pub(crate) fn new(place: Option<(PathBuf, Identity)>, manager: ServiceManager) -> Self {
+    pub(crate) fn new(place: Option<(PathBuf, Identity)>, manager: Arc<ServiceManager>) -> Self {
         let activity =
             Activity { phase: Phase::Recovering, since: now(), machine: None, package: None };
         Self { place, manager, activity, holds: Vec::new(), contacts: BTreeMap::new() }
@@ -183,14 +184,9 @@ impl Status {
         self.contacts.insert(url.to_owned(), contact);
     }
 
-    /// Tells the service manager that the start is over.
+    /// Notifies the service manager that the start is complete.
     pub(crate) fn ready(&self) {
         self.manager.ready();
-    }
-
-    /// Tells the service manager that the event loop turns.
-    pub(crate) fn alive(&self) {
-        self.manager.alive();
     }
 
     fn write(&self) {
@@ -252,7 +248,7 @@ pub(crate) mod tests {
             lock: "/lock".into(),
         };
         let place = Some((dir.path().into(), identity));
-        let mut status = Status::new(place, ServiceManager::none());
+        let mut status = Status::new(place, Arc::new(ServiceManager::none()));
         let read = || -> serde_json::Value {
             serde_json::from_slice(&fs::read(dir.path().join(FILE)).unwrap()).unwrap()
         };

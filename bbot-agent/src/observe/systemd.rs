@@ -1,4 +1,4 @@
-//! What the service manager is told (`sd_notify(3)`), if it asks (W5).
+//! Notifications to the service manager (`sd_notify(3)`), if it requests them (W5).
 
 use std::env;
 use std::ffi::OsString;
@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use crate::diag;
 
-/// The way to the service manager, if there is one.
+/// The notification socket of the service manager, if there is one.
 #[derive(Debug)]
 pub(crate) struct ServiceManager {
     socket: Option<UnixDatagram>,
 }
 
 impl ServiceManager {
-    /// The one that the environment names.
+    /// Connects to the socket that the environment names.
     pub(crate) fn from_env() -> Self {
         let socket = env::var_os("NOTIFY_SOCKET").and_then(|name| {
             connect(&name)
@@ -26,42 +26,42 @@ impl ServiceManager {
         Self { socket }
     }
 
-    /// Nobody.
+    /// No service manager.
     #[cfg(test)]
     pub(crate) fn none() -> Self {
         Self { socket: None }
     }
 
-    /// Says that the start is over.
+    /// Notifies that the start is complete.
     pub(crate) fn ready(&self) {
-        self.tell("READY=1");
+        self.notify("READY=1");
     }
 
-    /// Says what goes on, in one line for people.
+    /// Notifies of the activity, in one line for the operator.
     pub(crate) fn status(&self, text: &str) {
-        self.tell(&format!("STATUS={}", text.replace(char::is_control, " ")));
+        self.notify(&format!("STATUS={}", text.replace(char::is_control, " ")));
     }
 
-    /// Says that the end has begun.
+    /// Notifies that the instance is stopping.
     pub(crate) fn stopping(&self) {
-        self.tell("STOPPING=1");
+        self.notify("STOPPING=1");
     }
 
-    /// Says that the event loop turns.
+    /// Notifies that the event loop is running, for the watchdog.
     pub(crate) fn alive(&self) {
-        self.tell("WATCHDOG=1");
+        self.notify("WATCHDOG=1");
     }
 
-    fn tell(&self, message: &str) {
+    fn notify(&self, message: &str) {
         if let Some(socket) = &self.socket {
-            // A manager that does not listen cannot be told so either. It does not block: that
-            // would be a way to stop us.
+            // The socket does not block, so that a manager that does not read cannot stop the
+            // agent. A failure is not reported: the manager's log is where it would be read.
             drop(socket.send(message.as_bytes()));
         }
     }
 }
 
-/// A path, or an abstract name after `@`.
+/// Connects to a path, or to an abstract name after `@`.
 fn connect(name: &OsString) -> std::io::Result<UnixDatagram> {
     let address = match name.as_bytes() {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
@@ -73,15 +73,15 @@ fn connect(name: &OsString) -> std::io::Result<UnixDatagram> {
     Ok(socket)
 }
 
-/// When the service manager must next be told that the loop turns. Pure but for its making.
+/// When the service manager is next to be notified that the event loop is running.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Watchdog {
-    /// The pause between two such messages, and when the next one is due.
-    feeding: Option<(Duration, Instant)>,
+    /// The pause between two notifications, and when the next one is due.
+    schedule: Option<(Duration, Instant)>,
 }
 
 impl Watchdog {
-    /// What the environment asks of this very process.
+    /// Reads from the environment whether the watchdog is set for this process.
     pub(crate) fn from_env(now: Instant) -> Self {
         let variable = |name| env::var(name).ok();
         Self::new(variable("WATCHDOG_USEC"), variable("WATCHDOG_PID"), std::process::id(), now)
@@ -91,17 +91,17 @@ impl Watchdog {
         let is_ours = pid.is_none_or(|pid| pid.parse() == Ok(own_pid));
         let limit = limit.and_then(|limit| limit.parse().ok()).filter(|limit| *limit > 0);
         let pause = limit.filter(|_| is_ours).map(|limit| Duration::from_micros(limit) / 2);
-        Self { feeding: pause.map(|pause| (pause, now)) }
+        Self { schedule: pause.map(|pause| (pause, now)) }
     }
 
-    /// Returns when the next message is due.
+    /// Returns when the next notification is due.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.feeding.map(|(_, due)| due)
+        self.schedule.map(|(_, due)| due)
     }
 
-    /// Returns whether a message is due, and if so, when the next one will be.
+    /// Returns whether a notification is due; if so, the next one is due after a pause.
     pub(crate) fn take_due(&mut self, now: Instant) -> bool {
-        let Some((pause, due)) = &mut self.feeding else { return false };
+        let Some((pause, due)) = &mut self.schedule else { return false };
         let is_due = *due <= now;
         if is_due {
             *due = now + *pause;
@@ -114,9 +114,9 @@ impl Watchdog {
 mod tests {
     use super::*;
 
-    /// W5: half the limit is a deadline of the loop, if the limit is ours.
+    /// W5: half the limit is a deadline of the loop, if the limit is for this process.
     #[test]
-    fn the_watchdog_is_fed_twice_in_its_time() {
+    fn the_watchdog_is_notified_twice_in_its_time() {
         let start = Instant::now();
         let watchdog = |limit: Option<&str>, pid: Option<&str>| {
             let mut watchdog = Watchdog::new(limit.map(Into::into), pid.map(Into::into), 7, start);
@@ -137,9 +137,9 @@ mod tests {
         }
     }
 
-    /// W5: both forms of the socket's name; one that nobody listens on does no harm.
+    /// W5: both forms of the socket's name; a closed socket is no error.
     #[test]
-    fn a_service_manager_is_told() {
+    fn a_service_manager_is_notified() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
         let name = format!("bbot-agent-test-{}", std::process::id());

@@ -73,7 +73,8 @@ impl Artifact {
 /// The version of entries without artifacts.
 const PLAIN: &str = "1";
 
-/// The version of entries with artifacts: an agent that does not know them must not post the result.
+/// The version of entries with artifacts: an agent that does not know them must not post the
+/// result.
 const WITH_ARTIFACTS: &str = "2";
 
 const DIGEST_PREFIX: &str = "# sha256 ";

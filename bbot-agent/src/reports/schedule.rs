@@ -288,9 +288,9 @@ mod tests {
     }
 
     proptest! {
-        /// W4, W38, for any sequence of events: no entry is posted twice at a time; none that failed is
-        /// posted before a second has passed, and each within the longest pause; at `next_due`
-        /// an entry is due, and none before.
+        /// W4, W38, for any sequence of events: no entry is posted twice at a time; none that
+        /// failed is posted before a second has passed, and each within the longest pause; at
+        /// `next_due` an entry is due, and none before.
         #[test]
         fn nothing_goes_out_twice_or_early(steps in steps()) {
             let mut now = Instant::now();

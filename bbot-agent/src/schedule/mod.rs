@@ -1,4 +1,5 @@
-//! Decisions about who is asked, when, and who must make room: functions of plain values.
+//! Decisions about requests and interrupts: which controllers are sent a request, when, and which
+//! tasks are interrupted. Pure.
 
 pub(crate) mod backoff;
 pub(crate) mod host;
@@ -8,4 +9,4 @@ pub(crate) mod reminder;
 pub(crate) mod victims;
 
 #[cfg(test)]
-mod laws;
+mod properties;

@@ -4,8 +4,9 @@ use std::fmt;
 
 /// The priority of a controller's URL: five decimal digits `FDCBA`, F being 0 or 1.
 ///
-/// * A: preference: of two controllers with equal upper digits the greater is asked first.
-/// * B: as A, and lesser ones are not asked at all while a task of a greater one runs.
+/// * A: preference: of two controllers with equal upper digits, the greater is sent a request
+///   first.
+/// * B: as A, and lesser ones are not sent a request while a task of a greater one runs.
 /// * C: as B, and one task of a lesser C may be interrupted.
 /// * D: as C, but every task of a lesser D is interrupted.
 /// * F: the task gets all hardware threads of the host.
@@ -13,10 +14,10 @@ use std::fmt;
 pub(crate) struct Priority(u16);
 
 impl Priority {
-    /// The greatest priority that a command line may name.
+    /// The greatest priority.
     const MAX: u16 = 19_999;
 
-    /// Returns the priority of this value, if it is one (0 to 19999).
+    /// Returns the priority of this value; `None` if it is greater than 19999.
     pub(crate) fn new(value: u16) -> Option<Self> {
         (value <= Self::MAX).then_some(Self(value))
     }
@@ -36,7 +37,7 @@ impl Priority {
         self.0 / 100
     }
 
-    /// Returns the digits FDCB: controllers of a lesser one are not asked meanwhile.
+    /// Returns the digits FDCB: controllers of a lesser one are not sent a request meanwhile.
     pub(crate) fn fdcb(self) -> u16 {
         self.0 / 10
     }

@@ -1,143 +1,126 @@
-//! Makes the machine of a task that was accepted ours, under the host lock: whoever must make room
-//! is interrupted first.
+//! Locks the machine of a task that was accepted, under the host lock: instances that must give way
+//! to it are interrupted first.
 
 use std::time::Instant;
 
-use bbot_lock::{Acquired, HostLock, MachineLock, interrupt};
+use bbot_lock::interrupt::Victim;
+use bbot_lock::{Acquired, Holder, HostLock, MachineLock};
 
-use super::perform::{Assignment, keys};
-use crate::agent::Agent;
+use super::assignment::Assignment;
+use super::interrupt::{Interrupted, interrupt};
 use crate::diag;
-use crate::machines::enumerate::{Busy, State, judge};
+use crate::event_loop::EventLoop;
+use crate::machines::enumerate::{Busy, State};
 use crate::machines::layout::MachineDir;
-use crate::observe::status::Phase;
+use crate::machines::view::HostView;
+use crate::observe::status::{Phase, Status};
 use crate::schedule::host::{Host, Use};
 use crate::schedule::victims::victims;
-use crate::task::interrupt::{Interrupted, Victim, interrupt as interrupt_victims};
 
-/// What came of it.
-enum Claim {
-    /// The machine is ours, and its lock says so; a fake machine has none.
-    Ours(Option<MachineLock>),
+/// How a claim ended.
+#[derive(Debug)]
+pub(super) enum Claim {
+    /// The machine is locked for the task.
+    Locked(MachineLock),
     /// It cannot be had any more, for this reason.
     Lost(&'static str),
-    /// Another instance does not let go, for this reason.
+    /// Another instance does not release it, for this reason.
     Withheld(String),
     /// The agent is being stopped.
     Terminated,
 }
 
-/// The machine is not ours; the reason has been said.
+/// Claims the machine of an assignment.
 #[derive(Debug)]
-pub(super) struct NotOurs;
-
-/// Takes the machine's lock and writes who holds it, for what (W25); a fake machine has none.
-///
-/// # Errors
-///
-/// The task is for another agent, or for later.
-pub(super) fn claim(
-    agent: &mut Agent,
-    host: &HostLock,
-    assignment: &Assignment,
-) -> Result<Option<MachineLock>, NotOurs> {
-    let machine = &assignment.dir.name;
-    match try_claim(agent, host, assignment) {
-        Ok(Claim::Ours(lock)) => return Ok(lock),
-        Ok(Claim::Lost(reason)) => diag::warn(format_args!("cannot have {machine}: {reason}")),
-        Ok(Claim::Withheld(reason)) => {
-            diag::warn(format_args!("cannot have {machine}: {reason}"));
-            // Else the same task would come again at once, with the same wait.
-            agent.url_rests.record_failure(assignment.url.clone(), Instant::now(), fastrand::f64());
-        }
-        Ok(Claim::Terminated) => {}
-        Err(error) => {
-            diag::error(format_args!("cannot have {machine}: {error:#}"));
-            agent.machine_rests.record_failure(
-                machine.to_string(),
-                Instant::now(),
-                fastrand::f64(),
-            );
-        }
-    }
-    Err(NotOurs)
+pub(super) struct Claimant<'a> {
+    pub(super) host: &'a HostView,
+    pub(super) host_lock: &'a HostLock,
+    pub(super) assignment: &'a Assignment,
 }
 
-fn try_claim(agent: &mut Agent, host: &HostLock, assignment: &Assignment) -> anyhow::Result<Claim> {
-    if agent.config.fake_machine.is_some() {
-        return Ok(Claim::Ours(None));
-    }
-    let Some(victims) = choose_victims(agent, host, assignment)? else {
-        return Ok(Claim::Lost(
-            "whoever has it or leaves no room must not be interrupted any more",
-        ));
-    };
-    match interrupt_all(agent, host, assignment, &victims)? {
-        Interrupted::Done => {}
-        Interrupted::Withheld(reason) => return Ok(Claim::Withheld(reason)),
-        Interrupted::Terminated => return Ok(Claim::Terminated),
-    }
-    let file = agent.layout.lock_file(&assignment.dir);
-    let Acquired::Lock(mut lock) = MachineLock::try_acquire(host, &file)? else {
-        return Ok(Claim::Lost("it was taken meanwhile"));
-    };
-    lock.write(host, Some(assignment.priority.value().into()))?;
-    // W35: it may have been upgraded or removed while it was asked for and waited for.
-    match judge(&agent.layout, &assignment.dir, agent.wanted())? {
-        Some(State::Ready(have)) if *have == assignment.machine => Ok(Claim::Ours(Some(lock))),
-        _ => {
-            lock.release()?;
-            Ok(Claim::Lost("it has changed meanwhile"))
+impl Claimant<'_> {
+    /// Locks the machine and writes the holder and its priority into the lock file (W25).
+    ///
+    /// # Errors
+    ///
+    /// A failure of the host or of the machine.
+    pub(super) fn claim(
+        &self,
+        events: &mut EventLoop,
+        status: &mut Status,
+    ) -> anyhow::Result<Claim> {
+        let Self { host, host_lock, assignment } = *self;
+        let Some(victims) = self.choose_victims()? else {
+            return Ok(Claim::Lost(
+                "the tasks that are in its way must not be interrupted any more",
+            ));
+        };
+        match self.interrupt_all(events, status, victims)? {
+            Interrupted::Done => {}
+            Interrupted::Withheld(reason) => return Ok(Claim::Withheld(reason)),
+            Interrupted::Terminated => return Ok(Claim::Terminated),
+        }
+        let file = host.layout.lock_file(&assignment.dir);
+        let Acquired::Lock(mut lock) = MachineLock::try_acquire(host_lock, &file)? else {
+            return Ok(Claim::Lost("it was taken meanwhile"));
+        };
+        lock.write(host_lock, Some(assignment.priority.value().into()))?;
+        // W35: it may have been upgraded or removed while controllers were asked and instances
+        // interrupted.
+        match host.judge(&assignment.dir)? {
+            Some(State::Ready(have)) if *have == assignment.machine => Ok(Claim::Locked(lock)),
+            _ => {
+                lock.release()?;
+                Ok(Claim::Lost("it has changed meanwhile"))
+            }
         }
     }
-}
 
-/// Decides who must make room (W19), by what the locks say now: since they were read for the offer,
-/// tasks may have ended, or be held.
-fn choose_victims(
-    agent: &Agent,
-    host: &HostLock,
-    assignment: &Assignment,
-) -> Result<Option<Vec<Victim>>, bbot_lock::Error> {
-    let look = |dir| Ok((dir, Busy::look(&agent.layout, host, dir)?));
-    let others = assignment.others.iter().filter(|dir| **dir != assignment.dir);
-    let dirs = std::iter::once(&assignment.dir).chain(others);
-    let machines: Vec<(&MachineDir, Option<Busy>)> = dirs.map(look).collect::<Result<_, _>>()?;
-    let used =
-        |(_, busy): &(_, Option<Busy>)| busy.as_ref().map_or(Use::Free, |busy| busy.used(true));
-    let state = Host {
-        machines: machines.iter().map(used).collect(),
-        instance_max: agent.config.instance_max,
-    };
-    let victim = |index: usize| {
-        let (dir, busy) = &machines[index];
-        let lock_file = agent.layout.lock_file(dir);
-        let holder = busy.as_ref().and_then(|busy| busy.holder);
-        holder.map(|holder| Victim {
-            machine: dir.name.to_string(),
-            lock: interrupt::Victim::new(lock_file, holder.pid),
-        })
-    };
-    let chosen = victims(&state, assignment.priority, 0);
-    Ok(chosen.map(|chosen| chosen.into_iter().filter_map(victim).collect()))
-}
-
-fn interrupt_all(
-    agent: &mut Agent,
-    host: &HostLock,
-    assignment: &Assignment,
-    victims: &[Victim],
-) -> anyhow::Result<Interrupted> {
-    if victims.is_empty() {
-        return Ok(Interrupted::Done);
+    /// Decides which tasks must give way (W19), by what the locks say now: since they were read for
+    /// the offer, tasks may have ended, or be held. `None` if the machine cannot be had.
+    fn choose_victims(&self) -> Result<Option<Vec<Victim>>, bbot_lock::Error> {
+        let Self { host, host_lock, assignment } = *self;
+        let others = assignment.others.iter().filter(|dir| **dir != assignment.dir);
+        let look = |dir| {
+            let busy = Busy::read(&host.layout, host_lock, dir)?;
+            let used = busy.as_ref().map_or(Use::Free, |busy| busy.used(true));
+            let holder = busy.and_then(|busy| busy.holder);
+            Ok((Claimed { dir, holder }, used))
+        };
+        let wanted = look(&assignment.dir)?;
+        let machines = std::iter::once(Ok(wanted)).chain(others.map(look));
+        let machines = machines.collect::<Result<_, bbot_lock::Error>>()?;
+        let state = Host { machines, instance_max: host.instance_max };
+        let victim = |Claimed { dir, holder }: Claimed<'_>| {
+            holder.map(|holder| Victim::new(host.layout.lock_file(dir), holder.pid))
+        };
+        let chosen = victims(&state, assignment.priority, wanted.0);
+        Ok(chosen.map(|chosen| chosen.into_iter().filter_map(victim).collect()))
     }
-    let task = &assignment.task.task;
-    let package = format!("{}/{}", task.name, task.version);
-    let machine = assignment.dir.name.as_str();
-    agent.status.enter(Phase::Interrupting, Some(machine), Some(&package));
-    let start = Instant::now();
-    let interrupted = interrupt_victims(agent, host, victims)?;
-    diag::phase("interrupt", start.elapsed(), &keys(assignment));
-    agent.status.enter(Phase::Building, Some(machine), Some(&package));
-    Ok(interrupted)
+
+    fn interrupt_all(
+        &self,
+        events: &mut EventLoop,
+        status: &mut Status,
+        victims: Vec<Victim>,
+    ) -> anyhow::Result<Interrupted> {
+        if victims.is_empty() {
+            return Ok(Interrupted::Done);
+        }
+        let package = self.assignment.package();
+        let machine = self.assignment.dir.name.as_str();
+        status.enter(Phase::Interrupting, Some(machine), Some(&package));
+        let start = Instant::now();
+        let interrupted = interrupt(events, self.host_lock, victims)?;
+        diag::phase("interrupt", start.elapsed(), &self.assignment.keys());
+        status.enter(Phase::Building, Some(machine), Some(&package));
+        Ok(interrupted)
+    }
+}
+
+/// A machine, and the process that has locked it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Claimed<'a> {
+    dir: &'a MachineDir,
+    holder: Option<Holder>,
 }

@@ -1,34 +1,23 @@
-//! What the controller is told, from how the guest ended. Pure.
+//! Decides the answer to a task from how its guest ended. Pure.
 
 use bbot_manifest::{PackageName, PackageVersion, ResultManifest, ResultStatus};
 
 use crate::guest::run::End;
 
-/// The answer to a task, and whether it gives cause for a look at the machine.
+/// The answer to a task, and whether the guest is to be inspected.
 #[derive(Debug)]
-pub(crate) struct Outcome {
-    /// What the controller gets.
-    pub(crate) result: ResultManifest,
-    /// Why an operator should look at the machine, if so (W27).
-    pub(crate) concern: Option<&'static str>,
-}
-
-/// Why an operator should look at the guest of a bootstrap that ended like this, if so.
-pub(crate) fn bootstrap_concern(end: &End) -> Option<&'static str> {
-    match end {
-        End::Complete(_) | End::Terminated | End::Interrupted | End::DiskFull => None,
-        End::MisBoot => Some("bootstrap startup timeout"),
-        End::TimedOut => Some("bootstrap timeout"),
-        End::WouldNotShutDown => Some("bootstrap shutdown timeout"),
-        End::Exited { .. } => Some("unexpected exit during bootstrap"),
-    }
+pub(super) struct Outcome {
+    /// The result that the controller gets.
+    pub(super) result: ResultManifest,
+    /// Why an operator should inspect the guest, if so (W27).
+    pub(super) concern: Option<&'static str>,
 }
 
 /// Decides the answer to the task for package `name` `version`.
 ///
-/// `result` is what the worker's file holds, if the guest left one; `None` in it means that the
-/// file was unreadable.
-pub(crate) fn outcome(
+/// `result` is the result in the file that the guest uploaded; `None` if it uploaded none, or one
+/// that cannot be used.
+pub(super) fn outcome(
     name: &PackageName,
     version: &PackageVersion,
     interactive: bool,
@@ -48,7 +37,7 @@ pub(crate) fn outcome(
             }
         },
         End::MisBoot => bare(ResultStatus::Abort, Some("build startup timeout")),
-        // W31: who went for lunch in an interactive build left nothing to investigate.
+        // W31: an interactive build that times out was abandoned: there is nothing to inspect.
         End::TimedOut if interactive => bare(ResultStatus::Abort, None),
         End::TimedOut => bare(ResultStatus::Abort, Some("build timeout")),
         End::WouldNotShutDown => bare(ResultStatus::Abort, Some("shutdown timeout")),
@@ -59,8 +48,8 @@ pub(crate) fn outcome(
     }
 }
 
-/// W32: a worker that could not read its task says `unknown` and `0`: the task's own name and
-/// version take their place. A result for any other package is not one for this task.
+/// W32: a worker that could not read its task reports package `unknown`, version `0`: the task's
+/// own name and version take their place. A result for any other package does not answer this task.
 fn identified(
     mut result: ResultManifest,
     name: &PackageName,
@@ -141,18 +130,6 @@ mod tests {
         check(&End::Terminated, None, ResultStatus::Interrupt, None);
         check(&End::TimedOut, None, ResultStatus::Abort, Some("build timeout"));
         check(&End::MisBoot, None, ResultStatus::Abort, Some("build startup timeout"));
-    }
-
-    /// W27: whatever keeps a machine from being bootstrapped, but the agent itself.
-    #[test]
-    fn a_failed_bootstrap_is_a_concern() {
-        for end in [complete(), End::Terminated, End::Interrupted, End::DiskFull] {
-            assert_eq!(bootstrap_concern(&end), None, "{end:?}");
-        }
-        let exited = End::Exited { by_signal: false };
-        for end in [End::MisBoot, End::TimedOut, End::WouldNotShutDown, exited] {
-            assert!(bootstrap_concern(&end).is_some(), "{end:?}");
-        }
     }
 
     /// W31: an interactive build that times out is no concern.

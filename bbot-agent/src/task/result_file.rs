@@ -1,54 +1,32 @@
-//! The worker's result file: bounded, decompressed, whole or refused.
+//! Reads the worker's result file: of bounded size, and complete.
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use bbot_manifest::{Manifest, ResultManifest};
+use thiserror::Error;
 
 /// The most bytes that a result may have, compressed or not: what a controller takes (10 MiB).
 const LIMIT: u64 = 10 << 20;
 
 /// Why a result file cannot be used (W27: the result is *unreadable*).
-#[derive(Debug)]
-pub(crate) enum ResultError {
-    /// It could not be read from disk.
-    Read(io::Error),
-    /// It is over 10 MiB, compressed or decompressed.
+#[derive(Debug, Error)]
+pub(super) enum ResultError {
+    #[error("cannot read the result")]
+    Read(#[source] io::Error),
+    #[error("the result is over {LIMIT} bytes")]
     TooLarge,
-    /// It is not exactly one whole LZ4 frame with a content checksum.
+    #[error("the result is not a whole LZ4 frame: {0}")]
     Frame(&'static str),
-    /// The LZ4 data is damaged.
-    Decompress(io::Error),
-    /// It is not a result manifest.
-    Manifest(bbot_manifest::Error),
-}
-
-impl fmt::Display for ResultError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Read(_) => write!(f, "cannot read the result"),
-            Self::TooLarge => write!(f, "the result is over {LIMIT} bytes"),
-            Self::Frame(what) => write!(f, "the result is not a whole LZ4 frame: {what}"),
-            Self::Decompress(_) => write!(f, "cannot decompress the result"),
-            Self::Manifest(_) => write!(f, "cannot parse the result"),
-        }
-    }
-}
-
-impl std::error::Error for ResultError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Read(error) | Self::Decompress(error) => Some(error),
-            Self::Manifest(error) => Some(error),
-            Self::TooLarge | Self::Frame(_) => None,
-        }
-    }
+    #[error("cannot decompress the result")]
+    Decompress(#[source] io::Error),
+    #[error("cannot parse the result")]
+    Manifest(#[source] bbot_manifest::Error),
 }
 
 /// Reads and parses the result in `file`; a name that ends in `.lz4` is decompressed.
-pub(crate) fn read(file: &Path) -> Result<ResultManifest, ResultError> {
+pub(super) fn read(file: &Path) -> Result<ResultManifest, ResultError> {
     let bytes = read_bounded(File::open(file).map_err(ResultError::Read)?)
         .map_err(ResultError::Read)?
         .ok_or(ResultError::TooLarge)?;
@@ -63,7 +41,7 @@ fn read_bounded(reader: impl Read) -> io::Result<Option<Vec<u8>>> {
     Ok((bytes.len() as u64 <= LIMIT).then_some(bytes))
 }
 
-/// Decompresses one LZ4 frame that must be all there is (decisions.md 11).
+/// Decompresses exactly one LZ4 frame (D11).
 fn decompress(bytes: &[u8]) -> Result<Vec<u8>, ResultError> {
     check_frame(bytes).map_err(ResultError::Frame)?;
     let mut decoder = lz4::Decoder::new(bytes).map_err(ResultError::Decompress)?;
@@ -74,8 +52,8 @@ fn decompress(bytes: &[u8]) -> Result<Vec<u8>, ResultError> {
     Ok(text)
 }
 
-/// Walks over the frame's blocks: the decoder itself reports neither bytes that follow the frame
-/// nor the absence of a checksum.
+/// Checks the frame's structure: the decoder reports neither bytes that follow the frame nor the
+/// absence of a checksum.
 ///
 /// Source: LZ4 Frame Format Description 1.6.
 fn check_frame(bytes: &[u8]) -> Result<(), &'static str> {
@@ -95,7 +73,7 @@ fn check_frame(bytes: &[u8]) -> Result<(), &'static str> {
     let mut rest = rest.get(header..).ok_or(CUT)?;
     loop {
         let (size, tail) = rest.split_first_chunk::<4>().ok_or(CUT)?;
-        // The highest bit says that the block is stored as it is.
+        // The highest bit marks a block that is not compressed.
         let size = u32::from_le_bytes(*size) & 0x7FFF_FFFF;
         if size == 0 {
             return match tail.len() {

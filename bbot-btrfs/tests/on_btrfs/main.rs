@@ -18,12 +18,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use bbot_btrfs::{
-    As, Cause, Error, Operation, create, delete, is_read_only, is_subvolume, publish,
+    As, Cause, Error, Operation, Snapshot, create, delete, is_read_only, is_subvolume, publish,
     set_read_only, snapshot,
 };
 use nix::errno::Errno;
 
 use volume::run;
+
+/// A snapshot can be sent to, and shared with, other threads; so can errors.
+const _: () = {
+    const fn check<T: Send + Sync>() {}
+    check::<Snapshot>();
+    check::<Error>();
+};
 
 /// Creates a subvolume with a file `manifest` of that content.
 fn create_with(path: &Path, content: &str) {

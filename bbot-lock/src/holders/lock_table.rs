@@ -1,7 +1,7 @@
 //! The kernel's table of locks.
 //!
-//! The tables are parsed here and not by the crate procfs (0.18), because it drops the mark `->`, by
-//! which a process that waits for a lock differs from its holder, and because one line that it
+//! The tables are parsed here and not by the crate procfs (0.18), because it drops the mark `->`,
+//! by which a process that waits for a lock differs from its holder, and because one line that it
 //! cannot parse, such as that of a lock without an inode (`<none>:0`), makes all of `/proc/locks`
 //! unreadable.
 
@@ -14,11 +14,11 @@ use rustix::io::Errno;
 
 use crate::Error;
 
-/// A file as `/proc/locks` names it: the major and minor number of the device of its file system, and
-/// its inode number.
+/// A file as `/proc/locks` names it: the major and minor number of the device of its file system,
+/// and its inode number.
 ///
-/// On btrfs this is not the device that `stat(2)` returns, which is that of the subvolume; it is the
-/// one of the mount.
+/// On btrfs this is not the device that `stat(2)` returns, which is that of the subvolume; it is
+/// the one of the mount.
 type FileKey = (u32, u32, u64);
 
 /// Whether a file is locked, as the kernel reports it.
@@ -94,7 +94,7 @@ fn parse_locks(text: &str) -> HashMap<FileKey, i32> {
     text.lines().filter_map(lock).collect()
 }
 
-/// Parses lines like `36 25 0:47 / /build/machines/default rw,relatime shared:1 - btrfs /dev/sda1 rw`:
+/// Parses lines like `36 25 0:47 / /machines rw,relatime shared:1 - btrfs /dev/sda1 rw`:
 /// the mount's id, and the device numbers of its file system.
 fn parse_mounts(text: &str) -> HashMap<u64, (u32, u32)> {
     let mount = |line: &str| {

@@ -60,18 +60,20 @@ impl Fixture {
         (interruption, changes)
     }
 
-    /// Waits for the end of an interruption; `meanwhile` runs once the victim has been seen at work.
+    /// Waits for the end of an interruption; `meanwhile` runs once the victim has been seen at
+    /// work.
     fn wait(&self, limit: Duration, meanwhile: impl FnOnce()) -> Progress {
         let (mut interruption, changes) = self.interruption(limit);
         assert_eq!(interruption.poll(Instant::now()).unwrap(), Progress::Waiting);
         meanwhile();
         loop {
             let left = interruption.deadline().saturating_duration_since(Instant::now());
-            // Without a change, the poll finds the deadline passed.
-            let _ = changes.recv_timeout(left);
+            let is_reported = changes.recv_timeout(left).is_ok();
             match interruption.poll(Instant::now()).unwrap() {
                 Progress::Waiting => {}
                 end => {
+                    let is_timed_out = end == self.withheld(WithheldReason::TimedOut);
+                    assert_eq!(is_reported, !is_timed_out, "the watch reports every other end");
                     let released = usize::from(end == Progress::Done);
                     assert_eq!(interruption.take_released().len(), released);
                     return end;
@@ -158,7 +160,7 @@ fn the_wait_has_a_limit() {
     let fixture = Fixture::new(std::process::id());
     let _lock = fixture.lock();
     let start = Instant::now();
-    let limit = Duration::from_millis(100);
+    let limit = Duration::from_millis(500);
     let timed_out = fixture.withheld(WithheldReason::TimedOut);
     assert_eq!(fixture.wait(limit, || ()), timed_out);
     assert!(start.elapsed() >= limit);
@@ -200,6 +202,16 @@ fn a_dead_process_is_left_out() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(Fixture::new(child.id()).begin_without_signal(), Progress::Done);
+}
+
+/// A pid that no process can have is left out, and not taken for a group of processes.
+#[test]
+fn a_pid_that_is_not_positive_is_left_out() {
+    let mut fixture = Fixture::new(std::process::id());
+    for pid in [0, -1, i32::MIN] {
+        fixture.victim.pid = pid;
+        assert_eq!(fixture.begin_without_signal(), Progress::Done);
+    }
 }
 
 /// W35: if the lock names another process by now, or no task, no signal is sent.

@@ -11,8 +11,8 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use super::Victim;
 use crate::Error;
 
-/// Watches the victims' lock files, for the two changes that matter: that one is truncated (the task
-/// is suspended) or removed (the machine is released).
+/// Watches the victims' lock files, for the two changes that matter: that one is truncated (the
+/// task is suspended) or removed (the machine is released).
 pub(super) fn watch_files(victims: &[Victim]) -> Result<Inotify, Error> {
     let inotify = Inotify::init(InitFlags::IN_CLOEXEC).map_err(Error::watch("watch files"))?;
     // A removed file loses a link, which is an attribute, at once; IN_DELETE_SELF would be reported

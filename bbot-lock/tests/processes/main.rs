@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bbot_lock::holders::{self, Content};
+use bbot_lock::holders::{self, Content, LockTable};
+use bbot_lock::interrupt::Interruption;
 use bbot_lock::{
     Acquired, Error, Holder, HostLock, InstanceLock, MachineLock, MachineState, probe,
 };
@@ -25,6 +26,17 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use peer::Peer;
+
+/// The locks can be sent to, and shared with, other threads; so can all that concerns them.
+const _: () = {
+    const fn check<T: Send + Sync>() {}
+    check::<HostLock>();
+    check::<InstanceLock>();
+    check::<Acquired<MachineLock>>();
+    check::<Interruption<'_>>();
+    check::<LockTable>();
+    check::<Error>();
+};
 
 /// Not a test of its own: the entry point of the other process.
 #[test]
@@ -95,8 +107,8 @@ fn machine_lock_excludes() {
     assert!(f.toolchain.try_exists().unwrap());
 }
 
-/// The unlink race at its worst: without a host lock, the lock file is opened, locked and removed by
-/// all processes at once.
+/// The unlink race at its worst: without a host lock, the lock file is opened, locked and removed
+/// by all processes at once.
 #[test]
 fn machine_lock_excludes_openers_of_a_removed_file() {
     let f = Fixture::new();
@@ -182,7 +194,7 @@ fn a_killed_process_holds_nothing() {
 
 /// A reader like the C++ agent, which aborts on a content that it cannot parse, never reads one.
 #[test]
-fn a_cxx_reader_understands_what_we_write() {
+fn a_cxx_reader_understands_every_content() {
     let f = Fixture::new();
     let mut peer = f.start("write");
     let mut seen = [0; 2];
@@ -218,7 +230,7 @@ fn cxx_read(path: &Path) -> Option<(i64, Option<u64>)> {
 
 /// `W7`: contents that the C++ agent writes, and contents that are malformed.
 #[test]
-fn contents_of_others() {
+fn every_content_is_read() {
     let f = Fixture::new();
     for (content, holder) in [
         ("4242", Holder::new(4242, None)),
@@ -302,18 +314,18 @@ fn disabled_host_lock_is_no_lock() {
     assert_eq!(fs::read_dir(&f.directory).unwrap().count(), 0);
 }
 
-/// If another process removes a lock file, against the protocol, the lock is still released, and the
-/// next holder's file is left as it is.
+/// If another process removes a lock file, against the protocol, the lock is still released, and
+/// the next holder's file is left as it is.
 #[test]
 fn release_leaves_the_next_holders_file() {
     let f = Fixture::new();
     let host = HostLock::disabled();
-    let ours = try_acquire(&host, &f.machine).unwrap();
+    let first = try_acquire(&host, &f.machine).unwrap();
     fs::remove_file(&f.machine).unwrap();
-    let theirs = try_acquire(&host, &f.machine).expect("its file was removed");
-    ours.release().unwrap();
+    let next = try_acquire(&host, &f.machine).expect("its file was removed");
+    first.release().unwrap();
     assert!(matches!(probe(&host, &f.machine).unwrap(), MachineState::Busy(Some(_))));
-    theirs.release().unwrap();
+    next.release().unwrap();
     assert!(!f.machine.try_exists().unwrap());
 }
 

@@ -4,15 +4,15 @@
 
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
+use nix::time::{ClockId, clock_gettime};
 
 /// A moment of this thread's processor time.
 pub(crate) struct CpuInstant(Duration);
 
 impl CpuInstant {
     pub(crate) fn now() -> Self {
-        let time = clock_gettime(ClockId::ThreadCPUTime);
-        Self(time.try_into().expect("processor time is not negative"))
+        let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID);
+        Self(time.expect("every thread has such a clock").into())
     }
 
     pub(crate) fn elapsed(&self) -> Duration {

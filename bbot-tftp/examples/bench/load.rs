@@ -35,8 +35,7 @@ pub(crate) fn client(server: &MeasuredServer, shape: Shape) -> Client {
     client
 }
 
-/// A client that does not sleep between two packets, so that the time that it takes to wake up is not
-/// measured.
+/// A client that does not sleep between two packets, so that the time to wake it is not measured.
 fn spinning_client(server: &MeasuredServer, shape: Shape) -> Client {
     client(server, shape).spin(Duration::from_micros(200))
 }
@@ -83,8 +82,8 @@ pub(crate) fn put(server: &MeasuredServer, length: usize, shape: Shape) -> Resul
     if stored == sent { Ok(figure) } else { Err("wrong content".to_owned()) }
 }
 
-/// Frees memory that the next file will use. A virtual machine returns memory to its host after some
-/// time, and gets it back at a cost that is often higher than that of a server.
+/// Frees memory that the next file will use. A virtual machine returns memory to its host after
+/// some time, and gets it back at a cost that is often higher than that of a server.
 fn warm_memory(server: &MeasuredServer, content: &[u8]) {
     let file = server.root.path().join("warm");
     std::fs::write(&file, content).unwrap();

@@ -11,9 +11,9 @@
 //! measure the kernel's memory management. `--folder DIR` measures with files in another folder,
 //! such as `/dev/shm`.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)] // A program speaks to its user.
-#![allow(clippy::unwrap_used)] // A bench that cannot go on has failed.
-#![allow(clippy::cast_precision_loss)] // Figures are rounded anyway.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program prints its messages")]
+#![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
+#![allow(clippy::cast_precision_loss, reason = "figures are rounded anyway")]
 
 mod bound;
 mod concurrent;
@@ -44,7 +44,7 @@ struct Case {
 /// How often each server is measured in a round.
 #[derive(Clone, Copy)]
 enum Turns {
-    /// Once in the whole run: some servers are too slow for more.
+    /// Once in all: some servers are too slow for more.
     Once,
     /// This number of times, each with a new process: earlier transfers have no effect. Short cases
     /// have more turns, because a disturbance of the machine may last as long as they.

@@ -15,8 +15,8 @@ pub(crate) struct Figure {
     /// The duration of each of many short transfers, in microseconds, where those of all runs are
     /// counted together: the 99th percentile of a single run would be random.
     pub(crate) taken_us: Vec<f64>,
-    /// The number of transfers that failed or gave wrong files, and of files that were visible before
-    /// they were complete.
+    /// The number of transfers that failed or gave wrong files, and of files that were visible
+    /// before they were complete.
     pub(crate) wrong: Option<u64>,
     pub(crate) seen_partial: Option<u64>,
     /// The maximum of the server's resident memory.

@@ -24,7 +24,7 @@ pub(crate) struct MeasuredServer {
 pub(crate) type Start = fn() -> io::Result<Option<MeasuredServer>>;
 
 pub(crate) const ALL: &[(&str, Start)] = &[
-    ("bbot-tftp", ours),
+    ("bbot-tftp", bbot_tftp),
     ("tftpd-hpa", || with(tftpd_hpa)),
     ("atftpd", || with(|root| atftpd(root, &scratch()))),
     ("dnsmasq", dnsmasq),
@@ -105,8 +105,8 @@ pub(crate) fn keep_files_in(folder: String) {
     FOLDER.get_or_init(|| folder);
 }
 
-/// Mounts a tmpfs in a mount namespace of this process and its children, which ends with them. It must
-/// be called before there are threads.
+/// Mounts a tmpfs in a mount namespace of this process and its children, which ends with them. It
+/// must be called before there are threads.
 pub(crate) fn mount_memory() -> nix::Result<()> {
     let (none, private) = (None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE);
     unshare(CloneFlags::CLONE_NEWNS)?;
@@ -131,7 +131,7 @@ fn with(start: impl Fn(&Path) -> io::Result<ServerProcess>) -> io::Result<Option
 }
 
 /// The program `tftpd` of this package, built beside the bench.
-fn ours() -> io::Result<Option<MeasuredServer>> {
+fn bbot_tftp() -> io::Result<Option<MeasuredServer>> {
     let root = root()?;
     let program = scratch().join("tftpd");
     let mut command = Command::new(&program);

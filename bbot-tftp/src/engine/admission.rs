@@ -9,8 +9,9 @@ use super::session::{Session, Transfer};
 use super::session_table::SessionTable;
 use crate::config::ServerConfig;
 use crate::protocol::{
-    Direction, ErrorCode, Opening, OptionLimits, Options, Parameters, PortId, ReceiveTransfer,
-    Request, RequestPath, Rollover, Route, SendTransfer, TransferId, datagram_cost,
+    Direction, ErrorCode, MAX_TIME, Opening, OptionLimits, Options, Parameters, PortId,
+    ReceiveTransfer, Request, RequestPath, Rollover, Route, SendTransfer, TransferId,
+    datagram_cost,
 };
 use crate::store::{ReadRequest, Sink, Source, Store, StoreError, WriteRequest};
 
@@ -96,9 +97,10 @@ impl Admission {
         self.next_id = id.next();
         let limits = self.option_limits(&requested, &opened, buffer);
         let granted = requested.negotiate(limits, opened.size());
-        let answer_within = self.answer_limit(&granted);
+        let answer_within = self.answer_limit(&granted).min(MAX_TIME);
         sessions.insert(Session {
             id,
+            // T1: each transfer has a new port, unless all share the listener.
             port: if self.config.single_port { PortId::Listener } else { PortId::Transfer(id) },
             route: *route,
             file: path.as_str().to_owned(),
@@ -109,7 +111,7 @@ impl Admission {
             started: now,
             answer_by: now + answer_within,
             answer_within,
-            end_by: now + self.config.limits.total,
+            end_by: now + self.config.limits.total.min(MAX_TIME),
             scheduled: None,
             announced: false,
         });
@@ -135,7 +137,7 @@ impl Admission {
         self.listener_buffer += std::mem::take(&mut session.reserved);
     }
 
-    /// Checks the limits; dallying and half-open sessions are removed for a new one.
+    /// Checks the limits (T6); dallying (T24) and half-open sessions are removed for a new one.
     fn make_space(
         &mut self,
         sessions: &mut SessionTable,
@@ -186,7 +188,8 @@ impl Admission {
         })
     }
 
-    /// The greatest values that may be granted, so that a window fits the receive buffer (T11).
+    /// The greatest values that may be granted: the configured block size (T12), and a window that
+    /// fits the receive buffer (T11).
     fn option_limits(&self, requested: &Options, opened: &Opened, buffer: usize) -> OptionLimits {
         let max_block_size = self.config.max_block_size;
         let block_size = requested.block_size.unwrap_or_default().min(max_block_size);

@@ -86,7 +86,8 @@ impl Engine {
         }
     }
 
-    /// Handles the kernel's report that a datagram from `port` has found the port of `peer` closed.
+    /// Handles the kernel's report that a datagram from `port` has found the port of `peer` closed:
+    /// its transfer ends (T6).
     pub fn handle_unreachable(
         &mut self,
         port: PortId,
@@ -230,6 +231,7 @@ impl Engine {
             }
             Ok(Packet::Error { .. }) => return,
             Ok(_) => (ErrorCode::UNKNOWN_TID, "unknown transfer id"),
+            // T4: a malformed request is answered, other malformed packets are not.
             Err(DecodeError::Unterminated | DecodeError::EmptyName) if is_request(datagram) => {
                 (ErrorCode::ILLEGAL, "malformed request")
             }
@@ -374,7 +376,7 @@ impl Engine {
             let reason = failure.clone();
             host.event(Event::Failed { id, direction, file, reason });
         }
-        // A client that has never answered may be an address that another host has forged.
+        // T6: the address of a client that has never answered may be forged.
         let was_told = (announced || failure != &Failure::TimedOut)
             && self.send_error(port, &route, failure, None, host);
         if was_told && announced && !self.draining {

@@ -22,7 +22,8 @@ pub trait Host {
     /// Sends datagrams from `port` to the peer of `route`.
     fn send(&mut self, port: PortId, route: &Route, datagrams: Datagrams<'_>) -> Sent;
 
-    /// Commits a complete upload, which may take long; the result is passed to
+    /// Begins to commit a complete upload ([`Sink::commit`]), on another thread because that may
+    /// block. The result is to be passed to
     /// [`Engine::handle_committed`](crate::Engine::handle_committed).
     fn commit(&mut self, id: TransferId, sink: Box<dyn Sink>);
 

@@ -87,7 +87,8 @@ impl Session {
         }
     }
 
-    /// Ends the transfer as failed. An upload whose data has been received ends by its commit only.
+    /// Ends the transfer as failed. An upload whose data has been received ends by its commit only
+    /// (T25).
     pub(super) fn fail(&mut self, failure: Failure) {
         match &mut self.transfer {
             Transfer::Receive { core, .. } if core.status() == &Status::Committing => {}

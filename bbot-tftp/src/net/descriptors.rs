@@ -38,7 +38,7 @@ pub(crate) fn reserve_descriptors(open: impl AsFd, config: &ServerConfig) {
     let sessions = bound.min(sessions_with_descriptors(config));
     let needed = sessions.saturating_mul(per_session(config)).saturating_add(RESERVE);
     let last = needed.min(limit()).saturating_sub(1);
-    // Where there is no such descriptor, the table grows later.
+    // Where this fails, the table grows later.
     if let Ok(last) = i32::try_from(last)
         && let Ok(descriptor) = fcntl(open, FcntlArg::F_DUPFD_CLOEXEC(last))
         && let Err(errno) = close(descriptor)

@@ -12,8 +12,8 @@ const MAX_GROUPS: usize = 64;
 
 /// A buffer for the datagrams of one or several system calls.
 ///
-/// Datagrams that are received one by one lie close together: the ACKs of hundreds of clients fill
-/// a few lines of the processor's cache.
+/// Datagrams that are received one by one are stored close together: the ACKs of hundreds of
+/// clients fill a few lines of the processor's cache.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     pub(super) buffer: Vec<u8>,

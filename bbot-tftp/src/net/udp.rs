@@ -29,7 +29,8 @@ const SENDS_BEFORE_CONNECTING: u32 = 16;
 pub(crate) struct Port {
     socket: UdpSocket,
     offload: Offload,
-    /// Each packet tells the local address that it was sent to, and answers are sent from it.
+    /// Packets are received with the local address that they were sent to, and answers are sent
+    /// from it.
     multihomed: bool,
     /// Packets are expected in windows: the kernel may pass several as one.
     coalescing: bool,

@@ -81,6 +81,6 @@ impl FromStr for BlockSize {
 }
 
 /// A number is not a block size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("a block size is a number from 8 to 65464")]
 pub struct InvalidBlockSize;

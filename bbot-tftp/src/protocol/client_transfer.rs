@@ -113,7 +113,7 @@ enum Attempts {
 }
 
 /// What a [`ClientTransfer`] has to send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClientStep {
     /// The request.
     Request,
@@ -308,7 +308,7 @@ impl ClientTransfer {
         }
     }
 
-    /// Handles the server's first packet, which tells the options that are in use.
+    /// Handles the server's first packet, which determines the options that are in use.
     fn handle_answer(&mut self, packet: &Packet<'_>, now: Instant) {
         match (self.direction, packet) {
             (_, Packet::OptionAck(pairs)) => {

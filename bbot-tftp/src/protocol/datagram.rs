@@ -32,7 +32,7 @@ impl Route {
 ///
 /// This is what `UDP_SEGMENT` sends by one call, and what `UDP_GRO` receives by one call
 /// (udp(7)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Datagrams<'a> {
     bytes: &'a [u8],
     segment: usize,
@@ -71,7 +71,7 @@ impl<'a> Datagrams<'a> {
 }
 
 /// Datagrams that a port has received from one peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Arrival<'a> {
     /// The port that received them.
@@ -90,7 +90,7 @@ impl<'a> Arrival<'a> {
 }
 
 /// How many of the datagrams that were to be sent were sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Sent {
     /// All of them.
     All,

@@ -114,7 +114,7 @@ pub enum Packet<'a> {
 }
 
 /// Why a datagram is not a TFTP packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The datagram is shorter than a packet of its kind.

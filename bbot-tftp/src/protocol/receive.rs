@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use super::numbering::Rollover;
 use super::packet::ErrorCode;
-use super::timing::{Expiry, Role, Timing};
+use super::timing::{Expiry, MAX_TIME, Role, Timing};
 use super::transfer::{Failure, Opening, Parameters, Status};
 
 /// The time after which a repeated block in a window is acknowledged, unless new blocks follow it.
 const DUPLICATE_DELAY: Duration = Duration::from_millis(2);
 
 /// What a [`ReceiveTransfer`] has to send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReceiveStep {
     /// The OACK.
     OptionAck,
@@ -114,6 +114,7 @@ impl ReceiveTransfer {
             }
             _ => return None,
         }
+        // T13: such a block is never stored.
         if length > usize::from(self.parameters.block_size) {
             self.fail(Failure::local(ErrorCode::ILLEGAL, "block longer than agreed"));
             return None;
@@ -135,9 +136,10 @@ impl ReceiveTransfer {
         if self.status == Status::Committing {
             self.status = Status::Dallying;
             self.due = Some(self.blocks);
-            // A peer with the same idle limit repeats its last block for that time.
+            // A peer with the same idle limit repeats its last block for that time (T24).
             let timeout = self.parameters.timeout.unwrap_or_default();
-            self.dally_until = Some(now + self.parameters.idle_limit.max(timeout * 2));
+            self.dally_until =
+                Some(now + self.parameters.idle_limit.max(timeout * 2).min(MAX_TIME));
         }
     }
 
@@ -182,7 +184,7 @@ impl ReceiveTransfer {
         Some(ReceiveStep::Ack(self.rollover().wire(block)))
     }
 
-    /// Handles a repeated request of the client: the first packet is sent again.
+    /// Handles a repeated request of the client: the first packet is sent again (T5).
     pub fn repeat_opening(&mut self) {
         if self.status == Status::Active && self.blocks == 0 {
             self.acknowledge_again();
@@ -260,13 +262,15 @@ impl ReceiveTransfer {
         }
     }
 
-    /// Handles a block that lies `back` blocks before the expected one.
+    /// Handles a block that lies `back` blocks before the expected one: it is acknowledged again,
+    /// but not written (T15).
     fn handle_repeated(&mut self, back: u64, now: Instant) {
         let was_received = back <= self.blocks && back <= self.rollover().period() / 2;
         if !was_received {
             return;
         }
         if self.parameters.window_size.get() == 1 {
+            // T20: as in RFC 1350, the ACK is not delayed.
             self.due = Some(self.blocks + 1 - back);
             self.probe = None;
             self.retransmits += 1;

@@ -8,7 +8,7 @@ use super::timing::{Expiry, Role, Timing};
 use super::transfer::{Failure, Opening, Parameters, Status};
 
 /// What a [`SendTransfer`] has to send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SendStep {
     /// The OACK.
     OptionAck,
@@ -110,7 +110,7 @@ impl SendTransfer {
         if self.status != Status::Active {
             return;
         }
-        // The ACK of a block that was never sent, or that lies before the base, is ignored.
+        // The ACK of a block that was never sent, or that lies before the base, is ignored (T16).
         let ahead = self.rollover().ahead(self.base, wire);
         let Some(block) = ahead.map(|d| self.base + d).filter(|b| *b <= self.sent) else { return };
         if self.oack != OackState::Settled {
@@ -168,7 +168,7 @@ impl SendTransfer {
     }
 
     /// Handles a repeated request of the client: the first packet is sent again, and the timer
-    /// goes on.
+    /// goes on (T5).
     pub fn repeat_opening(&mut self) {
         if self.status == Status::Active && !self.established {
             self.probe = None;
@@ -298,8 +298,9 @@ impl SendTransfer {
         }
     }
 
-    /// Handles a duplicate ACK of the base. In lockstep, only the timer repeats a block (T15); in
-    /// a window, the ACK may report that the first block was lost (T19).
+    /// Handles a duplicate ACK of the base. In lockstep, which is also a window of one block (T20),
+    /// only the timer repeats a block (T15); in a longer window, the ACK may report that the first
+    /// block was lost (T19).
     fn handle_duplicate(&mut self) {
         if self.parameters.window_size.get() > 1 && !self.restarted && self.next > self.base + 1 {
             self.restarted = true;
@@ -315,7 +316,7 @@ impl SendTransfer {
     }
 }
 
-/// The state of the OACK.
+/// The state of the OACK: no block is sent before it is acknowledged (T8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OackState {
     /// It is to be sent.

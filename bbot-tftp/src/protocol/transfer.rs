@@ -47,7 +47,7 @@ pub enum Opening {
 }
 
 /// The state of a transfer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
     /// The transfer is in progress.
     Active,
@@ -64,7 +64,7 @@ pub enum Status {
 }
 
 /// Why a transfer has failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {
     /// There was no progress within the idle limit, or the transfer has reached its maximum

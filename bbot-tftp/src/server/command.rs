@@ -1,4 +1,4 @@
-//! What other threads tell a server's thread.
+//! The commands that other threads send to a server's thread.
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;

@@ -1,4 +1,4 @@
-//! The thread of a server: waits for packets, commands and deadlines, and passes them to the engine.
+//! The thread of a server, which passes packets, commands and deadlines to the engine.
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -15,7 +15,7 @@ use crate::event::Event;
 use crate::net::{
     Inbox, Port, Ready, Token, Watch, reserve_descriptors, sessions_with_descriptors,
 };
-use crate::protocol::PortId;
+use crate::protocol::{MAX_TIME, PortId};
 use crate::store::{StorageThread, Store};
 
 /// The number of reads of one socket before the others are read.
@@ -92,7 +92,8 @@ impl<F: FnMut(Event) + Send + 'static> EventLoop<F> {
         let deadline = self.engine.poll_timeout().into_iter().chain(self.end_by).min();
         let spin = self.ports.config.spin;
         if !spin.is_zero() && self.idle_spins < MAX_IDLE_SPINS && self.engine.is_lockstep() {
-            let until = Instant::now() + spin;
+            let until = Instant::now() + spin.min(MAX_TIME);
+            let until = deadline.map_or(until, |deadline| deadline.min(until));
             while Instant::now() < until {
                 if self.poll(Some(Duration::ZERO)) {
                     self.idle_spins = 0;
@@ -180,7 +181,7 @@ impl<F: FnMut(Event) + Send + 'static> EventLoop<F> {
                 }
                 Command::Stop => self.end_by = Some(now),
                 Command::Drain(limit) => {
-                    self.end_by = Some(now + limit);
+                    self.end_by = Some(now + limit.min(MAX_TIME));
                     self.read_all();
                     self.engine.drain(now, &mut self.ports);
                 }
@@ -188,7 +189,7 @@ impl<F: FnMut(Event) + Send + 'static> EventLoop<F> {
         }
     }
 
-    /// Reads all sockets until they are empty: packets that have arrived are handled before a drain.
+    /// Reads all sockets until they are empty: packets that have arrived precede a drain.
     fn read_all(&mut self) {
         self.handle_received();
         while self.poll(Some(Duration::ZERO)) {
@@ -213,8 +214,8 @@ mod tests {
     use super::*;
     use crate::store::{DirStore, Namespace};
 
-    /// A drain, which itself polls the sockets, and a packet become ready in one wait: the packet is
-    /// handled, whichever of them comes first.
+    /// A drain, which itself polls the sockets, and a packet become ready in one wait: the packet
+    /// is handled, whichever of them comes first.
     fn check_drain_and_packet(order: [Token; 2]) {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let config = ServerConfig::default();

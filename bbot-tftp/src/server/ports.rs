@@ -10,7 +10,7 @@ use crate::net::{Port, Report, Token, Watch};
 use crate::protocol::{Datagrams, PortId, Route, Sent, TransferId, TransferMap};
 use crate::store::{Sink, StorageThread};
 
-/// The [`Host`] of a server's engine.
+/// The [`Host`] of a server's engine: a socket for each transfer, or one for all of them (T1).
 pub(super) struct Ports<F> {
     pub(super) listener: Port,
     pub(super) transfers: TransferMap<Port>,
@@ -65,7 +65,7 @@ impl<F> Ports<F> {
     }
 
     /// Connects a port to its client, so that the rest of the transfer costs less. The packets of
-    /// other senders are received by a second socket, and answered.
+    /// other senders are received by a second socket, and answered (T2).
     fn connect(&mut self, id: TransferId) -> io::Result<()> {
         if let Some(port) = self.transfers.get_mut(&id) {
             let catch_all = port.share_address()?;
@@ -78,6 +78,7 @@ impl<F> Ports<F> {
 }
 
 impl<F: FnMut(Event)> Host for Ports<F> {
+    /// Binds the port to the address that the request was sent to (T3).
     fn open_port(&mut self, id: TransferId, route: &Route, buffer: usize) -> io::Result<usize> {
         let any: IpAddr = match route.peer {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),

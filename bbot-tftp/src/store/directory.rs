@@ -35,7 +35,8 @@ const MAX_BUFFERS: usize = 1024;
 /// A store of the folders of a [`Namespace`].
 ///
 /// Only regular files are served, and no path leaves its folder (`RESOLVE_BENEATH` of openat2(2)).
-/// A file is written under a temporary name, and takes its name by renameat2(2) after fsync(2).
+/// A file is written under a temporary name, and takes its name by renameat2(2) after fsync(2)
+/// (T25).
 #[derive(Debug)]
 pub struct DirStore {
     read: Option<OwnedFd>,
@@ -85,6 +86,7 @@ impl Store for DirStore {
         let folder = open_beneath(root, folder, flags)?;
         check_target(&folder, name, self.namespace.policy)?;
         let space = self.quota.reserve(path.as_str(), declared_size)?;
+        // T10: the declared size is a reason to refuse, not to allocate.
         if declared_size.is_some_and(|size| size > free_space(&folder)) {
             return Err(StoreError::Full);
         }

@@ -25,7 +25,7 @@ pub trait Store: Send {
 }
 
 /// A request to read a file.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ReadRequest<'a> {
     /// The path of the file.
@@ -40,7 +40,7 @@ impl<'a> ReadRequest<'a> {
 }
 
 /// A request to write a file.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct WriteRequest<'a> {
     /// The path of the file.
@@ -68,8 +68,8 @@ pub trait Source: Send {
     /// The file's length when it was opened, in bytes.
     fn size(&self) -> u64;
 
-    /// Reads at `offset` into `buffers`, as preadv(2) does, and returns the number of bytes; 0 means
-    /// the end of the file.
+    /// Reads at `offset` into `buffers`, as preadv(2) does, and returns the number of bytes; 0
+    /// means the end of the file.
     ///
     /// A transfer in lockstep calls it once for each block.
     ///

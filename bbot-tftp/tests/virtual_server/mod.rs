@@ -1,6 +1,6 @@
 //! A server in virtual time: its packets, its files and its events are plain values.
 
-#![allow(dead_code)] // Each test uses a part of this.
+#![allow(dead_code, reason = "each test uses a part of this")]
 
 pub(crate) mod packets;
 

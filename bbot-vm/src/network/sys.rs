@@ -1,6 +1,6 @@
 //! The system calls that no safe crate has: the ioctls of network interfaces, bridges and taps.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "unsafe code is in files of this name (I9)")]
 
 use std::fs::{File, OpenOptions};
 use std::io;

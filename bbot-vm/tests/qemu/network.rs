@@ -1,8 +1,12 @@
 //! What a guest's interface can be connected to.
 
 use std::net::UdpSocket;
+use std::os::unix::fs::chown;
+use std::thread;
 
-use bbot_vm::{Error, Guest, GuestConfig, NetworkAttachment, Swept};
+use bbot_vm::{Error, Guest, GuestConfig, NetworkAttachment, Swept, VmUser};
+use rustix::process::{Gid, Uid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::host::{Host, LIMIT, ask_monitor, ip, last, start};
 use crate::sys::open_tap;
@@ -87,4 +91,42 @@ fn a_guest_without_a_network_is_swept() {
     assert_eq!(swept, [Swept::Process { pid }, Swept::Socket { path }]);
     assert_eq!(last(&events).signal, Some(9));
     assert_eq!(bbot_vm::sweep_guests(&config.runtime_dir).unwrap(), []);
+}
+
+/// A caller without any privilege: a thread that runs as another user than root.
+fn as_nobody<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        let unprivileged = scope.spawn(|| {
+            let (uid, gid) = (Uid::from_raw(65534), Gid::from_raw(65534));
+            set_thread_groups(&[]).unwrap();
+            set_thread_res_gid(gid, gid, gid).unwrap();
+            set_thread_res_uid(uid, uid, uid).unwrap();
+            work()
+        });
+        unprivileged.join().unwrap()
+    })
+}
+
+#[test]
+fn user_mode_network_needs_no_privilege() {
+    let host = Host::new();
+    for owned in ["machine-1", "machine-1/disk.img", "public-1"] {
+        chown(host.path(owned), Some(65534), Some(65534)).unwrap();
+    }
+    as_nobody(|| {
+        let user = VmUser::resolve(None).unwrap();
+        assert_eq!(user.uid(), 65534);
+        let mut config = host.config();
+        config.user = user;
+        let (guest, events) = start(&config, NetworkAttachment::User);
+        let guest = guest.unwrap();
+        let (pid, path) = (guest.pid(), guest.monitor_path().to_owned());
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        for line in ["Uid:\t65534\t65534\t65534\t65534", "CapPrm:\t0000000000000000"] {
+            assert!(status.contains(line), "{status}");
+        }
+        let swept = bbot_vm::sweep_guests(&config.runtime_dir).unwrap();
+        assert_eq!(swept, [Swept::Process { pid }, Swept::Socket { path }]);
+        assert_eq!(last(&events).signal, Some(9));
+    });
 }

@@ -56,7 +56,8 @@ fn first_sector(code: &[u8], partitions: &[Partition]) -> Result<[u8; 512]> {
     sector[..code.len()].copy_from_slice(code);
     for (entry, partition) in sector[446..510].chunks_exact_mut(16).zip(partitions) {
         entry[0] = if partition.active { 0x80 } else { 0 };
-        // The cylinder fields hold the value for "out of range", as all partitioning tools write it.
+        // The cylinder fields hold the value for "out of range", as all partitioning tools write
+        // it.
         entry[1..4].copy_from_slice(&[0xfe, 0xff, 0xff]);
         entry[4] = partition.kind;
         entry[5..8].copy_from_slice(&[0xfe, 0xff, 0xff]);

@@ -12,7 +12,6 @@ pub(super) const LIBRARIES: [&str; 5] =
 pub(super) const PURE: &[&str] = &[
     "bbot-agent/src/schedule/",
     "bbot-agent/src/guest/run.rs",
-    "bbot-agent/src/guest/run/",
     "bbot-agent/src/guest/hold.rs",
     "bbot-agent/src/task/outcome.rs",
     "bbot-agent/src/machines/freshness.rs",
@@ -20,18 +19,22 @@ pub(super) const PURE: &[&str] = &[
     "bbot-agent/src/controller/verdict.rs",
     "bbot-agent/src/reports/artifact_wait.rs",
     "bbot-agent/src/reports/schedule.rs",
+    "bbot-tftp/src/protocol/",
 ];
+
+/// The same for code that may name the traits and errors of `std::io`, which are no effects.
+const PURE_WITH_IO_TYPES: &[&str] = &["bbot-tftp/src/engine/", "bbot-manifest/src/"];
 
 /// What such code may not name: the clock, chance, and all ways out of the process.
 const IMPURE: &[&str] = &[
     "std::fs",
-    "std::io",
     "std::os",
     "std::process",
     "std::thread",
     "std::env",
-    "std::net::Tcp",
-    "std::net::Udp",
+    "io::stdin",
+    "io::stdout",
+    "io::stderr",
     "nix::",
     "rustix::",
     "fastrand::",
@@ -53,8 +56,11 @@ pub(super) fn check(source: &Source) -> Vec<Finding> {
     if !source.file.ends_with("/sys.rs") {
         findings.extend(check_unsafe(source));
     }
-    if PURE.iter().any(|place| source.file.starts_with(place)) {
-        findings.extend(check_pure(source));
+    let is_in = |places: &[&str]| places.iter().any(|place| source.file.starts_with(place));
+    if is_in(PURE) {
+        findings.extend(check_pure(source, &[IMPURE, &["std::io"]].concat()));
+    } else if is_in(PURE_WITH_IO_TYPES) {
+        findings.extend(check_pure(source, IMPURE));
     }
     let mut libraries = LIBRARIES.iter().map(|library| format!("{library}/src/"));
     if libraries.any(|folder| source.file.starts_with(&folder)) {
@@ -85,12 +91,12 @@ fn check_unsafe(source: &Source) -> Vec<Finding> {
 }
 
 /// No way out of the process; what the tests of the file use is not looked at.
-fn check_pure(source: &Source) -> Vec<Finding> {
+fn check_pure(source: &Source, impure: &[&str]) -> Vec<Finding> {
     let is_impure = |line: &str| {
         // `use std::{fs, io}` names std::fs and std::io.
         let grouped = line.trim_start().strip_prefix("use std::{").unwrap_or_default();
         let names = grouped.split([',', '}']).map(|name| format!("std::{}", name.trim()));
-        names.chain([line.to_owned()]).any(|name| IMPURE.iter().any(|word| name.contains(word)))
+        names.chain([line.to_owned()]).any(|name| impure.iter().any(|word| name.contains(word)))
     };
     let lines = source.production().filter(|(_, line)| is_impure(line));
     lines.map(|(at, _)| Finding::new(source, at, "an effect in pure code (I2)")).collect()
@@ -139,6 +145,17 @@ mod tests {
         passes(check, file, "use std::time::{Duration, Instant};\n// std::fs is not used\n");
         passes(check, file, "#[cfg(test)]\nmod tests {\n    use std::fs;\n}\n");
         passes(check, "bbot-agent/src/outbox/store.rs", "use std::fs;\n");
+        passes(check, "bbot-tftp/src/engine/host.rs", "use std::io;\n");
+        fails(check, "bbot-tftp/src/engine/host.rs", "use std::{fs, io};\n", 1, "I2");
+        fails(check, "bbot-tftp/src/protocol/send.rs", "use std::io;\n", 1, "I2");
+    }
+
+    #[test]
+    fn pure_code_is_where_it_is_looked_for() {
+        for place in [PURE, PURE_WITH_IO_TYPES].concat() {
+            let path = crate::workspace::root().join(place);
+            assert!(path.try_exists().unwrap(), "{place}");
+        }
     }
 
     #[test]

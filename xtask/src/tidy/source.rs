@@ -308,7 +308,8 @@ mod tests {
 
     #[test]
     fn modules_for_tests_only_are_found() {
-        let text = "mod a;\n#[cfg(test)]\nuse a::B;\n#[cfg(test)]\nmod laws;\n#[cfg(test)]\nmod tests {\n}\nmod b;\n";
+        let text = "mod a;\n#[cfg(test)]\nuse a::B;\n#[cfg(test)]\nmod laws;\n\
+                    #[cfg(test)]\nmod tests {\n}\nmod b;\n";
         assert_eq!(Source::new("x/src/a.rs", text).test_modules(), ["laws"]);
     }
 

@@ -1,106 +1,79 @@
 //! Artifacts: what a guest has uploaded beside a good result, made ready for its controller (W33).
 //!
-//! The guest's `upload.tar` is read where it lies, and nothing in it ever becomes a path of this
-//! host: its members are looked at once, headers only, and each folder `upload/<type>/<instance>/`
-//! that the controller wants is then copied, member by member, into a ustar archive of our own.
+//! The guest's `upload.tar` is read in place, and nothing in it ever becomes a path of this host:
+//! its headers are read once, and each folder `upload/<type>/<instance>/` for whose type the
+//! controller has named a URL is then copied, member by member, into a ustar archive of our own.
 
 mod archive;
 mod package;
 mod tree;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use thiserror::Error;
+
 use crate::diag;
 use crate::outbox::{Artifact, Entry, EntryId, Outbox};
 
-/// The file that a guest sends before its result if it has built something for the world. Under
-/// this name the TFTP server shows only what is complete (W28).
+/// The file that a guest uploads before its result if the build has made artifacts. Under this name
+/// the TFTP server shows only a complete upload (W28).
 pub(super) const UPLOAD: &str = "upload.tar";
 
 /// What is wrong with a guest's archive.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Error)]
 pub(super) enum Problem {
-    /// It ends before its end mark.
+    #[error("it is truncated")]
     Truncated,
-    /// This is no member's header.
+    /// A block is not the header of a member.
+    #[error("this is no header of a tar archive")]
     Header,
-    /// A member's header holds no number where there must be one.
+    #[error("a number is malformed")]
     Number,
-    /// A member is something else than a file or a folder: its type.
+    /// A member is neither a file nor a folder; its type.
+    #[error("type {:?} is neither file nor folder", char::from(*.0))]
     Kind(u8),
     /// A member's extended header is too long, or asks for what is not supported.
+    #[error("{0}")]
     Extension(&'static str),
-    /// There are too many members.
+    #[error("more than {} members", archive::MEMBERS_MAX)]
     TooMany,
-    /// A member's name leads out of the archive, or is no name.
+    /// A member's name leads out of the archive, or is malformed.
+    #[error("{:?} is not a name inside the archive", shown(.0))]
     Path(Vec<u8>),
     /// Two members have this name, or a file has members.
+    #[error("{:?} is there twice", shown(.0))]
     Twice(Vec<u8>),
     /// The folder of an artifact has a name that is not fit for one.
+    #[error("{:?} cannot be the name of an artifact", shown(.0))]
     Instance(Vec<u8>),
 }
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named = |f: &mut fmt::Formatter<'_>, path: &[u8], what| {
-            let path = String::from_utf8_lossy(path);
-            let path: String = path.chars().take(80).collect();
-            write!(f, "{path:?} {what}")
-        };
-        match self {
-            Self::Truncated => f.write_str("it is truncated"),
-            Self::Header => f.write_str("this is no header of a tar archive"),
-            Self::Number => f.write_str("a number is malformed"),
-            Self::Kind(kind) => {
-                write!(f, "type {:?} is neither file nor folder", char::from(*kind))
-            }
-            Self::Extension(what) => f.write_str(what),
-            Self::TooMany => write!(f, "more than {} members", archive::MEMBERS_MAX),
-            Self::Path(path) => named(f, path, "is not a name inside the archive"),
-            Self::Twice(path) => named(f, path, "is there twice"),
-            Self::Instance(path) => named(f, path, "cannot be the name of an artifact"),
-        }
-    }
+/// Returns as much of a name as is shown in an error.
+fn shown(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).chars().take(80).collect()
 }
 
 /// Why there are no artifacts.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub(super) enum ArtifactError {
     /// The guest's archive is not acceptable, at this offset in bytes.
+    #[error("{UPLOAD}, byte {at}: {problem}")]
     Archive { at: u64, problem: Problem },
     /// A name is too long for a ustar archive.
+    #[error("{UPLOAD}: {name:?} is too long a name")]
     LongName { name: String },
-    /// The host does not do its part.
+    /// A file of the host could not be read or written.
+    #[error("cannot {operation} {}", path.display())]
     Io { operation: &'static str, path: PathBuf, source: io::Error },
 }
 
-impl fmt::Display for ArtifactError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Archive { at, problem } => write!(f, "{UPLOAD}, byte {at}: {problem}"),
-            Self::LongName { name } => write!(f, "{UPLOAD}: {name:?} is too long a name"),
-            Self::Io { operation, path, .. } => write!(f, "cannot {operation} {}", path.display()),
-        }
-    }
-}
-
-impl std::error::Error for ArtifactError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Io { source, .. } => Some(source),
-            Self::Archive { .. } | Self::LongName { .. } => None,
-        }
-    }
-}
-
-/// Makes `entry` durable, and with it the artifacts in the `upload` of its guest for whose types
-/// there are `urls`.
+/// Makes `entry` durable, with the artifacts in the `upload` of its guest whose types are in
+/// `urls`.
 ///
 /// The entry names its artifacts, so these are durable first; a crash in between leaves the task
 /// on record, and it is built again. An archive that is not acceptable is reported, and the result
@@ -108,7 +81,7 @@ impl std::error::Error for ArtifactError {
 ///
 /// # Errors
 ///
-/// Nothing is stored: the host's trouble, for which another host may have a remedy.
+/// The host's trouble, and nothing is stored: another host may perform the task.
 pub(super) fn store(
     outbox: &Outbox,
     entry: Entry,
@@ -139,7 +112,7 @@ pub(super) fn store(
     }
 }
 
-/// Checks that a guest's archive is acceptable, whatever is in it.
+/// Checks that a guest's archive is acceptable, whatever it contains.
 ///
 /// # Errors
 ///
@@ -156,7 +129,7 @@ fn io_error<'a>(
     move |source| ArtifactError::Io { operation, path: path.to_owned(), source }
 }
 
-/// Makes the wanted artifacts, synchronised; `path` says where the first, the second and so on go.
+/// Writes the requested artifacts, synchronised; `path` gives the path of each by its number.
 fn pack(
     archive: &File,
     upload: &Path,
@@ -177,7 +150,7 @@ fn pack(
     Ok(artifacts)
 }
 
-/// The folders of the archive for whose types there is an URL.
+/// Returns the folders of the archive whose types are in `urls`.
 fn trees(
     archive: &File,
     upload: &Path,

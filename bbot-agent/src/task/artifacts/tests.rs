@@ -188,7 +188,7 @@ fn programs_agree_with_us() {
     }
 }
 
-/// W33, design.md rule 6: regular files and folders only.
+/// W33, I6: regular files and folders only.
 #[test]
 fn links_and_devices_are_refused() {
     let kinds = [
@@ -210,7 +210,7 @@ fn links_and_devices_are_refused() {
     }
 }
 
-/// W33, design.md rule 6: no name leads out of the archive.
+/// W33, I6: no name leads out of the archive.
 #[test]
 fn names_that_lead_out_are_refused() {
     for name in ["/etc/passwd", "..", "upload/../../x", "upload/bindist/a/../b", "a\nb", "a\x7f"] {

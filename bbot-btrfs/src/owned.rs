@@ -70,23 +70,22 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// As [`delete`](crate::delete). The snapshot then stays on disk; no second attempt is made.
+    /// As [`delete`]. The snapshot then stays on disk; no second attempt is made.
     pub fn delete(mut self) -> Result<(), Error> {
         self.on_leftover = None;
         delete(&self.path)
     }
 
-    /// Gives the snapshot the name `name`, as [`publish`](crate::publish) does, and deletes the
-    /// subvolume that bore that name before, if there was one.
+    /// Gives the snapshot the name `name`, as [`publish`] does, and deletes the subvolume that had
+    /// that name before, if there was one.
     ///
-    /// Until it is deleted, the obsolete subvolume bears the snapshot's former name: so a process
+    /// Until it is deleted, the obsolete subvolume has the snapshot's former name: so a process
     /// that is killed between the two steps leaves what looks like an unpublished snapshot.
     ///
     /// # Errors
     ///
-    /// As [`publish`](crate::publish); the snapshot is deleted then, as by a drop. Or as
-    /// [`delete`](crate::delete), for the obsolete subvolume; the snapshot has its new name then.
-    /// [`Error::operation`] tells which.
+    /// As [`publish`]; the snapshot is deleted then, as by a drop. Or as [`delete`], for the
+    /// obsolete subvolume; the snapshot has its new name then. [`Error::operation`] tells which.
     pub fn publish(mut self, name: &Path) -> Result<(), Error> {
         let published = publish(&self.path, As(name))?;
         if published.displaced {

@@ -1,0 +1,59 @@
+//! The machines of the host, for one instance: its names and its requirements.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use bbot_lock::HostLock;
+
+use super::enumerate::{Enumeration, Requirements, State, enumerate, judge};
+use super::fake;
+use super::layout::{Layout, MachineDir};
+use crate::config::Config;
+
+/// Names, paths and requirements of this instance.
+#[derive(Debug)]
+pub(crate) struct HostView {
+    pub(crate) layout: Layout,
+    /// The conditions under which a bootstrapped machine is offered.
+    pub(crate) requirements: Requirements,
+    /// The most machines that may be busy at once; 0: no limit.
+    pub(crate) instance_max: u16,
+    machines: PathBuf,
+    /// The header of the machine that `--fake-machine` names.
+    fake_machine: Option<PathBuf>,
+}
+
+impl HostView {
+    pub(crate) fn new(config: &Config) -> Self {
+        let toolchain = &config.toolchain;
+        // W20: without a limit no task is interrupted.
+        let priorities = config.controllers.iter().filter(|_| config.instance_max != 0);
+        let requirements = Requirements {
+            toolchain_id: toolchain.id.clone(),
+            worker: config.worker_version.clone(),
+            greatest: priorities.map(|controller| controller.priority).max(),
+        };
+        let machines = config.machines.clone();
+        Self {
+            layout: Layout::new(machines.clone(), toolchain.name.to_string(), config.instance),
+            requirements,
+            instance_max: config.instance_max,
+            machines,
+            fake_machine: config.fake_machine.clone(),
+        }
+    }
+
+    pub(crate) fn enumerate(&self, host: &HostLock) -> anyhow::Result<Enumeration> {
+        if let Some(file) = &self.fake_machine {
+            return fake::enumeration(file, &self.machines);
+        }
+        enumerate(&self.layout, host, &self.requirements)
+            .with_context(|| format!("unable to iterate over {}", self.machines.display()))
+    }
+
+    /// Judges a machine by its manifests; `None` if it does not exist for the agent's bootstrap
+    /// protocol.
+    pub(crate) fn judge(&self, dir: &MachineDir) -> anyhow::Result<Option<State>> {
+        judge(&self.layout, dir, &self.requirements)
+    }
+}
