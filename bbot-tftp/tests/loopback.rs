@@ -14,7 +14,7 @@ use std::time::Duration;
 use bbot_tftp::{
     BlockSize, Client, ClientError, DirStore, Direction, ErrorCode, Event, Failure, Namespace,
     Offload, Progress, ReadRequest, Server, ServerConfig, ServerHandle, Sink, Source, Store,
-    StoreError, WritePolicy, WriteRequest,
+    StoreError, WriteLimits, WritePolicy, WriteRequest,
 };
 use tempfile::TempDir;
 
@@ -240,9 +240,9 @@ fn check_put(fixture: &Fixture, client: &Client, name: &str, length: usize, expe
 /// old file is kept.
 #[test]
 fn limits_keep_the_old_file() {
-    let fixture = Fixture::with(ServerConfig::default(), |namespace| {
-        namespace.upload_limit(10_000).file_limit(6_000).count_limit(2)
-    });
+    let limits =
+        WriteLimits::default().with_total_bytes(10_000).with_file_bytes(6_000).with_files(2);
+    let fixture = Fixture::with(ServerConfig::default(), |namespace| namespace.limits(limits));
     let plain = fixture.client();
     let declared = fixture.client().transfer_size();
     plain.put("a", &content(5_000)).unwrap();

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use bbot_tftp::{Namespace, Server, ServerConfig, ServerHandle};
+use bbot_tftp::{Namespace, Server, ServerConfig, ServerHandle, WriteLimits};
 use bbot_vm::{
     Guest, GuestConfig, GuestEvent, MacAddress, Network, NetworkConfig, VmUser, VncAddress,
 };
@@ -300,8 +300,8 @@ fn start_tftp(
     let bridge = bbot_vm::bridge_address(&config.bridge)
         .with_context(|| format!("cannot use bridge {}", config.bridge))?;
     let address = SocketAddr::new(IpAddr::V4(bridge), network_config(config).tftp_port);
-    let namespace =
-        Namespace::new().read(&setup.read).write(&setup.write).upload_limit(config.upload_limit);
+    let limits = WriteLimits::default().with_total_bytes(config.upload_limit);
+    let namespace = Namespace::new().read(&setup.read).write(&setup.write).limits(limits);
     // The answers come from the port that was asked: the redirection and a guest's firewall let
     // them through without a helper.
     let server_config = ServerConfig::default().with_single_port(true);

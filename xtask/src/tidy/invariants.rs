@@ -12,7 +12,6 @@ pub(super) const LIBRARIES: [&str; 5] =
 pub(super) const PURE: &[&str] = &[
     "bbot-agent/src/schedule/",
     "bbot-agent/src/guest/run.rs",
-    "bbot-agent/src/guest/run/",
     "bbot-agent/src/guest/hold.rs",
     "bbot-agent/src/task/outcome.rs",
     "bbot-agent/src/machines/freshness.rs",
@@ -149,6 +148,14 @@ mod tests {
         passes(check, "bbot-tftp/src/engine/host.rs", "use std::io;\n");
         fails(check, "bbot-tftp/src/engine/host.rs", "use std::{fs, io};\n", 1, "I2");
         fails(check, "bbot-tftp/src/protocol/send.rs", "use std::io;\n", 1, "I2");
+    }
+
+    #[test]
+    fn pure_code_is_where_it_is_looked_for() {
+        for place in [PURE, PURE_WITH_IO_TYPES].concat() {
+            let path = crate::workspace::root().join(place);
+            assert!(path.try_exists().unwrap(), "{place}");
+        }
     }
 
     #[test]
