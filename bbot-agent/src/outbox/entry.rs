@@ -159,7 +159,7 @@ impl Entry {
 }
 
 /// The values of the entry's own manifest.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Head {
     version: Option<String>,
     session: Option<String>,

@@ -76,7 +76,7 @@ impl Storage for FailingStorage {
         RealStorage.create(path, mode)
     }
 
-    /// A failure leaves half of it.
+    /// A failure leaves half of the content.
     fn write(&self, path: &Path, file: &mut File, bytes: &[u8]) -> Result<(), FileError> {
         let failed = self.check("write", path);
         let written = if failed.is_err() { &bytes[..bytes.len() / 2] } else { bytes };
@@ -131,21 +131,21 @@ fn entry(status: ResultStatus) -> Entry {
     }
 }
 
-/// What the controller of the task at hand does with a result.
+/// The reaction of the controller to a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Controller {
     Accepts,
     Refuses,
 }
 
-/// What became of one task.
+/// The course of one task.
 #[derive(Debug, Default)]
 struct Course {
     /// Whether the task was on record.
     is_recorded: bool,
     /// The answer that was stored.
     stored: Option<ResultStatus>,
-    /// What the controller got, in this order; an artifact has no status.
+    /// What was posted, in this order; an artifact has no status.
     posted: Vec<Option<ResultStatus>>,
     /// The texts of the errors that the outbox returned.
     errors: Vec<String>,
