@@ -17,7 +17,6 @@ use anyhow::Context;
 use bbot_manifest::protocol::InteractiveMode;
 use bbot_manifest::{Manifest, ResultManifest, TaskManifest, TaskRequest, TaskResponse};
 
-use crate::backoffs::Backoffs;
 use crate::config::{Config, Controller};
 use crate::controller::auth::Signer;
 use crate::controller::client::{Client, ClientError};
@@ -30,6 +29,7 @@ use crate::machines::offer::Offer;
 use crate::observe::status::{ContactOutcome, Status};
 use crate::outbox::Entry;
 use crate::reports::Reports;
+use crate::schedule::backoff::Backoff;
 use crate::schedule::plan::PlannedRequest;
 
 /// How long an aborted request may take to report that it was.
@@ -38,20 +38,14 @@ const ABORT_LIMIT: Duration = Duration::from_secs(1);
 /// How asking ended.
 #[derive(Debug)]
 pub(crate) enum AskOutcome<'a> {
-    /// A controller has a task.
     Task {
-        /// The controller.
         controller: &'a Controller,
-        /// The machine that the task is for.
         offer: Offer<'a>,
-        /// The task.
         task: Box<AcceptedTask>,
     },
-    /// No controller has one.
     NoTask,
     /// The round's time is over, as some controllers failed; others have not been asked.
     RoundExpired,
-    /// The agent is to stop.
     Stop,
 }
 
@@ -94,7 +88,7 @@ pub(crate) struct AskRound<'a> {
     pub(crate) controllers: &'a mut Controllers,
     pub(crate) events: &'a mut EventLoop,
     pub(crate) status: &'a mut Status,
-    pub(crate) backoffs: &'a mut Backoffs,
+    pub(crate) backoff: &'a mut Backoff<String>,
 }
 
 impl AskRound<'_> {
@@ -153,7 +147,7 @@ impl AskRound<'_> {
     }
 
     fn succeeded(&mut self, url: &str, outcome: ContactOutcome) {
-        self.backoffs.controller_worked(url);
+        self.backoff.record_success(&url.to_owned());
         self.status.record_contact(url, outcome);
     }
 
@@ -186,8 +180,7 @@ impl AskRound<'_> {
     }
 
     fn back_off(&mut self, url: &str) {
-        self.backoffs.note_signing(self.events);
-        self.backoffs.controller_failed(url);
+        self.backoff.record_failure(url.to_owned(), Instant::now(), fastrand::f64());
     }
 
     fn request(&self, offers: &[Offer<'_>]) -> TaskRequest {

@@ -17,10 +17,9 @@ use crate::event_loop::EventLoop;
 use crate::fs::durable;
 use crate::fs::storage::RealStorage;
 use crate::guest::boot::{Booted, boot};
-use crate::guest::disk::Disk;
 use crate::guest::hold::Hold;
 use crate::guest::run::{DISK_FULL, End, Job, Limits};
-use crate::guest::session::{GuestSession, Setup};
+use crate::guest::session::{Disk, GuestSession, Setup};
 use crate::guest::tftp_folder::{self, TftpFolder};
 use crate::machines::enumerate::{read_bootstrapped, read_manifest, with_current};
 use crate::machines::fake;
@@ -33,7 +32,6 @@ use crate::observe::status::Status;
 /// How an attempt to bootstrap ended without an error of the machine.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Bootstrapped {
-    /// The machine is bootstrapped.
     Done,
     /// It was not due any more, or another process has locked it.
     NotNeeded,
@@ -83,6 +81,7 @@ impl Bootstrap<'_> {
         let installed = self.install(disk, mac)?;
         let Some((snapshot, manifest)) = installed else { return Ok(Bootstrapped::GivenUp) };
 
+        // W14: durable first, then visible under its name.
         let start = Instant::now();
         write_manifest(snapshot.path(), &manifest)?;
         snapshot.publish(&self.host.layout.bootstrapped(machine))?;

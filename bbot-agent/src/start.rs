@@ -10,7 +10,6 @@ use bbot_lock::{Acquired, InstanceLock};
 
 use crate::agent::Agent;
 use crate::ask::Controllers;
-use crate::backoffs::Backoffs;
 use crate::config::Config;
 use crate::controller::auth::Signer;
 use crate::controller::client::Client;
@@ -24,12 +23,12 @@ use crate::outbox::Outbox;
 use crate::reports::Reports;
 use crate::reports::delivery::PosterContext;
 use crate::reports::poster::Poster;
+use crate::schedule::backoff::Backoff;
 
 /// A started instance. The lock is dropped last: the next process that gets it finds nothing of
 /// this one in use.
 #[derive(Debug)]
 pub(crate) struct Started {
-    /// The instance.
     pub(crate) agent: Agent,
     _lock: Option<InstanceLock>,
 }
@@ -54,7 +53,8 @@ pub(crate) fn start(config: Config, channel: EventChannel) -> anyhow::Result<Sta
         host: HostView::new(&config),
         status: Status::new(status_place(&config)?, Arc::clone(&manager)),
         events: EventLoop::new(channel, manager, reports),
-        backoffs: Backoffs::new(),
+        machine_backoff: Backoff::new(),
+        controller_backoff: Backoff::new(),
         controllers: Controllers::new(Client::new(&config.timeouts), signer),
         config,
     };

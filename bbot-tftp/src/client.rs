@@ -11,7 +11,7 @@ use crate::error::ClientError;
 use crate::net::{Inbox, Port, Report, wait_readable};
 use crate::protocol::{
     BlockSize, ClientParameters, ClientStep, ClientTransfer, Datagrams, ErrorCode, Failure,
-    Options, Packet, PortId, Rollover, Route, Sent, Status, datagram_cost,
+    MAX_TIME, Options, Packet, PortId, Rollover, Route, Sent, Status, datagram_cost,
 };
 use crate::store::Source;
 
@@ -442,7 +442,7 @@ impl Link {
         local: &mut LocalFile<'_>,
         limit: Duration,
     ) -> Result<(), ClientError> {
-        let until = Instant::now() + limit;
+        let until = Instant::now() + limit.min(MAX_TIME);
         while transfer.status() == &Status::Dallying && Instant::now() < until {
             if self.wait(Some(until))? {
                 self.receive(inbox, transfer, local);
@@ -455,7 +455,7 @@ impl Link {
     fn wait(&self, deadline: Option<Instant>) -> Result<bool, ClientError> {
         let now = Instant::now();
         let left = deadline.map(|at| at.saturating_duration_since(now));
-        let spin_until = now + self.spin.min(left.unwrap_or(self.spin));
+        let spin_until = now + self.spin.min(left.unwrap_or(MAX_TIME)).min(MAX_TIME);
         loop {
             let is_spinning = Instant::now() < spin_until;
             let timeout = if is_spinning { Some(Duration::ZERO) } else { left };

@@ -164,7 +164,7 @@ impl Default for Offload {
 }
 
 /// The limits of a server. At a limit, new requests are refused with an ERROR, and transfers in
-/// progress go on.
+/// progress go on. `usize::MAX` and `Duration::MAX` mean that there is no limit.
 ///
 /// ```
 /// use bbot_tftp::{Limits, ServerConfig};

@@ -55,7 +55,7 @@ impl Fixture {
     }
 
     fn event(&self) -> Event {
-        self.events.recv_timeout(Duration::from_secs(10)).unwrap()
+        self.events.recv_timeout(Duration::from_secs(60)).unwrap()
     }
 }
 
@@ -316,8 +316,8 @@ fn broadcasts_are_dropped() {
     socket.set_broadcast(true).unwrap();
     socket.send_to(b"\0\x01broadcast\0octet\0", ("127.255.255.255", port)).unwrap();
     socket.send_to(b"\0\x01unicast\0octet\0", ("127.0.0.1", port)).unwrap();
-    events.recv_timeout(Duration::from_secs(10)).unwrap();
-    let Event::Refused { file, .. } = events.recv_timeout(Duration::from_secs(10)).unwrap() else {
+    events.recv_timeout(Duration::from_secs(60)).unwrap();
+    let Event::Refused { file, .. } = events.recv_timeout(Duration::from_secs(60)).unwrap() else {
         panic!("not refused")
     };
     assert_eq!(file, "unicast");
@@ -380,7 +380,7 @@ fn slow_commits_and_draining() {
     let client = Client::new(server.local_addr());
     std::thread::scope(|scope| {
         let upload = scope.spawn(|| client.put("up", &content(70_000)).unwrap());
-        commits.recv_timeout(Duration::from_secs(10)).unwrap();
+        commits.recv_timeout(Duration::from_secs(60)).unwrap();
         let mut got = Vec::new();
         client.get("file", &mut got).unwrap();
         assert!(got == content(100_000));

@@ -1,4 +1,4 @@
-//! The configuration of one instance: the command line, validated.
+//! The configuration of one instance: the command line, validated (W1).
 
 mod banner;
 mod controllers;

@@ -10,13 +10,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use bbot_btrfs::Snapshot;
+use bbot_manifest::MachineManifest;
 use bbot_tftp::{Namespace, Server, ServerConfig, ServerHandle, WriteLimits};
 use bbot_vm::{
     Guest, GuestConfig, GuestEvent, MacAddress, Network, NetworkConfig, VmUser, VncAddress,
 };
 
 use super::console_log;
-use super::disk::Disk;
 use super::disk_space::DiskSpace;
 use super::run::{Action, End, Input, Job, Limits, Run};
 use crate::config::Config;
@@ -48,6 +49,26 @@ pub(crate) struct Setup {
     pub(crate) read: PathBuf,
     /// The folder into which it may write files.
     pub(crate) write: PathBuf,
+}
+
+/// The disk of one boot, and the manifest that came with it.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    pub(crate) snapshot: Snapshot,
+    /// The manifest of the machine in it.
+    pub(crate) machine: MachineManifest,
+}
+
+impl Disk {
+    /// Deletes the snapshot, which has served its purpose; should it resist, the next start sweeps
+    /// it.
+    pub(crate) fn discard(self, keys: &[(&str, &str)]) {
+        let start = Instant::now();
+        match self.snapshot.delete() {
+            Ok(()) => diag::phase("deleted", start.elapsed(), keys),
+            Err(error) => diag::warn(format_args!("{:#}", anyhow::Error::new(error))),
+        }
+    }
 }
 
 /// A started guest and what it needs; ends by [`GuestSession::end`], or by force when dropped.

@@ -231,7 +231,8 @@ pub(crate) fn judge(
 
 /// Reads the manifest of the current revision; `None` if there is no link.
 ///
-/// W9: a failure is retried at once if the link has changed meanwhile, by an upgrade of the machine.
+/// A failure is retried at once if the link has changed meanwhile, by an upgrade of the machine
+/// (W9).
 fn read_current(dir: &MachineDir) -> anyhow::Result<Option<MachineManifest>> {
     with_current(dir, |source| read_manifest(&source.join("manifest")))
 }

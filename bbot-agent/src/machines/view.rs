@@ -13,7 +13,6 @@ use crate::config::Config;
 /// Names, paths and requirements of this instance.
 #[derive(Debug)]
 pub(crate) struct HostView {
-    /// The names of machines on this host.
     pub(crate) layout: Layout,
     /// The conditions under which a bootstrapped machine is offered.
     pub(crate) requirements: Requirements,
@@ -44,7 +43,6 @@ impl HostView {
         }
     }
 
-    /// Enumerates all machines (W9).
     pub(crate) fn enumerate(&self, host: &HostLock) -> anyhow::Result<Enumeration> {
         if let Some(file) = &self.fake_machine {
             return fake::enumeration(file, &self.machines);

@@ -102,7 +102,7 @@ impl Outbox {
     /// Writes an entry, durably; returns false if there is one at `path`.
     fn put(&self, path: &Path, text: &[u8]) -> Result<bool, OutboxError> {
         if let Some(path) = self.uncertain.get() {
-            return Err(OutboxError::Uncertain { path: path.display().to_string() });
+            return Err(OutboxError::Uncertain { path: path.clone() });
         }
         if !durable::create(&*self.storage, path, 0o600, text)? {
             return Ok(false);

@@ -9,8 +9,9 @@ use super::session::{Session, Transfer};
 use super::session_table::SessionTable;
 use crate::config::ServerConfig;
 use crate::protocol::{
-    Direction, ErrorCode, Opening, OptionLimits, Options, Parameters, PortId, ReceiveTransfer,
-    Request, RequestPath, Rollover, Route, SendTransfer, TransferId, datagram_cost,
+    Direction, ErrorCode, MAX_TIME, Opening, OptionLimits, Options, Parameters, PortId,
+    ReceiveTransfer, Request, RequestPath, Rollover, Route, SendTransfer, TransferId,
+    datagram_cost,
 };
 use crate::store::{ReadRequest, Sink, Source, Store, StoreError, WriteRequest};
 
@@ -96,7 +97,7 @@ impl Admission {
         self.next_id = id.next();
         let limits = self.option_limits(&requested, &opened, buffer);
         let granted = requested.negotiate(limits, opened.size());
-        let answer_within = self.answer_limit(&granted);
+        let answer_within = self.answer_limit(&granted).min(MAX_TIME);
         sessions.insert(Session {
             id,
             // T1: each transfer has a new port, unless all share the listener.
@@ -110,7 +111,7 @@ impl Admission {
             started: now,
             answer_by: now + answer_within,
             answer_within,
-            end_by: now + self.config.limits.total,
+            end_by: now + self.config.limits.total.min(MAX_TIME),
             scheduled: None,
             announced: false,
         });

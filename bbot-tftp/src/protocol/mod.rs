@@ -32,4 +32,5 @@ pub use transfer_id::{PortId, TransferId};
 pub(crate) use packet::{HEADER, MAX_DATAGRAM, data_header};
 pub(crate) use path::TEMPORARY_PREFIX;
 pub(crate) use receive_buffer::datagram_cost;
+pub(crate) use timing::MAX_TIME;
 pub(crate) use transfer_id::TransferMap;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::numbering::Rollover;
 use super::packet::ErrorCode;
-use super::timing::{Expiry, Role, Timing};
+use super::timing::{Expiry, MAX_TIME, Role, Timing};
 use super::transfer::{Failure, Opening, Parameters, Status};
 
 /// The time after which a repeated block in a window is acknowledged, unless new blocks follow it.
@@ -138,7 +138,8 @@ impl ReceiveTransfer {
             self.due = Some(self.blocks);
             // A peer with the same idle limit repeats its last block for that time (T24).
             let timeout = self.parameters.timeout.unwrap_or_default();
-            self.dally_until = Some(now + self.parameters.idle_limit.max(timeout * 2));
+            self.dally_until =
+                Some(now + self.parameters.idle_limit.max(timeout * 2).min(MAX_TIME));
         }
     }
 

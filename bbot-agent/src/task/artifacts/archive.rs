@@ -16,7 +16,6 @@ use crate::fs::FileError;
 /// The most headers that an archive may have; packages for distributions are some dozen files.
 pub(super) const MEMBERS_MAX: usize = 10_000;
 
-/// The longest extended header, in bytes.
 const EXTENSION_MAX: u64 = 16 << 10;
 
 /// The longest name in bytes; what is wanted must fit into a ustar header's 256 in the end.
@@ -32,16 +31,13 @@ pub(super) struct Member {
     pub(super) at: u64,
     /// Its name's components: none is empty, `.` or `..`, or has control characters.
     pub(super) path: Vec<Vec<u8>>,
-    /// What it is.
     pub(super) content: Content,
 }
 
 /// What a member is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
-    /// A folder.
     Folder,
-    /// A file.
     File {
         /// Where its bytes are in the archive.
         offset: u64,

@@ -28,13 +28,11 @@ pub(super) const UPLOAD: &str = "upload.tar";
 /// What is wrong with a guest's archive.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub(super) enum Problem {
-    /// It ends before its end mark.
     #[error("it is truncated")]
     Truncated,
     /// A block is not the header of a member.
     #[error("this is no header of a tar archive")]
     Header,
-    /// A number in a member's header is malformed.
     #[error("a number is malformed")]
     Number,
     /// A member is neither a file nor a folder; its type.
@@ -43,7 +41,6 @@ pub(super) enum Problem {
     /// A member's extended header is too long, or asks for what is not supported.
     #[error("{0}")]
     Extension(&'static str),
-    /// There are too many members.
     #[error("more than {} members", archive::MEMBERS_MAX)]
     TooMany,
     /// A member's name leads out of the archive, or is malformed.

@@ -21,7 +21,6 @@ pub(super) type Tree = BTreeMap<Vec<u8>, Content>;
 /// The artifacts of an archive.
 pub(super) type Trees = BTreeMap<Name, Tree>;
 
-/// The longest name of an instance.
 const INSTANCE_MAX: usize = 64;
 
 /// Adds a member to the artifact that it belongs to, if that one's type is wanted.

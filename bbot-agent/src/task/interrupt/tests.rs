@@ -8,13 +8,14 @@ use std::process::{Child, Command, Stdio};
 struct Deaf {
     _folder: tempfile::TempDir,
     process: Child,
-    victims: [Victim; 1],
+    victim: Victim,
 }
 
 impl Deaf {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let lock_file = folder.path().join("m-public.lock");
+        let lock_file = folder.path().join("m/m-public.lock");
+        std::fs::create_dir(folder.path().join("m")).unwrap();
         let script = "trap '' USR1; exec 9<>\"$1\"; flock 9; printf '%s 7' $$ >&9; echo; \
                       exec cat 9>&9";
         let mut shell = Command::new("sh");
@@ -22,8 +23,8 @@ impl Deaf {
         let mut process = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let ready = BufReader::new(process.stdout.take().unwrap()).read_line(&mut String::new());
         assert_eq!(ready.unwrap(), 1);
-        let lock = protocol::Victim::new(lock_file, process.id().try_into().unwrap());
-        Self { _folder: folder, process, victims: [Victim { machine: "m".into(), lock }] }
+        let victim = Victim::new(lock_file, process.id().try_into().unwrap());
+        Self { _folder: folder, process, victim }
     }
 
     /// Interrupts it, and waits; `next` is called to wait for an event.
@@ -34,11 +35,11 @@ impl Deaf {
         is_terminated: impl Fn() -> bool,
     ) -> Interrupted {
         let host = HostLock::disabled();
-        let holders = vec![self.victims[0].lock.clone()];
+        let victims = vec![self.victim.clone()];
         let deadline = Instant::now() + limit;
-        let mut interruption = Interruption::begin(&host, holders, deadline, || {}).unwrap();
+        let mut interruption = Interruption::begin(&host, victims, deadline, || {}).unwrap();
         assert_eq!(interruption.signalled().len(), 1);
-        let end = wait(&mut interruption, &self.victims, next, is_terminated).unwrap();
+        let end = wait(&mut interruption, next, is_terminated).unwrap();
         self.process.kill().unwrap();
         self.process.wait().unwrap();
         end
@@ -62,7 +63,7 @@ fn sigterm_ends_the_wait() {
 #[test]
 fn the_deadline_ends_the_wait() {
     let mut deaf = Deaf::start();
-    let pid = deaf.victims[0].lock.pid;
+    let pid = deaf.victim.pid;
     let end = deaf.wait(Duration::ZERO, |_| panic!("it is over"), || false);
     let reason = format!("process {pid} has not let go of m within 60s");
     assert_eq!(end, Interrupted::Withheld(reason));
