@@ -1,4 +1,4 @@
-//! The typed manifests, from text and back.
+//! The typed manifests: parsed and written.
 #![allow(clippy::unwrap_used, reason = "all of this is test code, also outside of #[test]")]
 
 use bbot_manifest::protocol::{
@@ -38,7 +38,7 @@ fn a_machine_has_all_its_values() {
 }
 
 #[test]
-fn what_a_machine_must_not_say_is_refused() {
+fn invalid_machines_are_refused() {
     type M = MachineManifest;
     let machine = |rest: &str| format!(": 1\nid: 1\nname: a\nsummary: b\ntype: kvm\n{rest}");
     check_error::<M>(&machine("x: y\n"), "test:6:1: error: unknown name 'x' in machine manifest");
@@ -81,7 +81,7 @@ fn a_bootstrapped_machine_has_a_mac() {
 }
 
 #[test]
-fn a_newer_worker_may_say_more() {
+fn a_newer_worker_may_report_more() {
     let text = ": 1\nbbot-version: 0.17.0\nplatform: arm\n";
     let bootstrap = BootstrapManifest::parse(text.as_bytes(), "test").unwrap();
     assert_eq!(bootstrap.versions["bbot"], "0.17.0".parse().unwrap());
@@ -129,7 +129,7 @@ fn a_task_has_all_its_values() {
 }
 
 #[test]
-fn a_wrong_task_is_refused_with_the_place() {
+fn an_invalid_task_is_refused_with_the_position() {
     let task = |from: &str, to: &str| format!(": 1\n{}", TASK.replacen(from, to, 1));
     check_error::<TaskManifest>(
         &task("trust: yes", "trust: no"),
@@ -232,9 +232,9 @@ fn edit(trust: Option<&[String]>, drop_worker_checksum: bool) -> TaskEdit<'_> {
     edit
 }
 
-/// W24: only trust and worker-checksum change, everything else stays byte for byte.
+/// W24: only trust and worker-checksum change; everything else stays as it is, byte for byte.
 #[test]
-fn an_edit_leaves_everything_else_alone() {
+fn an_edit_changes_nothing_else() {
     let task = "  :\r\n# comment\nname:   a\ntrust: 1\nx: y\\\nz\n\ntrust:\n\\\n2\n\\\n\
         worker-checksum: w\nlast: \\";
     let trust = ["yes".to_owned(), "b".to_owned()];
@@ -262,7 +262,7 @@ fn an_edit_puts_trust_where_it_belongs() {
 }
 
 #[test]
-fn limits_are_the_callers() {
+fn the_caller_sets_the_limits() {
     let text = ": 1\nsession: s\nresult-url: u\n:\nname: libhello\n";
     let check = |set: fn(&mut Limits), expected: &str| {
         let mut limits = Limits::default();

@@ -1,6 +1,7 @@
 //! The serde data format: deserializes manifests.
 
 mod error;
+mod key;
 mod manifests;
 mod source;
 mod values;
@@ -106,7 +107,7 @@ pub fn from_stream_parser<T: DeserializeOwned, R: BufRead>(
 
 fn read<'de, T: Deserialize<'de>>(source: &mut impl Source<'de>) -> Result<T, Error> {
     let mut manifests = Manifests::new(source);
-    let value = T::deserialize(manifests::Stream(&mut manifests))?;
+    let value = T::deserialize(manifests::Stream::new(&mut manifests))?;
     manifests.finish()?;
     Ok(value)
 }

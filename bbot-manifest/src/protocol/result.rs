@@ -35,6 +35,8 @@ pub struct ResultManifest {
 
 /// The result of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 #[non_exhaustive]
 pub struct OperationResult {
     /// The name: `configure`, `update`, `test` ...
@@ -42,6 +44,7 @@ pub struct OperationResult {
     /// Its status.
     pub status: ResultStatus,
     /// Its output.
+    #[cfg_attr(feature = "serde", serde(default))]
     pub log: String,
 }
 
