@@ -1,12 +1,13 @@
 //! The serde data format: serializes manifests.
 //!
-//! [`from_str`](crate::de::from_str) describes the types. Whatever is serialized without an error is
-//! deserialized as the same value, if the type is the same and a `Vec` that may be empty has
+//! [`from_str`](crate::de::from_str) describes the types. Whatever is serialized without an error
+//! is deserialized as the same value, if the type is the same and a `Vec` that may be empty has
 //! `#[serde(default)]`. What a manifest cannot express is an error:
 //!
 //! * a list within a list, of values as well as of manifests;
-//! * `None` within a list, a tuple, a map, an `Option` or a newtype struct, and an empty list within
-//!   a map or an `Option`: nothing is written for them. As fields of a struct they are absent;
+//! * `None` within a list, a tuple, a map, an `Option` or a newtype struct, and an empty list
+//!   within a map or an `Option`: nothing is written for them. As fields of a struct they are
+//!   absent;
 //! * an empty tuple or array as a value;
 //! * in a tuple of manifests, a manifest after an absent one or after a list;
 //! * a CR in a value, which is read as a newline;

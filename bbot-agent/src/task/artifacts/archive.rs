@@ -10,7 +10,8 @@ use std::path::Path;
 
 use tar::{EntryType, Header, PaxExtensions};
 
-use super::{ArtifactError, Problem, io_error};
+use super::{ArtifactError, Problem};
+use crate::fs::FileError;
 
 /// The most headers that an archive may have; packages for distributions are some dozen files.
 pub(super) const MEMBERS_MAX: usize = 10_000;
@@ -126,7 +127,7 @@ impl<'a> Members<'a> {
         if at + bytes.len() as u64 > self.length {
             return Err(ArtifactError::Archive { at, problem: Problem::Truncated });
         }
-        self.file.read_exact_at(bytes, at).map_err(io_error("read", self.path))
+        Ok(self.file.read_exact_at(bytes, at).map_err(FileError::of("read", self.path))?)
     }
 }
 

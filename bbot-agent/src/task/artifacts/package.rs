@@ -10,9 +10,10 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use tar::{EntryType, Header};
 
+use super::ArtifactError;
 use super::archive::{BLOCK, Content};
 use super::tree::Tree;
-use super::{ArtifactError, io_error};
+use crate::fs::FileError;
 
 /// How much is copied at a time, in bytes.
 const CHUNK: usize = 256 << 10;
@@ -33,22 +34,22 @@ pub(super) fn write(
     let mut chunk = vec![0; CHUNK];
     for (path, content) in tree {
         let header = header(instance, path, content)?;
-        output.write_all(header.as_bytes()).map_err(io_error("write", target))?;
+        output.write_all(header.as_bytes()).map_err(FileError::of("write", target))?;
         let Content::File { offset, size, .. } = *content else { continue };
         let mut copied = 0;
         while copied < size {
             let length = usize::try_from(size - copied).map_or(CHUNK, |left| left.min(CHUNK));
             let chunk = &mut chunk[..length];
-            archive.read_exact_at(chunk, offset + copied).map_err(io_error("read", source))?;
-            output.write_all(chunk).map_err(io_error("write", target))?;
+            archive.read_exact_at(chunk, offset + copied).map_err(FileError::of("read", source))?;
+            output.write_all(chunk).map_err(FileError::of("write", target))?;
             copied += length as u64;
         }
         let padding = size.next_multiple_of(BLOCK) - size;
         let zeros = &mut io::repeat(0).take(padding);
-        io::copy(zeros, &mut output).map_err(io_error("write", target))?;
+        io::copy(zeros, &mut output).map_err(FileError::of("write", target))?;
     }
     // The end mark.
-    output.write_all(&[0; 1024]).map_err(io_error("write", target))?;
+    output.write_all(&[0; 1024]).map_err(FileError::of("write", target))?;
     Ok(hex::encode(output.digest.finalize()))
 }
 
