@@ -11,9 +11,10 @@
 //! * an empty tuple or array as a value;
 //! * in a tuple of manifests, a manifest after an absent one or after a list;
 //! * a CR in a value, which is read as a newline;
-//! * the same name in two entries of a map;
-//! * in an internally tagged enum or a flattened map, values other than texts and lists of texts;
-//!   with [`buffered`](crate::flatten::buffered) there is no such limit.
+//! * the same name in two entries of a map, or in a field and a flattened entry;
+//! * in a flattened map or an internally tagged enum, and in a struct with `#[serde(tag)]`, which a
+//!   format cannot tell from one, values other than texts and lists of texts; with
+//!   [`buffered`](crate::flatten::buffered) there is no such limit.
 //!
 //! serde does not let a format know that an enum is untagged or a struct flattened. Their values
 //! are read as texts: a number in a flattened struct is an error when it is read, and which variant
@@ -36,7 +37,7 @@ use crate::text::{Lines, Serializer};
 
 use self::manifests::{Manifests, Output};
 
-/// Serializes manifests to a text with lines of ordinary length; the reverse of
+/// Serializes manifests to a text with [wrapped](Lines::Wrapped) lines; the reverse of
 /// [`from_str`](crate::de::from_str).
 ///
 /// # Errors
