@@ -10,13 +10,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use bbot_btrfs::Snapshot;
+use bbot_manifest::MachineManifest;
 use bbot_tftp::{Namespace, Server, ServerConfig, ServerHandle, WriteLimits};
 use bbot_vm::{
     Guest, GuestConfig, GuestEvent, MacAddress, Network, NetworkConfig, VmUser, VncAddress,
 };
 
 use super::console_log;
-use super::disk::Disk;
 use super::disk_space::DiskSpace;
 use super::run::{Action, End, Input, Job, Limits, Run};
 use crate::config::Config;
@@ -50,6 +51,26 @@ pub(crate) struct Setup {
     pub(crate) write: PathBuf,
 }
 
+/// The disk of one boot, and the manifest that came with it.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    pub(crate) snapshot: Snapshot,
+    /// The manifest of the machine in it.
+    pub(crate) machine: MachineManifest,
+}
+
+impl Disk {
+    /// Deletes the snapshot, which has served its purpose; should it resist, the next start sweeps
+    /// it.
+    pub(crate) fn discard(self, keys: &[(&str, &str)]) {
+        let start = Instant::now();
+        match self.snapshot.delete() {
+            Ok(()) => diag::phase("deleted", start.elapsed(), keys),
+            Err(error) => diag::warn(format_args!("{:#}", anyhow::Error::new(error))),
+        }
+    }
+}
+
 /// A started guest and what it needs; ends by [`GuestSession::end`], or by force when dropped.
 #[derive(Debug)]
 pub(crate) struct GuestSession {
@@ -74,7 +95,7 @@ impl GuestSession {
     ///
     /// # Errors
     ///
-    /// What fails here is the host's trouble, not the machine's.
+    /// A failure of the host, not of the machine.
     pub(crate) fn start(
         config: &Config,
         events: Sender<Event>,
@@ -260,7 +281,7 @@ impl GuestSession {
 
     /// Forces the guest down, calls `when_down`, and takes the network apart.
     ///
-    /// What waits for the machine to be free need not wait for what is this instance's alone.
+    /// `when_down` does not wait for the network, which only this instance uses.
     pub(crate) fn end(self, when_down: impl FnOnce()) {
         let start = Instant::now();
         if let Some(tftp) = self.tftp {

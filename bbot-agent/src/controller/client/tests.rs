@@ -127,7 +127,7 @@ fn a_task_request_is_a_posted_manifest() {
     assert!(server.requests.recv().is_err(), "one attempt");
 }
 
-/// W33, controller-protocol.md F.6: a form whose fields are in this order, with its length, and
+/// W33, docs/controller-protocol.md: a form whose fields are in this order, with its length, and
 /// again at the target of a redirection.
 #[test]
 fn an_artifact_is_a_form() {
