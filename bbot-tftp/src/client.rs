@@ -142,8 +142,8 @@ impl Client {
     /// Gets the file `name` and writes it into `file`.
     ///
     /// # Errors
-    /// The name is not possible, the transfer fails, or `file` cannot be written; a part of the file
-    /// may have been written.
+    /// The name is not possible, the transfer fails, or `file` cannot be written; a part of the
+    /// file may have been written.
     pub fn get(&self, name: &str, file: impl Write) -> Result<TransferSummary, ClientError> {
         self.get_with_progress(name, file, |_| {})
     }

@@ -122,7 +122,7 @@ impl Admission {
     /// The path that a name in a request stands for; T31 about backslashes.
     fn path(&self, name: &[u8]) -> Option<RequestPath> {
         if self.config.backslashes {
-            RequestPath::parse(&name.iter().map(slash).collect::<Vec<_>>())
+            RequestPath::parse(&name.iter().copied().map(slash).collect::<Vec<_>>())
         } else {
             RequestPath::parse(name)
         }
@@ -247,8 +247,8 @@ impl Admission {
     }
 }
 
-fn slash(byte: &u8) -> u8 {
-    if *byte == b'\\' { b'/' } else { *byte }
+fn slash(byte: u8) -> u8 {
+    if byte == b'\\' { b'/' } else { byte }
 }
 
 /// The file of a request.

@@ -326,7 +326,8 @@ fn many_small_uploads() {
             let client = SocketAddr::from((CLIENT.0, 1000 + number));
             server.receive(client, LISTENER, request);
             let answer = server.sent().pop().unwrap();
-            assert_eq!(*granted.get_or_insert(answer.bytes.clone()), answer.bytes, "{number}");
+            let first = granted.get_or_insert_with(|| answer.bytes.clone());
+            assert_eq!(*first, answer.bytes, "{number}");
             server.receive(client, answer.port, &data(1, b"content"));
             server.commit();
             assert_eq!(server.sent().pop().unwrap().bytes, ack(1), "{number}");
