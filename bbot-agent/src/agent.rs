@@ -1,29 +1,28 @@
 //! The parts of one instance.
 
+use bbot_manifest::MachineName;
+
 use crate::ask::Controllers;
-use crate::backoffs::Backoffs;
 use crate::config::Config;
 use crate::event_loop::EventLoop;
 use crate::host::monitor::Monitor;
 use crate::machines::view::HostView;
 use crate::observe::status::Status;
+use crate::schedule::backoff::Backoff;
 
 /// One instance of the agent. The work loop composes its steps from these parts; each step takes
 /// those that it uses.
 #[derive(Debug)]
 pub(crate) struct Agent {
-    /// The command line, validated.
     pub(crate) config: Config,
-    /// The machines of this host.
     pub(crate) host: HostView,
     /// Everything that can wake the instance, and the results that it posts meanwhile.
     pub(crate) events: EventLoop,
-    /// What operators and the service manager see.
     pub(crate) status: Status,
     /// Whether this host can run guests.
     pub(crate) monitor: Monitor,
-    /// The machines and controllers that failed recently.
-    pub(crate) backoffs: Backoffs,
-    /// How controllers are reached.
+    pub(crate) machine_backoff: Backoff<MachineName>,
+    /// By URL.
+    pub(crate) controller_backoff: Backoff<String>,
     pub(crate) controllers: Controllers,
 }

@@ -17,7 +17,6 @@ use anyhow::Context;
 use bbot_manifest::protocol::InteractiveMode;
 use bbot_manifest::{Manifest, ResultManifest, TaskManifest, TaskRequest, TaskResponse};
 
-use crate::backoffs::Backoffs;
 use crate::config::{Config, Controller};
 use crate::controller::auth::Signer;
 use crate::controller::client::{Client, ClientError};
@@ -30,6 +29,7 @@ use crate::machines::offer::Offer;
 use crate::observe::status::{ContactOutcome, Status};
 use crate::outbox::Entry;
 use crate::reports::Reports;
+use crate::schedule::backoff::Backoff;
 use crate::schedule::plan::PlannedRequest;
 
 /// How long an aborted request may take to report that it was.
@@ -38,20 +38,14 @@ const ABORT_LIMIT: Duration = Duration::from_secs(1);
 /// How asking ended.
 #[derive(Debug)]
 pub(crate) enum AskOutcome<'a> {
-    /// A controller has a task.
     Task {
-        /// The controller.
         controller: &'a Controller,
-        /// The machine that the task is for.
         offer: Offer<'a>,
-        /// The task.
         task: Box<AcceptedTask>,
     },
-    /// No controller has one.
     NoTask,
     /// The round's time is over, as some controllers failed; others have not been asked.
     RoundExpired,
-    /// The agent is to stop.
     Stop,
 }
 
@@ -94,7 +88,7 @@ pub(crate) struct AskRound<'a> {
     pub(crate) controllers: &'a mut Controllers,
     pub(crate) events: &'a mut EventLoop,
     pub(crate) status: &'a mut Status,
-    pub(crate) backoffs: &'a mut Backoffs,
+    pub(crate) backoff: &'a mut Backoff<String>,
 }
 
 impl AskRound<'_> {
@@ -119,14 +113,13 @@ impl AskRound<'_> {
                 let expired = AskOutcome::RoundExpired;
                 return Ok(if has_failure { expired } else { AskOutcome::NoTask });
             }
-            let offers: Vec<Offer<'q>> =
-                machines.iter().filter_map(|machine| Offer::of(machine)).collect();
+            let offers = machines.iter().filter_map(|machine| Offer::of(machine));
+            let named = |offer: Offer<'q>| (offer.header().name.as_str(), offer);
+            let offers: Vec<_> = offers.map(named).collect();
             let request = self.request(&offers);
             let Some(response) = self.response(url, &request, round_end)? else {
                 return Ok(AskOutcome::Stop);
             };
-            let named = |offer: &Offer<'q>| (offer.header().name.as_str(), *offer);
-            let offers: Vec<_> = offers.iter().map(named).collect();
             let terms = self.terms(&request, &offers);
             match response.map(|response| verdict(response, url, &terms)) {
                 Ok(Verdict::NoTask) => self.succeeded(url, ContactOutcome::NoTask),
@@ -153,7 +146,7 @@ impl AskRound<'_> {
     }
 
     fn succeeded(&mut self, url: &str, outcome: ContactOutcome) {
-        self.backoffs.controller_worked(url);
+        self.backoff.record_success(&url.to_owned());
         self.status.record_contact(url, outcome);
     }
 
@@ -186,11 +179,10 @@ impl AskRound<'_> {
     }
 
     fn back_off(&mut self, url: &str) {
-        self.backoffs.note_signing(self.events);
-        self.backoffs.controller_failed(url);
+        self.backoff.record_failure(url.to_owned(), Instant::now(), fastrand::f64());
     }
 
-    fn request(&self, offers: &[Offer<'_>]) -> TaskRequest {
+    fn request(&self, offers: &[(&str, Offer<'_>)]) -> TaskRequest {
         let config = self.config;
         let is_interactive = config.interactive != InteractiveMode::False;
         let login = |address| SocketAddr::new(address, 5900 + config.offset).to_string();
@@ -199,7 +191,7 @@ impl AskRound<'_> {
         let fingerprint = self.controllers.fingerprint().filter(|_| can_sign);
         let mut request = TaskRequest::new(
             config.hostname.clone(),
-            offers.iter().map(|offer| offer.header().clone()).collect(),
+            offers.iter().map(|(_, offer)| offer.header().clone()).collect(),
             config.toolchain.name.to_string(),
             config.toolchain.version.clone(),
         );

@@ -406,8 +406,8 @@ impl Cli {
     /// Parses the arguments, the program's name first.
     ///
     /// As in the original agent, an option takes the following argument as its value even if that
-    /// begins with a hyphen, of repeated options the last one counts, and the first argument that is
-    /// not an option ends the options.
+    /// begins with a hyphen, of repeated options the last one counts, and the first argument that
+    /// is not an option ends the options.
     pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
         let command = definition().mut_args(|arg| {
             let is_option = !arg.is_positional() && arg.get_action().takes_values();

@@ -9,10 +9,23 @@
 //!
 //! This library exists for the project's own programs, tests and tools. Nothing of its interface is
 //! stable.
+//!
+//! Modules import only from those that stand before them here:
+//!
+//! * `diag`, `output`, `fs`, `subprocess`, `cli`: messages, standard output, files, child
+//!   processes, the syntax of the command line;
+//! * `schedule`, `config`: decisions about asking and interrupting, pure; the configuration;
+//! * `machines`, `outbox`, `controller`: the machines of the host, results on disk, the protocol
+//!   of controllers;
+//! * `observe`, `reports`: the status for operators and the service manager, the delivery of the
+//!   outbox;
+//! * `event_loop`: what wakes the instance, and what it does in the background of its waits;
+//! * `guest`: one guest, from its boot to its end, for bootstraps and builds;
+//! * `bootstrap`, `ask`, `task`: making a machine ready, getting a task, performing it;
+//! * `recovery`, `agent`, `work_loop`, `start`, `stop`: one instance, from its start to its end.
 
 mod agent;
 mod ask;
-mod backoffs;
 mod blocked;
 mod bootstrap;
 pub mod cli;
@@ -43,13 +56,11 @@ pub fn run() -> ExitCode {
     let ran = run_command_line();
     // A child process that still runs would outlive this one.
     subprocess::kill_all();
-    match ran {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            diag::error(format_args!("{error:#}"));
-            ExitCode::FAILURE
-        }
+    if let Err(error) = ran {
+        diag::error(format_args!("{error:#}"));
+        return ExitCode::FAILURE;
     }
+    ExitCode::SUCCESS
 }
 
 fn run_command_line() -> anyhow::Result<()> {

@@ -10,7 +10,6 @@ use bbot_lock::{Acquired, InstanceLock};
 
 use crate::agent::Agent;
 use crate::ask::Controllers;
-use crate::backoffs::Backoffs;
 use crate::config::Config;
 use crate::controller::auth::Signer;
 use crate::controller::client::Client;
@@ -25,25 +24,21 @@ use crate::outbox::Outbox;
 use crate::reports::Reports;
 use crate::reports::delivery::PosterContext;
 use crate::reports::poster::Poster;
+use crate::schedule::backoff::Backoff;
 
 /// A started instance. The lock is dropped last: the next process that gets it finds nothing of
 /// this one in use.
 #[derive(Debug)]
 pub(crate) struct Started {
-    /// The instance.
     pub(crate) agent: Agent,
     _lock: Option<InstanceLock>,
 }
 
 /// Starts the instance: key, instance lock, directories, outbox.
 pub(crate) fn start(config: Config, channel: EventChannel) -> anyhow::Result<Started> {
-    let signer = match &config.auth_key {
-        Some(key) => {
-            let options = config.openssl_options.clone();
-            Some(Arc::new(Signer::new(config.openssl.clone(), options, key.clone())?))
-        }
-        None => None,
-    };
+    let (openssl, options) = (config.openssl.clone(), config.openssl_options.clone());
+    let signer = config.auth_key.clone().map(|key| Signer::new(openssl, options, key));
+    let signer = signer.transpose()?.map(Arc::new);
     if config.systemd {
         let fingerprint = signer.as_ref().map(|signer| signer.fingerprint());
         config.banner(fingerprint).into_iter().for_each(diag::info);
@@ -56,7 +51,8 @@ pub(crate) fn start(config: Config, channel: EventChannel) -> anyhow::Result<Sta
         status: Status::new(status_place(&config)?, Arc::clone(&manager)),
         events: EventLoop::new(channel, manager, reports),
         monitor: Monitor::new(&config, Instant::now()),
-        backoffs: Backoffs::new(),
+        machine_backoff: Backoff::new(),
+        controller_backoff: Backoff::new(),
         controllers: Controllers::new(Client::new(&config.timeouts), signer),
         config,
     };

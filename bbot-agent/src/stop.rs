@@ -17,7 +17,6 @@ const LIMIT: Duration = Duration::from_secs(9);
 enum Notice {
     /// The work has ended, or has panicked.
     Ended,
-    /// SIGTERM or SIGINT came.
     Terminated,
 }
 

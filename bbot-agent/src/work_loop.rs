@@ -20,12 +20,14 @@ use crate::fs::runtime_dir;
 use crate::host::fault::Fault;
 use crate::machines::complaints::{Complaints, Concern};
 use crate::machines::enumerate::{Busy, Enumeration, Machine, State};
+use crate::machines::fake;
 use crate::machines::layout::MachineDir;
 use crate::machines::offer::Offer;
 use crate::observe::status::Phase;
 use crate::output;
 use crate::recovery;
 use crate::reports::Reports;
+use crate::schedule::backoff::Backoff;
 use crate::schedule::host::Host;
 use crate::schedule::plan::{Plan, plan};
 use crate::schedule::reminder::Reminder;
@@ -105,7 +107,12 @@ fn round(agent: &mut Agent, complaints: &mut Complaints) -> anyhow::Result<Round
     agent.status.enter(Phase::Enumerating, None, None);
     let Some(host_lock) = lock_host(agent)? else { return Ok(Round::Stop) };
     let start = Instant::now();
-    let enumeration = agent.host.enumerate(&host_lock)?;
+    let machines = &agent.config.machines;
+    let enumeration = match &agent.config.fake_machine {
+        Some(file) => fake::enumeration(file, machines)?,
+        None => (agent.host.enumerate(&host_lock))
+            .with_context(|| format!("unable to iterate over {}", machines.display()))?,
+    };
     let count = enumeration.machines.len().to_string();
     diag::phase("enumerate", start.elapsed(), &[("machines", &count)]);
     report_problems(agent, &enumeration, complaints);
@@ -199,7 +206,7 @@ fn first_due<'e>(agent: &Agent, enumeration: &'e Enumeration) -> Option<&'e Mach
     let now = Instant::now();
     enumeration.machines.iter().find_map(|Machine { dir, state }| {
         let State::Due(reason) = state else { return None };
-        if agent.backoffs.is_machine_resting(&dir.name, now) {
+        if agent.machine_backoff.is_active(&dir.name, now) {
             return None;
         }
         diag::trace(2, format_args!("{} is due: {reason}", dir.name));
@@ -210,8 +217,7 @@ fn first_due<'e>(agent: &Agent, enumeration: &'e Enumeration) -> Option<&'e Mach
 fn host_state<'e>(agent: &Agent, enumeration: &'e Enumeration) -> Host<&'e Machine> {
     let now = Instant::now();
     let used = |machine: &'e Machine| {
-        let rests = agent.backoffs.is_machine_resting(&machine.dir.name, now);
-        (machine, machine.used(rests))
+        (machine, machine.used(agent.machine_backoff.is_active(&machine.dir.name, now)))
     };
     Host {
         machines: enumeration.machines.iter().map(used).collect(),
@@ -233,7 +239,7 @@ fn bootstrap(agent: &mut Agent, host_lock: HostLock, machine: &MachineDir) -> Ro
     match bootstrap.perform(host_lock) {
         Ok(Bootstrapped::Done) => {
             agent.monitor.worked();
-            agent.backoffs.machine_worked(name);
+            agent.machine_backoff.record_success(name);
             diag::info(format_args!("bootstrapped {name}"));
         }
         Ok(Bootstrapped::NotNeeded | Bootstrapped::GivenUp) => {}
@@ -241,7 +247,8 @@ fn bootstrap(agent: &mut Agent, host_lock: HostLock, machine: &MachineDir) -> Ro
             diag::error(format_args!("cannot bootstrap {name}: {error:#}"));
         }
         Err(error) => {
-            let pause = agent.backoffs.machine_failed(name);
+            let (now, jitter) = (Instant::now(), fastrand::f64());
+            let pause = agent.machine_backoff.record_failure(name.clone(), now, jitter);
             diag::error(format_args!("cannot bootstrap {name}: {error:#}; it rests {pause:.0?}"));
         }
     }
@@ -259,11 +266,14 @@ fn ask_and_perform(
         return Ok(Round::Idle { half: false });
     }
     agent.status.enter(Phase::Asking, None, None);
-    agent.backoffs.note_signing(&mut agent.events);
+    if agent.events.take_signing_restored() {
+        // W37: controllers that refused us for want of a key have no reason to any more.
+        agent.controller_backoff = Backoff::new();
+    }
     let now = Instant::now();
     let state = host_state(agent, enumeration);
     let controllers = agent.config.controllers.iter().map(|c| (c, c.priority));
-    let is_resting = |c: &Controller| agent.backoffs.is_controller_resting(&c.url, now);
+    let is_resting = |c: &Controller| agent.controller_backoff.is_active(&c.url, now);
     let questions = match plan(&state, controllers, is_resting, fastrand::shuffle) {
         Plan::Ask(questions) => questions,
         Plan::PauseHalf => return Ok(Round::Idle { half: true }),
@@ -274,7 +284,7 @@ fn ask_and_perform(
         controllers: &mut agent.controllers,
         events: &mut agent.events,
         status: &mut agent.status,
-        backoffs: &mut agent.backoffs,
+        backoff: &mut agent.controller_backoff,
     };
     let (controller, offer, task) = match round.ask(&questions)? {
         AskOutcome::Task { controller, offer, task } => (controller, offer, task),
@@ -313,7 +323,8 @@ fn perform(
         events: &mut agent.events,
         status: &mut agent.status,
         monitor: &mut agent.monitor,
-        backoffs: &mut agent.backoffs,
+        machine_backoff: &mut agent.machine_backoff,
+        controller_backoff: &mut agent.controller_backoff,
         reporter,
         lock: None,
     };

@@ -1,4 +1,4 @@
-//! Replays what the fuzz targets have found interesting.
+//! Runs the checks of the fuzz targets on their corpora.
 #![allow(clippy::unwrap_used, reason = "all of this is test code, also outside of #[test]")]
 
 use std::path::Path;

@@ -1,11 +1,11 @@
-//! What parsing costs, whatever the input.
+//! The time and memory that manifests take.
 #![allow(clippy::unwrap_used, reason = "all of this is test code, also outside of #[test]")]
 
 use std::io::{BufReader, Read};
 use std::time::Duration;
 
 use bbot_manifest::protocol::TaskEdit;
-use bbot_manifest::text::{Limit, merge_comment, split_comment, unquote_words};
+use bbot_manifest::text::{Commented, Limit, unquote_words};
 use bbot_manifest::{
     ErrorKind, Event, Limits, Lines, Manifest, Parser, ResultManifest, Serializer, StreamParser,
     from_slice,
@@ -92,7 +92,7 @@ fn events_of_unbroken_values_allocate_nothing() {
     assert_eq!((pairs, info.count_total), (4000, 0));
 }
 
-/// Reads a text again and again.
+/// Returns a reader of a text, repeated.
 fn repeated(text: &'static str, times: usize) -> impl Read {
     let mut reader: Box<dyn Read> = Box::new(std::io::empty());
     for _ in 0..times {
@@ -117,7 +117,7 @@ fn the_memory_of_a_stream_does_not_depend_on_its_length() {
     assert_eq!(peak(10), peak(1000));
 }
 
-/// Texts that are meant to hurt: what they begin with, and what comes again and again.
+/// Texts that are expensive to parse: the beginning, and what is repeated after it.
 const HOSTILE: [(&str, &str); 14] = [
     ("a: ", "\\"),
     ("a:\n\\\n", "\\"),
@@ -153,7 +153,7 @@ fn stream(text: &[u8]) -> usize {
     events
 }
 
-/// Returns the time that this thread has had a processor for, which is not that of others.
+/// Returns the processor time of this thread, which does not depend on other threads.
 fn cpu_time(work: impl FnOnce()) -> Duration {
     let now = || Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap());
     let start = now();
@@ -161,14 +161,14 @@ fn cpu_time(work: impl FnOnce()) -> Duration {
     now().saturating_sub(start)
 }
 
-/// How many times larger the large input is.
+/// The size of the large input in sizes of the small one.
 const GROWTH: u32 = 8;
 
-/// Checks that the work on an input grows with its size, rather than with the square of that.
+/// Checks that the time for an input is proportional to its size.
 ///
-/// Work that is proportional takes eight times as long on the large input, work that is not sixty
-/// times. The least time of some runs counts, for other programs can only add to it; of many, if
-/// that is what it takes.
+/// Proportional work takes eight times as long on the large input; work that grows with the square
+/// of the size takes sixty-four times as long. The least time of up to twenty runs counts, as other
+/// programs can only add to it.
 #[track_caller]
 fn check_linear<I>(what: &str, make: impl Fn(usize) -> I, work: impl Fn(&I)) {
     const SIZE: usize = 32 << 10;
@@ -181,13 +181,13 @@ fn check_linear<I>(what: &str, make: impl Fn(usize) -> I, work: impl Fn(&I)) {
             return;
         }
     }
-    panic!("{what}: {least:?} of work became {most:?}");
+    panic!("{what}: {least:?} of work grew to {most:?}");
 }
 
 #[test]
 fn the_work_of_parsing_is_proportional() {
     for (begin, repeated) in HOSTILE {
-        let what = format!("{begin:?} and {repeated:?} again and again");
+        let what = format!("{begin:?} and {repeated:?}, repeated");
         let make = |size| hostile(begin, repeated, size);
         check_linear(&what, make, |text| assert!(parse(text) > 0));
         check_linear(&what, make, |text| assert!(stream(text) > 0));
@@ -208,7 +208,7 @@ fn the_work_of_writing_is_proportional() {
     }
 }
 
-/// Numbered lines.
+/// Returns numbered lines.
 fn numbered(begin: &str, line: impl Fn(usize) -> String, size: usize) -> Vec<u8> {
     let mut text = begin.to_owned();
     for number in 0.. {
@@ -249,14 +249,13 @@ fn the_work_on_texts_is_proportional() {
     for repeated in ["\\", "\\;", ";\n", "\\;\n", " ", "'\"'", "a b "] {
         let make = |size| repeated.repeat(size / repeated.len());
         check_linear(repeated, make, |text| {
-            let (value, comment) = split_comment(text);
-            drop(merge_comment(&value, &comment));
+            drop(Commented::split(text).merge());
             unquote_words(text).ok();
         });
     }
 }
 
-/// Memory, too: what is allocated in all is exactly counted, whatever else the host does.
+/// The total of allocated memory, which is counted exactly.
 #[test]
 fn the_memory_of_parsing_is_proportional() {
     for (begin, repeated) in HOSTILE {
@@ -267,7 +266,7 @@ fn the_memory_of_parsing_is_proportional() {
         for work in [parse, stream] {
             let (small, large) = (allocated(64 << 10, work), allocated(512 << 10, work));
             let most = small * u64::from(GROWTH) * 6 / 5 + 4096;
-            assert!(large <= most, "{begin:?} and {repeated:?}: {small} became {large}");
+            assert!(large <= most, "{begin:?} and {repeated:?}: {small} grew to {large}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The typed manifests, from text and back.
+//! The typed manifests: parsed and written.
 #![allow(clippy::unwrap_used, reason = "all of this is test code, also outside of #[test]")]
 
 use bbot_manifest::protocol::{
@@ -37,8 +37,9 @@ fn a_machine_has_all_its_values() {
     assert_eq!(machine.changes, ["a", "b"]);
 }
 
+/// D8: a machine has no other values.
 #[test]
-fn what_a_machine_must_not_say_is_refused() {
+fn invalid_machines_are_refused() {
     type M = MachineManifest;
     let machine = |rest: &str| format!(": 1\nid: 1\nname: a\nsummary: b\ntype: kvm\n{rest}");
     check_error::<M>(&machine("x: y\n"), "test:6:1: error: unknown name 'x' in machine manifest");
@@ -60,6 +61,7 @@ fn what_a_machine_must_not_say_is_refused() {
     );
 }
 
+/// D3.
 #[test]
 fn a_bootstrapped_machine_may_follow_an_empty_manifest() {
     let rest = "\nname: a\nsummary: b\ntype: kvm\nmac: 02:16:3e:00:00:01\n:\nid: gcc\n:\n\
@@ -81,7 +83,7 @@ fn a_bootstrapped_machine_has_a_mac() {
 }
 
 #[test]
-fn a_newer_worker_may_say_more() {
+fn a_newer_worker_may_report_more() {
     let text = ": 1\nbbot-version: 0.17.0\nplatform: arm\n";
     let bootstrap = BootstrapManifest::parse(text.as_bytes(), "test").unwrap();
     assert_eq!(bootstrap.versions["bbot"], "0.17.0".parse().unwrap());
@@ -113,6 +115,7 @@ const TASK: &str = "name: libhello\nversion: 1.2.3+4\n\
     auxiliary-environment: X=1\ntarget-config: 'a b' c\npackage-config: x\nhost: true\n\
     warning-regex: ^warning\ninteractive: error\nworker-checksum: w\nnew-value: kept\n";
 
+/// D8: a task keeps values that are not known.
 #[test]
 fn a_task_has_all_its_values() {
     let task: TaskManifest = round_trip(&format!(": 1\n{TASK}"));
@@ -129,7 +132,7 @@ fn a_task_has_all_its_values() {
 }
 
 #[test]
-fn a_wrong_task_is_refused_with_the_place() {
+fn an_invalid_task_is_refused_with_the_position() {
     let task = |from: &str, to: &str| format!(": 1\n{}", TASK.replacen(from, to, 1));
     check_error::<TaskManifest>(
         &task("trust: yes", "trust: no"),
@@ -174,6 +177,7 @@ fn a_response_may_have_no_task() {
     check_error::<TaskResponse>(": 1\nsession: a\n", "test:3:1: error: no result-url specified");
 }
 
+/// D2, D7.
 #[test]
 fn a_result_has_statuses_before_logs() {
     let result: ResultManifest = round_trip(
@@ -195,6 +199,7 @@ fn a_result_has_statuses_before_logs() {
     );
 }
 
+/// D8.
 #[test]
 fn a_result_of_nothing_and_unknown_values_are_read() {
     let text = ": 1\nname: unknown\nversion: 0\nstatus: abnormal\nnew: x\n";
@@ -232,9 +237,9 @@ fn edit(trust: Option<&[String]>, drop_worker_checksum: bool) -> TaskEdit<'_> {
     edit
 }
 
-/// W24: only trust and worker-checksum change, everything else stays byte for byte.
+/// W24: only trust and worker-checksum change; everything else stays as it is, byte for byte.
 #[test]
-fn an_edit_leaves_everything_else_alone() {
+fn an_edit_changes_nothing_else() {
     let task = "  :\r\n# comment\nname:   a\ntrust: 1\nx: y\\\nz\n\ntrust:\n\\\n2\n\\\n\
         worker-checksum: w\nlast: \\";
     let trust = ["yes".to_owned(), "b".to_owned()];
@@ -262,7 +267,7 @@ fn an_edit_puts_trust_where_it_belongs() {
 }
 
 #[test]
-fn limits_are_the_callers() {
+fn the_caller_sets_the_limits() {
     let text = ": 1\nsession: s\nresult-url: u\n:\nname: libhello\n";
     let check = |set: fn(&mut Limits), expected: &str| {
         let mut limits = Limits::default();

@@ -1,81 +1,21 @@
-//! What holds for all inputs, tried with random ones.
+//! Properties that hold for all inputs, tested with random ones.
 #![allow(clippy::unwrap_used, reason = "all of this is test code, also outside of #[test]")]
 
 use std::cmp::Ordering;
 
-use bbot_manifest::text::{merge_comment, split_comment};
+use bbot_manifest::text::Commented;
 use bbot_manifest::version::{
     PackageConstraint, PackageVersionForms, StandardConstraint, StandardVersionForms,
 };
 use bbot_manifest::{PackageVersion, StandardVersion};
 use proptest::prelude::*;
 
+use crate::generators::{long_manifest_like, manifest_like, value};
+
 #[path = "corpus/checks.rs"]
 mod checks;
-
-/// Texts made of what matters to the parser.
-fn manifest_like() -> impl Strategy<Value = Vec<u8>> {
-    let piece = prop_oneof![
-        4 => Just(&b"\n"[..]),
-        3 => Just(&b"\\"[..]),
-        1 => Just(&b"\\\n"[..]),
-        1 => Just(&b"\r"[..]),
-        1 => Just(&b"\r\n"[..]),
-        2 => Just(&b":"[..]),
-        1 => Just(&b": 1\n"[..]),
-        2 => Just(&b" "[..]),
-        1 => Just(&b"\t"[..]),
-        1 => Just(&b"#"[..]),
-        3 => Just(&b"a"[..]),
-        2 => Just(&b"name: value\n"[..]),
-        1 => Just(&b"seven77: value\n"[..]),
-        1 => Just(&b"eight888: \\x\n"[..]),
-        1 => Just("ni\u{e9}e9:v\n".as_bytes()),
-        1 => Just(&b"a long name: v\n"[..]),
-        1 => Just(&b"log:\n\\\n"[..]),
-        1 => Just("\u{e9}\u{20ac}\u{1f600}".as_bytes()),
-        1 => Just(&b"\xe2\x82"[..]),
-        1 => Just(&b"\x07"[..]),
-        1 => Just("\u{200b}".as_bytes()),
-    ];
-    let body = prop::collection::vec(piece, 0..40);
-    (any::<bool>(), body).prop_map(|(start, pieces)| {
-        let start: &[u8] = if start { b": 1\n" } else { b"" };
-        [start, &pieces.concat()].concat()
-    })
-}
-
-/// The same between long runs of something plain, so that the parser's steps, of 8 and 16 KiB, end
-/// anywhere in it.
-fn long_manifest_like() -> impl Strategy<Value = Vec<u8>> {
-    let run = prop_oneof![
-        Just("name: value\n"),
-        Just(":\n"),
-        Just("a\u{e9}: \u{20ac}\n"),
-        Just("name: value\r\n"),
-        Just("a: b\r\n"),
-        Just("\r"),
-        Just("#"),
-        Just("x"),
-        Just("\n"),
-        Just(": 1\nlog:\n\\\nline\n\\\n"),
-    ];
-    let part = (run, 8100..8300_usize, manifest_like());
-    prop::collection::vec(part, 1..4).prop_map(|parts| {
-        let mut text = b": 1\n".to_vec();
-        for (run, length, rest) in parts {
-            text.extend(run.as_bytes().iter().cycle().take(length));
-            text.extend(rest);
-        }
-        text
-    })
-}
-
-/// Texts that fit in a value, often long enough to be broken.
-fn value() -> impl Strategy<Value = String> {
-    let word = prop_oneof!["[a-z\\\\;: #]{0,30}", "[ \t\\\\\n\r]{0,4}", "[x\u{e9}\u{4e2d}]{0,90}"];
-    prop::collection::vec(word, 0..8).prop_map(|words| words.concat())
-}
+#[path = "corpus/generators.rs"]
+mod generators;
 
 fn standard_version() -> impl Strategy<Value = StandardVersion> {
     let part = prop_oneof![0..3_u32, 99_998..100_000_u32];
@@ -107,7 +47,7 @@ fn package_version() -> impl Strategy<Value = PackageVersion> {
         .prop_filter_map("not a version", |text| PackageVersion::parse(&text, all_forms()).ok())
 }
 
-/// Texts that are a location more often than not, many of them with encoded characters.
+/// Texts of which most are locations, many of them with encoded characters.
 fn location() -> impl Strategy<Value = String> {
     let encoded = |c: char| {
         let text = String::new();
@@ -144,7 +84,7 @@ fn check_order<T: Ord + std::hash::Hash>(a: &T, b: &T, c: &T) {
     }
 }
 
-/// The parser looks at the input in steps, which end early if they hold many lines.
+/// The parser validates the input in steps, which end early if they have many lines.
 #[test]
 fn a_step_may_end_before_anything() {
     for starts in 400..600 {
@@ -181,7 +121,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+    fn any_bytes_can_be_parsed_and_written(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
         checks::parse(&bytes);
         checks::serialize(&bytes);
         checks::values(&bytes);
@@ -189,7 +129,7 @@ proptest! {
     }
 
     #[test]
-    fn value_like_texts_are_survived(
+    fn texts_like_values_can_be_parsed(
         text in "[(\\[~^<>=$ ]{0,3}[0-9a-z.+*?/:@#%-]{0,12}[ )\\]0-9.a-z\"']{0,8}",
     ) {
         checks::values(text.as_bytes());
@@ -215,8 +155,9 @@ proptest! {
         } else {
             (value.as_str(), comment.as_str())
         };
-        let split = split_comment(&merge_comment(&value, &comment));
-        prop_assert_eq!((split.0.as_str(), split.1.as_str()), expected);
+        let expected = Commented { value: expected.0.to_owned(), comment: expected.1.to_owned() };
+        let commented = Commented { value: value.clone(), comment: comment.clone() };
+        prop_assert_eq!(Commented::split(&commented.merge()), expected);
     }
 
     #[test]
@@ -240,7 +181,7 @@ proptest! {
         prop_assert_eq!(PackageVersion::parse(&a.to_string(), all_forms()).unwrap(), a);
     }
 
-    /// A version sorts in one way whether it is read as a standard or as a package version.
+    /// Versions have one order, whether they are read as standard or as package versions.
     #[test]
     fn both_kinds_of_version_agree(a in final_version(), b in final_version()) {
         let package = |v: &StandardVersion| v.to_string().parse::<PackageVersion>().unwrap();
@@ -248,7 +189,7 @@ proptest! {
     }
 
     #[test]
-    fn a_range_holds_what_is_between_its_ends(
+    fn a_range_contains_what_is_between_its_ends(
         a in standard_version(),
         b in standard_version(),
         probe in standard_version(),
@@ -274,9 +215,9 @@ proptest! {
         ..Default::default()
     })]
 
-    /// In pieces of one byte, the stream has no whole line to take the short way.
+    /// In pieces of one byte, the stream has no whole line for the fast path.
     #[test]
-    fn the_short_way_is_the_long_way(text in long_manifest_like()) {
+    fn long_inputs_may_come_in_pieces(text in long_manifest_like()) {
         checks::pieces(&text, [1, 4000, 1 << 16]);
     }
 }

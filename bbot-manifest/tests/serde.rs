@@ -5,11 +5,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::BufReader;
 
+use bbot_manifest::de::{from_parser, from_stream_parser};
 use bbot_manifest::flatten::{Suffix, Suffixed};
 use bbot_manifest::ser::to_string_with;
 use bbot_manifest::{
-    Lines, PackageName, PackageVersion, ResultStatus, StandardVersion, from_reader, from_str,
-    to_string,
+    Limits, Lines, PackageName, PackageVersion, Parser, ResultStatus, StandardVersion,
+    StreamParser, from_reader, from_str, to_string,
 };
 use serde::{Deserialize, Serialize};
 
@@ -121,8 +122,8 @@ fn suffixed_names_are_flattened_maps() {
     let report: Report = round_trip(
         ": 1\nstatus: error\nupdate-status: success\na-status: error\nbbot-version: 0.16.0\n",
     );
-    assert_eq!(report.statuses[0], ("update".to_owned(), ResultStatus::Success));
-    assert_eq!(report.versions.len(), 1);
+    assert_eq!(report.statuses.as_slice()[0], ("update".to_owned(), ResultStatus::Success));
+    assert_eq!(report.versions.as_slice().len(), 1);
     check_error::<Report>(
         ": 1\nstatus: error\nupdate-status: fine\n",
         "3:16: error: invalid update-status: result status expected",
@@ -161,8 +162,8 @@ fn flattened_values_have_their_types() {
     assert_eq!((details.count, details.done, details.ratio), (u64::MAX, true, Some(0.5)));
     assert_eq!((&details.sizes[..], details.status), (&[1][..], ResultStatus::Error));
     assert!(matches!(details.note, Cow::Borrowed("007")));
-    assert_eq!(versions[0], ("bbot".to_owned(), 3));
-    // What a struct has taken is not left for others; a map leaves all.
+    assert_eq!(versions.as_slice()[0], ("bbot".to_owned(), 3));
+    // The fields of a struct are not left for the next flattened field; those of a map are.
     assert_eq!(others, BTreeMap::from([("bbot-version".to_owned(), "3".to_owned())]));
 
     let text = ": 1\ncount: 1\ndone: false\nnote: a\\\nb\nsizes: 1\nsizes: 2\nstatus: error\n";
@@ -315,4 +316,17 @@ fn values_of_all_simple_types_are_read_and_written() {
         ": 1\nflag: true\nletter: x\nsmall: -3\nlarge: 340282366920938463463374607431768211455\n\
          real: 0.5\nnothing:\npair: 1\npair: 2\nwrapped: w\n",
     );
+}
+
+#[test]
+fn serde_keeps_the_names_and_limits_of_parsers() {
+    type Any = Vec<BTreeMap<String, String>>;
+    let text = ": 1\na: b\nc: d\n";
+    let mut limits = Limits::default();
+    limits.pairs = 1;
+    let expected = "file:3:1: error: pairs are more than 1";
+    let parser = Parser::new(text).with_name("file").with_limits(limits);
+    assert_eq!(from_parser::<Any>(parser).unwrap_err().to_string(), expected);
+    let parser = StreamParser::new(text.as_bytes()).with_name("file").with_limits(limits);
+    assert_eq!(from_stream_parser::<Any, _>(parser).unwrap_err().to_string(), expected);
 }

@@ -1,4 +1,4 @@
-//! The parsers and the serializer as a program meets them: what they take, borrow, and fail with.
+//! The interface of the parsers and the serializer: what they accept, borrow, and fail with.
 #![allow(clippy::unwrap_used, reason = "all of this is test code, also outside of #[test]")]
 
 use std::borrow::Cow;
@@ -6,12 +6,9 @@ use std::collections::VecDeque;
 use std::error::Error as _;
 use std::io::{self, BufRead, Read, Write};
 
-use bbot_manifest::de::{from_parser, from_stream_parser};
-use bbot_manifest::{
-    Error, ErrorKind, Event, Limits, Lines, Parser, Position, Serializer, StreamParser,
-};
+use bbot_manifest::{Error, ErrorKind, Event, Lines, Parser, Position, Serializer, StreamParser};
 
-/// Gives what it is told to, one part at a time; nobody may ask for more.
+/// A reader of the given parts, one at a time, which must not be read further.
 struct Script {
     parts: VecDeque<io::Result<&'static [u8]>>,
 }
@@ -59,6 +56,21 @@ fn values(parser: Parser<'_>) -> Vec<Cow<'_, str>> {
 }
 
 #[test]
+fn types_are_send_and_sync() {
+    fn check<T: Send + Sync + std::fmt::Debug>() {}
+    check::<Parser<'_>>();
+    check::<StreamParser<Script>>();
+    check::<Serializer<Full>>();
+    check::<Event<'_>>();
+    check::<Error>();
+    check::<bbot_manifest::TaskResponse>();
+    check::<bbot_manifest::ResultRequest>();
+    check::<bbot_manifest::BootstrappedMachine>();
+    check::<bbot_manifest::version::PackageConstraint>();
+    check::<bbot_manifest::RepositoryLocation>();
+}
+
+#[test]
 fn texts_and_bytes_are_parsed() {
     let text = ": 1\na: b\n".to_owned();
     assert_eq!(values(Parser::new(&text)), ["b"]);
@@ -77,11 +89,11 @@ fn values_that_stand_unbroken_are_borrowed() {
     assert_eq!(self::values(Parser::new(broken)), ["bc", "e\nf"]);
 }
 
-/// An event comes as soon as what has been read decides on it: a program can answer before its
-/// partner says more.
+/// An event is returned as soon as the input that determines it has been read, so that a program
+/// can respond before its peer sends more.
 #[test]
 fn nothing_is_read_ahead() {
-    // How many events there are when so much has been read.
+    // The number of events of an input whose end is not known.
     for (text, events) in [
         (&b": 1\n"[..], 1),
         (b": 1\na: b\n", 2),
@@ -110,20 +122,7 @@ fn a_reader_may_be_interrupted_and_may_fail() {
     assert!(parser.next_event().unwrap().is_none());
 }
 
-#[test]
-fn serde_keeps_the_names_and_limits_of_parsers() {
-    type Any = Vec<std::collections::BTreeMap<String, String>>;
-    let text = ": 1\na: b\nc: d\n";
-    let mut limits = Limits::default();
-    limits.pairs = 1;
-    let expected = "file:3:1: error: pairs are more than 1";
-    let parser = Parser::new(text).with_name("file").with_limits(limits);
-    assert_eq!(from_parser::<Any>(parser).unwrap_err().to_string(), expected);
-    let parser = StreamParser::new(text.as_bytes()).with_name("file").with_limits(limits);
-    assert_eq!(from_stream_parser::<Any, _>(parser).unwrap_err().to_string(), expected);
-}
-
-/// Takes some bytes, and no more.
+/// A writer with room for some bytes.
 struct Full(usize);
 
 impl Write for Full {

@@ -1,4 +1,4 @@
-//! The tool of the examples: what it prints.
+//! The output of the example `manifest`.
 #![allow(clippy::unwrap_used, reason = "all of this is test code, also outside of #[test]")]
 
 #[path = "../examples/manifest/commands.rs"]
@@ -66,4 +66,5 @@ fn json_that_is_no_list_of_manifests_is_refused() {
     let message = |json: &str| commands::serialize("file", json.as_bytes()).unwrap_err();
     assert!(message("{}").starts_with("file: invalid type: map"), "{}", message("{}"));
     assert_eq!(message(r#"[[["a b", "c"]]]"#), "file: name contains whitespace\n");
+    assert_eq!(message(r#"[[["", "1"]]]"#), "file: value without a name\n");
 }

@@ -1,4 +1,4 @@
-//! Value types: what each reads, how it shows that, and what it says about everything else.
+//! Value types: what each parses, how it is displayed, and the errors of other texts.
 #![allow(clippy::unwrap_used, reason = "all of this is test code, also outside of #[test]")]
 
 use std::error::Error;
@@ -31,8 +31,8 @@ fn chain(error: &dyn Error) -> String {
     error.to_string() + &source
 }
 
-/// Each text of `good` is read and shown as its partner, by itself and by serde; each one of `bad`
-/// is refused with its partner as the message.
+/// Each first text of `good` is parsed and displayed as the second one, also by serde; each first
+/// text of `bad` is refused with the second one as the message.
 #[track_caller]
 fn check<T>(good: &[(&str, &str)], bad: &[(&str, &str)])
 where
@@ -55,11 +55,12 @@ where
     }
 }
 
-/// Texts that are shown as they are.
+/// Texts that are displayed as they are.
 fn same<const N: usize>(texts: [&str; N]) -> [(&str, &str); N] {
     texts.map(|text| (text, text))
 }
 
+/// D9: the names of machines.
 #[test]
 fn names() {
     check::<PackageName>(
@@ -121,12 +122,12 @@ fn locations() {
             ("git+https://example.org/x", "git+https://example.org/x"),
             ("https://example.org/x.git#v1", "https://example.org/x.git#v1"),
             ("dir+file:///a%20b", "dir+file:///a%20b"),
-            // A host is decoded, and shown so that it is read as the same.
+            // A host is decoded, and displayed so that it is parsed as the same.
             ("https://A%20b%C3%A9%2F%25%40c/1/x", "https://a b%C3%A9%2F%25%40c/1/x"),
             ("https://%5B%3A%3a1%5D/1/x", "https://%5B%3A%3A1%5D/1/x"),
             ("https://%31%30.0.0.01/1/x", "https://10.0.0.1/1/x"),
             ("https://[0:0:0:0:0:FFFF:0102:3]/1/x", "https://[::ffff:102:3]/1/x"),
-            // A path stands for itself where it can.
+            // A path is displayed as it is where that is possible.
             ("file:///a%20b/1", "/a b/1"),
             ("file:///a%23b/1", "file:/a%23b/1"),
             ("file:///a%0Ab%7F/1", "file:/a%0Ab%7F/1"),
@@ -175,6 +176,7 @@ fn addresses_and_fingerprints() {
     assert_eq!(certificates.parse::<Sha256Fingerprint>().unwrap().to_hex(), keys);
 }
 
+/// D10: the order of the result statuses.
 #[test]
 fn words() {
     let expected = "false, true or both expected";

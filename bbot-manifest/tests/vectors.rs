@@ -1,4 +1,4 @@
-//! The public vectors: what the C++ implementation makes of thousands of inputs.
+//! The test vectors: the results of the C++ implementation for thousands of inputs.
 #![allow(clippy::unwrap_used, reason = "all of this is test code, also outside of #[test]")]
 
 #[path = "../examples/vectors/constraints.rs"]

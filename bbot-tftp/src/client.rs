@@ -11,7 +11,8 @@ use crate::error::ClientError;
 use crate::net::{Inbox, Port, Report, wait_readable};
 use crate::protocol::{
     BlockSize, ClientParameters, ClientStep, ClientTransfer, Datagrams, ErrorCode, Failure,
-    Options, Packet, PortId, Rollover, Route, Sent, Status, datagram_cost,
+    MAX_TIME, Options, Packet, PortId, Rollover, Route, Sent, Status, datagram_cost,
+    may_be_requested,
 };
 use crate::store::Source;
 
@@ -141,7 +142,8 @@ impl Client {
     /// Gets the file `name` and writes it into `file`.
     ///
     /// # Errors
-    /// The transfer fails, or `file` cannot be written; a part of the file may have been written.
+    /// The name is not possible, the transfer fails, or `file` cannot be written; a part of the
+    /// file may have been written.
     pub fn get(&self, name: &str, file: impl Write) -> Result<TransferSummary, ClientError> {
         self.get_with_progress(name, file, |_| {})
     }
@@ -156,6 +158,7 @@ impl Client {
         mut file: impl Write,
         mut progress: impl FnMut(Progress),
     ) -> Result<TransferSummary, ClientError> {
+        check_name(name)?;
         let link = Link::open(self)?;
         let started = Instant::now();
         let transfer = ClientTransfer::get(name, self.fitting_parameters(&link), started);
@@ -165,7 +168,7 @@ impl Client {
     /// Puts `file` there under the name `name`.
     ///
     /// # Errors
-    /// The transfer fails, or `file` cannot be read.
+    /// The name is not possible, the transfer fails, or `file` cannot be read.
     pub fn put(&self, name: &str, file: &dyn Source) -> Result<TransferSummary, ClientError> {
         self.put_with_progress(name, file, |_| {})
     }
@@ -180,6 +183,7 @@ impl Client {
         file: &dyn Source,
         mut progress: impl FnMut(Progress),
     ) -> Result<TransferSummary, ClientError> {
+        check_name(name)?;
         let link = Link::open(self)?;
         let started = Instant::now();
         let parameters = self.fitting_parameters(&link);
@@ -238,6 +242,10 @@ impl Client {
         link.dally(&mut inbox, &mut transfer, local, self.dally)?;
         Ok(summary)
     }
+}
+
+fn check_name(name: &str) -> Result<(), ClientError> {
+    if may_be_requested(name) { Ok(()) } else { Err(ClientError::Name(name.to_owned())) }
 }
 
 /// The local file.
@@ -442,7 +450,7 @@ impl Link {
         local: &mut LocalFile<'_>,
         limit: Duration,
     ) -> Result<(), ClientError> {
-        let until = Instant::now() + limit;
+        let until = Instant::now() + limit.min(MAX_TIME);
         while transfer.status() == &Status::Dallying && Instant::now() < until {
             if self.wait(Some(until))? {
                 self.receive(inbox, transfer, local);
@@ -455,7 +463,7 @@ impl Link {
     fn wait(&self, deadline: Option<Instant>) -> Result<bool, ClientError> {
         let now = Instant::now();
         let left = deadline.map(|at| at.saturating_duration_since(now));
-        let spin_until = now + self.spin.min(left.unwrap_or(self.spin));
+        let spin_until = now + self.spin.min(left.unwrap_or(MAX_TIME)).min(MAX_TIME);
         loop {
             let is_spinning = Instant::now() < spin_until;
             let timeout = if is_spinning { Some(Duration::ZERO) } else { left };

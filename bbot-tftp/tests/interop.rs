@@ -161,7 +161,7 @@ fn check_server(server: &other_servers::ServerProcess, root: &Path) {
 
 /// Waits for a file: these servers acknowledge the last block before they have written it.
 fn wait_for(path: &Path, data: &[u8]) {
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while fs::read(path).unwrap_or_default() != data {
         assert!(std::time::Instant::now() < until, "{} is wrong", path.display());
         std::thread::yield_now();

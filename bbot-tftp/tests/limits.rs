@@ -66,6 +66,24 @@ fn the_time_of_the_first_answer() {
     );
 }
 
+/// Times that are as long as a `Duration` can be mean that there is no limit.
+#[test]
+fn unlimited_times() {
+    let max = Duration::MAX;
+    let limits = Limits::default().with_idle(max).with_first_answer(max).with_total(max);
+    let folder = TempDir::with_prefix("bbot-").unwrap();
+    let namespace = Namespace::new().write(folder.path()).read(folder.path());
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let config = ServerConfig::default().with_limits(limits).with_spin(max);
+    let server = Server::bind(any, namespace, config).unwrap().spawn(drop).unwrap();
+    let client = Client::new(server.local_addr()).idle_limit(max).spin(max);
+    client.put("file", &b"content".to_vec()).unwrap();
+    let mut got = Vec::new();
+    client.get("file", &mut got).unwrap();
+    assert_eq!(got, b"content");
+    server.drain(max);
+}
+
 /// At the limit of descriptors, transfers in progress go on; half-open ones are dropped.
 #[test]
 fn descriptors() {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::sync::Mutex;
 
-use bbot_tftp::{BlockSize, Client, Namespace, Server, ServerConfig};
+use bbot_tftp::{BlockSize, Client, Namespace, Server, ServerConfig, WriteLimits};
 
 /// Records all lines that are logged.
 struct Lines(Mutex<Vec<(log::Level, String)>>);
@@ -38,7 +38,8 @@ fn one_line_for_each_transfer() {
     log::set_max_level(log::LevelFilter::Trace);
     let folder = tempfile::TempDir::with_prefix("bbot-").unwrap();
     std::fs::write(folder.path().join("file"), [7; 5000]).unwrap();
-    let namespace = Namespace::new().read(folder.path()).write(folder.path()).file_limit(2000);
+    let limits = WriteLimits::default().with_file_bytes(2000);
+    let namespace = Namespace::new().read(folder.path()).write(folder.path()).limits(limits);
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     // Each server has drained and ended before the log is read, so that its last line is written.
     let block_size = BlockSize::new(1000).unwrap();

@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bbot_tftp::{
-    BlockSize, Client, ClientError, DirStore, Direction, ErrorCode, Event, Failure, Namespace,
-    Offload, Progress, ReadRequest, Server, ServerConfig, ServerHandle, Sink, Source, Store,
-    StoreError, WritePolicy, WriteRequest,
+    BlockSize, Client, ClientError, ClientParameters, ClientTransfer, DirStore, Direction,
+    ErrorCode, Event, Failure, Namespace, Offload, Progress, ReadRequest, Server, ServerConfig,
+    ServerHandle, Sink, Source, Status, Store, StoreError, WriteLimits, WritePolicy, WriteRequest,
 };
 use tempfile::TempDir;
 
@@ -55,7 +55,7 @@ impl Fixture {
     }
 
     fn event(&self) -> Event {
-        self.events.recv_timeout(Duration::from_secs(10)).unwrap()
+        self.events.recv_timeout(Duration::from_secs(60)).unwrap()
     }
 }
 
@@ -240,9 +240,9 @@ fn check_put(fixture: &Fixture, client: &Client, name: &str, length: usize, expe
 /// old file is kept.
 #[test]
 fn limits_keep_the_old_file() {
-    let fixture = Fixture::with(ServerConfig::default(), |namespace| {
-        namespace.upload_limit(10_000).file_limit(6_000).count_limit(2)
-    });
+    let limits =
+        WriteLimits::default().with_total_bytes(10_000).with_file_bytes(6_000).with_files(2);
+    let fixture = Fixture::with(ServerConfig::default(), |namespace| namespace.limits(limits));
     let plain = fixture.client();
     let declared = fixture.client().transfer_size();
     plain.put("a", &content(5_000)).unwrap();
@@ -316,8 +316,8 @@ fn broadcasts_are_dropped() {
     socket.set_broadcast(true).unwrap();
     socket.send_to(b"\0\x01broadcast\0octet\0", ("127.255.255.255", port)).unwrap();
     socket.send_to(b"\0\x01unicast\0octet\0", ("127.0.0.1", port)).unwrap();
-    events.recv_timeout(Duration::from_secs(10)).unwrap();
-    let Event::Refused { file, .. } = events.recv_timeout(Duration::from_secs(10)).unwrap() else {
+    events.recv_timeout(Duration::from_secs(60)).unwrap();
+    let Event::Refused { file, .. } = events.recv_timeout(Duration::from_secs(60)).unwrap() else {
         panic!("not refused")
     };
     assert_eq!(file, "unicast");
@@ -380,7 +380,7 @@ fn slow_commits_and_draining() {
     let client = Client::new(server.local_addr());
     std::thread::scope(|scope| {
         let upload = scope.spawn(|| client.put("up", &content(70_000)).unwrap());
-        commits.recv_timeout(Duration::from_secs(10)).unwrap();
+        commits.recv_timeout(Duration::from_secs(60)).unwrap();
         let mut got = Vec::new();
         client.get("file", &mut got).unwrap();
         assert!(got == content(100_000));
@@ -414,4 +414,22 @@ fn many_uploads_at_once() {
         });
         assert_eq!(names(&fixture.put_folder()).len(), clients.len());
     }
+}
+
+/// T36: a name that no request can have is refused before anything is sent.
+#[test]
+fn impossible_names() {
+    let fixture = Fixture::new(ServerConfig::default());
+    let long = "a".repeat(2000);
+    for name in ["", "file\0octet\0blksize\08", "\0", "file\0", long.as_str()] {
+        let refused = fixture.client().get(name, &mut Vec::new()).unwrap_err();
+        assert!(matches!(&refused, ClientError::Name(refused) if refused == name), "{refused:?}");
+        let refused = fixture.client().put(name, &content(5)).unwrap_err();
+        assert!(matches!(refused, ClientError::Name(_)), "{refused:?}");
+        let now = std::time::Instant::now();
+        let mut transfer = ClientTransfer::get(name, ClientParameters::default(), now);
+        assert!(matches!(transfer.status(), Status::Failed(Failure::Local { .. })), "{name:?}");
+        assert_eq!(transfer.poll_transmit(now), None);
+    }
+    assert!(fixture.events.try_recv().is_err());
 }

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 /// The number of blocks of a transfer: enough for its port to be connected in the middle of it.
 const BLOCKS: u16 = 60;
-const TIME_LIMIT: Duration = Duration::from_secs(10);
+const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 struct Fixture {
     folder: TempDir,

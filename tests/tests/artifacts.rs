@@ -1,5 +1,5 @@
-//! W33: artifacts reach their controller before their result does, or the result goes without them.
-//! The real agent, a pretend guest, a controller that takes artifacts, or does not.
+//! W33: artifacts are uploaded before their result is posted, or the result is posted without them.
+//! The real agent, a simulated guest, a controller that accepts artifacts, or does not.
 
 use std::fs;
 use std::io::Read;
@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bbot_manifest::ResultStatus;
-use bbot_tests::harness::agent::{Agent, AgentSpec};
+use bbot_tests::harness::agent::Agent;
 use bbot_tests::harness::controller::{
     Artifact, Controller, Exchange, Fault, Outcome, Package, Receipt, Request, Verdict,
 };
+use bbot_tests::harness::hypervisor::building;
 use bbot_tests::harness::limits::LIMIT;
 use bbot_tests::harness::testbed::{MACHINE, Testbed};
 
@@ -18,37 +19,28 @@ const SECOND: u64 = 1_000_000_000;
 
 /// A guest that uploads this archive before its result.
 fn guest(archive: &str, status: &str) -> String {
-    format!(
-        "fresh\n\
-         first: get toolchain.sha256\n\
-         first: put-bootstrap 0.16.0\n\
-         first: install\n\
-         later: get task.manifest\n\
-         later: {archive}\n\
-         later: put-result {status}\n"
-    )
+    building(&["get task.manifest", archive, &format!("put-result {status}")])
 }
 
 /// The archive of one instance and one file.
 const ONE: &str = "put-archive upload/bindist/archive/bindist-result.manifest:700";
 
-/// A scene, and in it a controller that takes artifacts of this type.
-struct Stage {
+/// A testbed with a controller that accepts artifacts of one type.
+struct ArtifactTestbed {
     controller: Controller,
     testbed: Testbed,
 }
 
-impl Stage {
-    fn new(script: &str, kind: &str) -> Stage {
+impl ArtifactTestbed {
+    fn new(script: &str, kind: &str) -> ArtifactTestbed {
         let testbed = Testbed::new(script, &[]).unwrap();
         let controller = testbed.add_controller_for(&[kind]).unwrap();
         controller.add(Package::new("libfoo", "1.0.0", MACHINE));
-        Stage { controller, testbed }
+        ArtifactTestbed { controller, testbed }
     }
 
     fn start(&self) -> Agent {
-        let mut spec: AgentSpec = self.testbed.idle_agent(&[]);
-        spec.arguments.push(self.controller.url().into());
+        let spec = self.testbed.idle_agent(&[]).with_controller(self.controller.url());
         Agent::start(&self.testbed.farm, &spec).unwrap()
     }
 
@@ -57,7 +49,7 @@ impl Stage {
         self.testbed.state("outbox")
     }
 
-    /// Waits until a result was taken in; returns what was posted until then, in order.
+    /// Waits until a result is stored; returns the uploads and posts until then, in order.
     fn posts(&self) -> Vec<Exchange> {
         let posts = |all: &[Exchange]| {
             let is_post = |one: &&Exchange| one.request.is_upload() || one.request.is_result();
@@ -69,23 +61,23 @@ impl Stage {
             };
             posts.last().is_some_and(is_stored).then_some(posts)
         };
-        self.controller.wait(LIMIT, posts).expect("no result was taken in")
+        self.controller.wait(LIMIT, posts).expect("no result was stored")
     }
 
     fn wait_for_upload(&self, count: usize) -> Exchange {
         let find = |all: &[Exchange]| {
             all.iter().filter(|one| one.request.is_upload()).nth(count - 1).cloned()
         };
-        self.controller.wait(LIMIT, find).expect("no artifact came")
+        self.controller.wait(LIMIT, find).expect("no artifact was uploaded")
     }
 }
 
-/// A whim: each artifact meets this.
+/// Each upload meets this fault.
 fn at_uploads(fault: Fault) -> impl Fn(&Request) -> Option<Fault> {
     move |request| request.is_upload().then(|| fault.clone())
 }
 
-/// What each post was about: `archive`, or `result`.
+/// The subject of each upload and post: the artifact's instance, or `result`.
 fn subjects(posts: &[Exchange]) -> Vec<String> {
     let subject = |post: &Exchange| match Artifact::parse(&post.request) {
         Ok(artifact) => artifact.instance,
@@ -99,15 +91,15 @@ fn names(folder: &Path) -> Vec<String> {
     names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-/// Each instance of the wanted type is posted, signed, with its digest, before the result; then
-/// nothing of them is left.
+/// Each instance of the requested type is uploaded, signed, with its digest, before the result;
+/// then the outbox is empty.
 #[test]
 fn artifacts_come_before_their_result() {
     let archive = "put-archive upload/bindist/debian/a.deb:3000 upload/bindist/archive/x/y:5 \
                    upload/other/z:1";
-    let stage = Stage::new(&guest(archive, "success"), "bindist");
-    let mut agent = stage.start();
-    let posts = stage.posts();
+    let testbed = ArtifactTestbed::new(&guest(archive, "success"), "bindist");
+    let mut agent = testbed.start();
+    let posts = testbed.posts();
     assert_eq!(subjects(&posts), ["archive", "debian", "result"]);
     let session = match &posts[2].outcome {
         Outcome::Result { session, .. } => session.clone(),
@@ -135,121 +127,118 @@ fn artifacts_come_before_their_result() {
     let expected = [("debian/", 0), ("debian/a.deb", 3000)];
     assert_eq!(members, expected.map(|(name, size)| (name.to_owned(), vec![b'x'; size])));
     agent.end().unwrap();
-    assert_eq!(names(&stage.outbox()), [""; 0]);
+    assert_eq!(names(&testbed.outbox()), [""; 0]);
 }
 
-/// What may pass is waited for, and the result with it: it is not posted before.
+/// An upload that fails temporarily is repeated, and the result is not posted before.
 #[test]
 fn a_result_waits_for_its_artifacts() {
-    let stage = Stage::new(&guest(ONE, "success"), "bindist");
-    stage.controller.inject_faults(at_uploads(Fault::status(503)));
-    let mut agent = stage.start();
-    let (first, second) = (stage.wait_for_upload(1), stage.wait_for_upload(2));
+    let testbed = ArtifactTestbed::new(&guest(ONE, "success"), "bindist");
+    testbed.controller.inject_some_faults(2, at_uploads(Fault::status(503)));
+    let mut agent = testbed.start();
+    let (first, second) = (testbed.wait_for_upload(1), testbed.wait_for_upload(2));
     agent.wait_for_line("cannot post a result: artifact archive: HTTP 503: not now").unwrap();
-    stage.controller.stop_faults();
-    let posts = stage.posts();
+    let posts = testbed.posts();
     assert_eq!(subjects(&posts), ["archive", "archive", "archive", "result"]);
     assert!(second.received_at - first.answered_at >= SECOND);
     let archive = |post: &Exchange| Artifact::parse(&post.request).unwrap().archive;
     assert_eq!(archive(&posts[0]), archive(&posts[2]));
     agent.end().unwrap();
-    assert_eq!(names(&stage.outbox()), [""; 0]);
+    assert_eq!(names(&testbed.outbox()), [""; 0]);
 }
 
-/// What the controller has refused for good is not posted again, and the result goes out.
+/// An artifact that the controller refuses permanently is not uploaded again, and the result is
+/// posted.
 #[test]
 fn a_result_goes_without_refused_artifacts() {
     let two = "put-archive upload/bindist/a/x:1 upload/bindist/b/x:1";
-    let stage = Stage::new(&guest(two, "success"), "bindist");
-    stage.controller.inject_faults(|request| {
+    let testbed = ArtifactTestbed::new(&guest(two, "success"), "bindist");
+    testbed.controller.inject_faults(|request| {
         let artifact = Artifact::parse(request).ok()?;
         let page = ": 1\nstatus: 422\nmessage: checksum mismatch\n".to_owned();
         let refusal = Fault::Answer { status: 422, header: None, body: page };
         (artifact.instance == "a").then_some(refusal)
     });
-    let mut agent = stage.start();
-    let posts = stage.posts();
+    let mut agent = testbed.start();
+    let posts = testbed.posts();
     assert_eq!(subjects(&posts), ["a", "b", "result"]);
     agent.wait_for_line("refused it: 422 checksum mismatch").unwrap();
     agent.end().unwrap();
-    assert_eq!(names(&stage.outbox()), [""; 0]);
+    assert_eq!(names(&testbed.outbox()), [""; 0]);
 }
 
-/// What the controller has is not posted again with its result.
+/// An artifact that was accepted is not uploaded again when the result is posted again.
 #[test]
-fn a_taken_artifact_is_posted_once() {
-    let stage = Stage::new(&guest(ONE, "success"), "bindist");
-    let results = std::sync::atomic::AtomicUsize::new(0);
-    stage.controller.inject_faults(move |request| {
-        let is_first = || results.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
-        (request.is_result() && is_first()).then(|| Fault::status(503))
-    });
-    let mut agent = stage.start();
-    assert_eq!(subjects(&stage.posts()), ["archive", "result", "result"]);
+fn an_accepted_artifact_is_posted_once() {
+    let testbed = ArtifactTestbed::new(&guest(ONE, "success"), "bindist");
+    let at_results = |request: &Request| request.is_result().then(|| Fault::status(503));
+    testbed.controller.inject_some_faults(1, at_results);
+    let mut agent = testbed.start();
+    assert_eq!(subjects(&testbed.posts()), ["archive", "result", "result"]);
     agent.end().unwrap();
-    assert_eq!(names(&stage.outbox()), [""; 0]);
+    assert_eq!(names(&testbed.outbox()), [""; 0]);
 }
 
-/// An artifact, and its result behind it, wait across a SIGKILL: they arrive as they were.
+/// An artifact and its result stay in the outbox across a SIGKILL, and are posted unchanged.
 #[test]
 fn artifacts_wait_across_a_crash() {
-    let stage = Stage::new(&guest(ONE, "success"), "bindist");
-    stage.controller.inject_faults(at_uploads(Fault::NoAnswer));
-    let mut agent = stage.start();
-    let first = stage.wait_for_upload(1);
+    let testbed = ArtifactTestbed::new(&guest(ONE, "success"), "bindist");
+    testbed.controller.inject_faults(at_uploads(Fault::NoAnswer));
+    let mut agent = testbed.start();
+    let first = testbed.wait_for_upload(1);
     agent.kill().unwrap();
-    assert_eq!(names(&stage.outbox()).len(), 2);
-    stage.controller.stop_faults();
-    let mut agent = stage.start();
-    let posts = stage.posts();
+    assert_eq!(names(&testbed.outbox()).len(), 2);
+    testbed.controller.stop_faults();
+    let mut agent = testbed.start();
+    let posts = testbed.posts();
     assert_eq!(subjects(&posts), ["archive", "archive", "result"]);
     let artifact = |post: &Exchange| Artifact::parse(&post.request).unwrap();
     assert_eq!(artifact(&first), artifact(&posts[1]), "the same bytes, the same signature");
     agent.end().unwrap();
-    assert_eq!(names(&stage.outbox()), [""; 0]);
+    assert_eq!(names(&testbed.outbox()), [""; 0]);
 }
 
-/// A result that has waited for an hour, across restarts, goes without its artifacts.
+/// A result that has waited for an hour, across restarts, is posted without its artifacts.
 #[test]
 fn a_result_does_not_wait_for_ever() {
-    let stage = Stage::new(&guest(ONE, "success"), "bindist");
-    stage.controller.inject_faults(at_uploads(Fault::status(503)));
-    let mut agent = stage.start();
-    stage.wait_for_upload(1);
+    let testbed = ArtifactTestbed::new(&guest(ONE, "success"), "bindist");
+    testbed.controller.inject_faults(at_uploads(Fault::status(503)));
+    let mut agent = testbed.start();
+    testbed.wait_for_upload(1);
     agent.end().unwrap();
-    let before = stage.controller.exchanges().len();
+    let before = testbed.controller.exchanges().len();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let hour_ago = now.saturating_sub(Duration::from_secs(3600)).as_nanos();
-    for name in names(&stage.outbox()) {
+    for name in names(&testbed.outbox()) {
         let (_, end) = name.split_once('-').unwrap();
-        let old = stage.outbox().join(format!("{hour_ago:020}-{end}"));
-        fs::rename(stage.outbox().join(&name), old).unwrap();
+        let old = testbed.outbox().join(format!("{hour_ago:020}-{end}"));
+        fs::rename(testbed.outbox().join(&name), old).unwrap();
     }
-    let mut agent = stage.start();
-    stage.posts();
+    let mut agent = testbed.start();
+    testbed.posts();
     agent.wait_for_line("artifact archive of /libfoo/1.0.0/").unwrap();
     agent.wait_for_line("is not posted: its result has waited long enough").unwrap();
     agent.end().unwrap();
-    let exchanges = stage.controller.exchanges();
+    let exchanges = testbed.controller.exchanges();
     let uploads = exchanges[before..].iter().filter(|one| one.request.is_upload());
     assert_eq!(uploads.count(), 0);
-    assert_eq!(names(&stage.outbox()), [""; 0]);
+    assert_eq!(names(&testbed.outbox()), [""; 0]);
 }
 
-/// An archive that is none, and one of another type, cost nothing but themselves.
+/// A file that is not an archive, and an archive of another type, do not delay the result.
 #[test]
 fn a_result_goes_without_a_bad_archive() {
     for (archive, kind, line) in [
         ("put upload.tar 10240", "bindist", Some("this is no header of a tar archive")),
         ("put-archive upload/bindist/a/x:1", "other", None),
     ] {
-        let stage = Stage::new(&guest(archive, "success"), kind);
-        let mut agent = stage.start();
-        assert_eq!(subjects(&stage.posts()), ["result"]);
+        let testbed = ArtifactTestbed::new(&guest(archive, "success"), kind);
+        let mut agent = testbed.start();
+        assert_eq!(subjects(&testbed.posts()), ["result"]);
         agent.end().unwrap();
-        let said = agent.lines().concat();
-        assert_eq!(said.contains("the result goes without artifacts"), line.is_some(), "{said}");
-        assert!(said.contains(line.unwrap_or_default()), "{said}");
+        let lines = agent.lines().concat();
+        assert_eq!(lines.contains("the result goes without artifacts"), line.is_some(), "{lines}");
+        assert!(lines.contains(line.unwrap_or_default()), "{lines}");
     }
 }
 
@@ -257,9 +246,9 @@ fn a_result_goes_without_a_bad_archive() {
 #[test]
 fn a_large_artifact_is_streamed() {
     let large = "put-archive upload/bindist/archive/large:12000000";
-    let stage = Stage::new(&guest(large, "success"), "bindist");
-    let mut agent = stage.start();
-    let posts = stage.posts();
+    let testbed = ArtifactTestbed::new(&guest(large, "success"), "bindist");
+    let mut agent = testbed.start();
+    let posts = testbed.posts();
     assert_eq!(subjects(&posts), ["archive", "result"]);
     assert!(posts[0].request.body.len() > 12_000_000);
     let status = fs::read_to_string(format!("/proc/{}/status", agent.process().pid())).unwrap();

@@ -1,5 +1,5 @@
-//! The controller made for tests behaves as the real one: what it hands out, what it takes, and
-//! each of its refusals.
+//! The controller of the harness behaves as the real one: the tasks that it assigns, the results
+//! that it accepts, and each of its refusals.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use bbot_tests::harness::controller::{
 
 const MACHINE: &str = "linux_debian_12-gcc_14";
 
-/// A controller on the loopback interface that wants libfoo, for agents with these keys.
+/// A controller on the loopback interface that has libfoo to build.
 struct Setup {
     controller: Controller,
     folder: tempfile::TempDir,
@@ -54,7 +54,7 @@ impl Setup {
         url.trim_start_matches("http://").split('/').next().unwrap().to_owned()
     }
 
-    /// Sends bytes as they are; what comes back until the end of the connection.
+    /// Sends these bytes; returns what is received until the end of the connection.
     fn send(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address()).unwrap();
         stream.write_all(bytes).unwrap();
@@ -63,7 +63,7 @@ impl Setup {
         answer
     }
 
-    /// Posts `body`; status and body of the answer.
+    /// Posts `body`; returns status and body of the answer.
     fn post(&self, query: &str, body: &[u8]) -> (u16, String) {
         let mut request = format!(
             "POST /?{query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
@@ -84,7 +84,7 @@ impl Setup {
         TaskResponse::parse(body.as_bytes(), "response").unwrap()
     }
 
-    fn bring(&self, result: &ResultRequest) -> (u16, Verdict) {
+    fn post_result(&self, result: &ResultRequest) -> (u16, Verdict) {
         let text = result.to_text(Lines::Long).unwrap();
         let (status, _) = self.post("build-result", text.as_bytes());
         let Outcome::Result { verdict, .. } = self.controller.exchanges().pop().unwrap().outcome
@@ -94,7 +94,7 @@ impl Setup {
         (status, verdict)
     }
 
-    /// The answer to `challenge` by the key in the folder.
+    /// The signature of `challenge` by the key in the folder.
     fn sign(&self, challenge: &str) -> Vec<u8> {
         let mut openssl = Command::new("openssl");
         openssl.args(["pkeyutl", "-sign", "-inkey"]).arg(self.folder.path().join("key.pem"));
@@ -124,9 +124,9 @@ fn result(session: &str, status: ResultStatus) -> ResultRequest {
     request
 }
 
-/// A task names its session in nine fields, the machine that matched, and where results go.
+/// A task has a session of nine fields, the machine that matched, and the URL for its result.
 #[test]
-fn a_task_is_handed_out_once() {
+fn a_task_is_assigned_once() {
     let setup = Setup::open();
     let response = setup.ask_for_task("");
     let fields: Vec<_> = response.session.split('/').collect();
@@ -152,9 +152,9 @@ fn nothing_to_build_is_an_empty_session() {
     assert_eq!(setup.controller.exchanges()[0].outcome, Outcome::NoTask);
 }
 
-/// Of several machines the first that matches is taken, in the order of the request.
+/// The first machine that matches is chosen, in the order of the request.
 #[test]
-fn the_first_machine_that_matches_is_taken() {
+fn the_first_machine_that_matches_is_chosen() {
     let setup = Setup::open();
     let (_, body) = setup.ask("", &["windows_10-msvc_17", MACHINE, "linux_fedora-gcc_15"]);
     assert!(body.contains(&format!("\nmachine: {MACHINE}\n")), "{body}");
@@ -167,7 +167,7 @@ fn bad_task_requests_are_refused() {
     for (body, status) in [
         (String::new(), 400),
         ("garbage".to_owned(), 400),
-        (task_request("unheard: of\n", &[MACHINE]), 400),
+        (task_request("unknown: name\n", &[MACHINE]), 400),
         (task_request("", &[]), 400),
         (task_request("interactive-mode: both\n", &[MACHINE]), 400),
         ("#".repeat((100 << 10) + 1), 413),
@@ -181,7 +181,7 @@ fn bad_task_requests_are_refused() {
     assert_eq!(closed.ask("", &[MACHINE]).0, 501);
 }
 
-/// With keys configured, who shows none of them is refused; who does gets a challenge.
+/// If keys are configured, an agent without one of them is refused, and the others get a challenge.
 #[test]
 fn an_unknown_agent_is_refused() {
     let (setup, fingerprint) = Setup::with_key();
@@ -193,36 +193,36 @@ fn an_unknown_agent_is_refused() {
     assert!(challenge.len() == 64 && challenge.bytes().all(|byte| byte.is_ascii_hexdigit()));
 }
 
-/// A signed answer to the challenge is taken; none, a wrong one and a late one are not, and the
-/// agent is told nothing of it.
+/// A result with a signature of the challenge is stored; without one, with a wrong one, or with a
+/// used session it is not, and the answer is the same.
 #[test]
-fn a_result_is_taken_if_its_challenge_is_answered() {
+fn a_result_is_stored_if_its_challenge_is_signed() {
     let (setup, fingerprint) = Setup::with_key();
     let response = setup.ask_for_task(&format!("fingerprint: {fingerprint}\n"));
     let mut given = result(&response.session, ResultStatus::Success);
-    assert!(matches!(setup.bring(&given), (200, Verdict::Unauthenticated(_))));
+    assert!(matches!(setup.post_result(&given), (200, Verdict::Unauthenticated(_))));
     given.challenge = Some(setup.sign(&"0".repeat(64)));
-    assert!(matches!(setup.bring(&given), (200, Verdict::Unauthenticated(_))));
+    assert!(matches!(setup.post_result(&given), (200, Verdict::Unauthenticated(_))));
     given.challenge = Some(b"not a signature".to_vec());
-    assert!(matches!(setup.bring(&given), (200, Verdict::Unauthenticated(_))));
+    assert!(matches!(setup.post_result(&given), (200, Verdict::Unauthenticated(_))));
     assert!(!setup.controller.is_done());
     given.challenge = Some(setup.sign(&response.challenge.unwrap()));
-    assert_eq!(setup.bring(&given), (200, Verdict::Stored(ResultStatus::Success)));
+    assert_eq!(setup.post_result(&given), (200, Verdict::Stored(ResultStatus::Success)));
     assert!(setup.controller.is_done());
-    assert_eq!(setup.bring(&given), (200, Verdict::Expired), "a session serves once");
+    assert_eq!(setup.post_result(&given), (200, Verdict::Expired), "a session is used once");
 }
 
-/// An answer to a challenge that was not given is as bad as none.
+/// A signature without a challenge is refused.
 #[test]
-fn an_answer_without_a_challenge_is_not_taken() {
+fn a_signature_without_a_challenge_is_refused() {
     let setup = Setup::open();
     let response = setup.ask_for_task("");
     let mut given = result(&response.session, ResultStatus::Success);
     given.challenge = Some(vec![1; 256]);
-    assert!(matches!(setup.bring(&given), (200, Verdict::Unauthenticated(_))));
+    assert!(matches!(setup.post_result(&given), (200, Verdict::Unauthenticated(_))));
 }
 
-/// Results that are refused: malformed, of another package, with an odd session, too large.
+/// Results that are refused: malformed, of another package, with a malformed session, too large.
 #[test]
 fn bad_results_are_refused() {
     let setup = Setup::open();
@@ -230,35 +230,38 @@ fn bad_results_are_refused() {
     let session = response.session;
     assert_eq!(setup.post("build-result", b": 1\nsession: x\n").0, 400);
     assert_eq!(setup.post("build-result&more=1", b"").0, 400);
-    assert_eq!(setup.bring(&result("a/b", ResultStatus::Error)).0, 400);
+    assert_eq!(setup.post_result(&result("a/b", ResultStatus::Error)).0, 400);
     let other = session.replace("libfoo", "libbar");
-    assert_eq!(setup.bring(&result(&other, ResultStatus::Error)).0, 400);
-    assert_eq!(setup.bring(&result(&session, ResultStatus::Skip)).0, 400, "nothing to skip");
+    assert_eq!(setup.post_result(&result(&other, ResultStatus::Error)).0, 400);
+    assert_eq!(setup.post_result(&result(&session, ResultStatus::Skip)).0, 400, "nothing to skip");
     assert_eq!(setup.post("build-result", &vec![b'#'; (10 << 20) + 1]).0, 413);
     assert!(!setup.controller.is_done());
 }
 
-/// An interrupted task waits for an agent again, and its first session is used.
+/// An interrupted task is assigned again, and its first session is not accepted any more.
 #[test]
-fn an_interrupted_task_is_put_back() {
+fn an_interrupted_task_is_assigned_again() {
     let setup = Setup::open();
     let first = setup.ask_for_task("").session;
-    assert_eq!(setup.bring(&result(&first, ResultStatus::Interrupt)), (200, Verdict::PutBack));
+    assert_eq!(
+        setup.post_result(&result(&first, ResultStatus::Interrupt)),
+        (200, Verdict::PutBack)
+    );
     let second = setup.ask_for_task("").session;
     assert_ne!(first, second);
-    assert_eq!(setup.bring(&result(&first, ResultStatus::Success)), (200, Verdict::Expired));
-    let aborted = setup.bring(&result(&second, ResultStatus::Abort));
+    assert_eq!(setup.post_result(&result(&first, ResultStatus::Success)), (200, Verdict::Expired));
+    let aborted = setup.post_result(&result(&second, ResultStatus::Abort));
     assert_eq!(aborted, (200, Verdict::Stored(ResultStatus::Abort)), "an abort is a result");
 }
 
-/// The checksums of a result come back with the next task, and with them a skip is taken.
+/// The checksums of a result are in the next task, and with them a skip is accepted.
 #[test]
 fn checksums_are_kept_for_the_next_build() {
     let setup = Setup::open();
     let mut given = result(&setup.ask_for_task("").session, ResultStatus::Success);
     given.result.worker_checksum = Some("w".to_owned());
     given.result.dependency_checksum = Some("d".to_owned());
-    assert_eq!(setup.bring(&given).1, Verdict::Stored(ResultStatus::Success));
+    assert_eq!(setup.post_result(&given).1, Verdict::Stored(ResultStatus::Success));
     setup.controller.rebuild("libfoo");
     let response = setup.ask_for_task("");
     assert_eq!(response.agent_checksum.as_deref(), Some("2"));
@@ -267,7 +270,7 @@ fn checksums_are_kept_for_the_next_build() {
     assert_eq!(task.dependency_checksum.as_deref(), Some("d"));
     given.session = response.session;
     given.result.status = ResultStatus::Skip;
-    assert_eq!(setup.bring(&given), (200, Verdict::Stored(ResultStatus::Skip)));
+    assert_eq!(setup.post_result(&given), (200, Verdict::Stored(ResultStatus::Skip)));
 }
 
 /// The package repository serves its files, and nothing else.
@@ -288,7 +291,7 @@ fn repository_files_are_served() {
     }
 }
 
-/// Everything is on record: the bytes, the times in their order, the outcome.
+/// An exchange has the bytes, the times and the outcome.
 #[test]
 fn exchanges_are_recorded() {
     let setup = Setup::open();
@@ -305,10 +308,10 @@ fn exchanges_are_recorded() {
     assert!(matches!(exchange.outcome, Outcome::Task { package, .. } if package == "libfoo"));
 }
 
-/// HTTP that is not: refused, and the server lives on. A body may come in chunks, and several
-/// requests on one connection.
+/// Malformed HTTP is refused, and the server goes on. Chunked bodies, and several requests on one
+/// connection, are accepted.
 #[test]
-fn http_is_read_to_the_letter() {
+fn malformed_http_is_refused() {
     let setup = Setup::open();
     for garbage in ["x\r\n\r\n", "GET / HTTP/2\r\n\r\n", "GET / HTTP/1.1\r\nnocolon\r\n\r\n"] {
         assert_eq!(split(&setup.send(garbage.as_bytes())).0, 400, "{garbage}");

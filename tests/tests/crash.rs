@@ -1,4 +1,4 @@
-//! The agent is killed again and again; and the tool that does it.
+//! The agent is killed again and again; and the tracer that kills it.
 
 use std::process::Command;
 use std::sync::Mutex;
@@ -6,23 +6,23 @@ use std::sync::Mutex;
 use bbot_tests::campaign::{CampaignOptions, campaign};
 use bbot_tests::harness::programs;
 
-/// W3, W4, W33, W34, W38, W41, I4, I5: whenever the agent is killed, what it had
-/// promised is kept by the next one, no session gets two answers, and nothing is left.
+/// W3, W4, W33, W34, W38, W41, I4, I5: whenever the agent is killed, what it had promised is kept
+/// by the next one, no session gets two answers, and nothing is left.
 ///
-/// The seeds are fixed, so that this fails for a reason; `cargo xtask crash` goes on from there.
+/// The seeds are fixed, so that a failure can be repeated; `cargo xtask crash` tries others.
 #[test]
 fn a_killed_agent_keeps_its_promises() {
     let failures = Mutex::new(Vec::new());
-    let tell = |text: &str| failures.lock().unwrap().push(text.to_owned());
-    let tally = campaign(CampaignOptions { runs: 5, seed: 25, jobs: 1 }, &tell);
+    let report = |text: &str| failures.lock().unwrap().push(text.to_owned());
+    let summary = campaign(CampaignOptions { runs: 5, seed: 25, jobs: 1 }, &report);
     let failures = failures.into_inner().unwrap();
-    assert_eq!(tally.failed, 0, "{}", failures.join("\n\n"));
-    assert!((12..=20).contains(&tally.crashes), "{tally}");
-    assert!(tally.answered >= 10, "{tally}");
-    assert!(tally.artifacts >= 5, "{tally}");
+    assert_eq!(summary.failed, 0, "{}", failures.join("\n\n"));
+    assert!((12..=20).contains(&summary.crashes), "{summary}");
+    assert!(summary.answered >= 10, "{summary}");
+    assert!(summary.artifacts >= 5, "{summary}");
 }
 
-/// A traced program is killed before the effect that was asked for, and not before another one.
+/// A traced program is killed before the given effect, and not before another one.
 #[test]
 fn a_program_is_killed_at_its_effect() {
     let folder = tempfile::tempdir().unwrap();

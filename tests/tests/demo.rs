@@ -9,8 +9,8 @@ use bbot_tests::harness::farm::Traces;
 use bbot_tests::harness::programs;
 
 /// W12 to W14, W25, W26, W28, W32 to W34, W37, W39 with QEMU: a bootstrap, a build that succeeds
-/// and one that fails; both results signed; the artifact as its log says; nothing left. The
-/// program checks it all, and its report tells the same.
+/// and one that fails; both results signed; the artifact matches the log; nothing left. The program
+/// checks it all, and so does this test with its report.
 #[test]
 fn the_demo_shows_what_it_promises() {
     let base = programs::scratch_base().unwrap();
@@ -19,20 +19,20 @@ fn the_demo_shows_what_it_promises() {
     let mut demo = Command::new(programs::find("bbot-farm").unwrap());
     demo.arg("demo").arg("--image").arg(programs::image().unwrap()).arg("--report").arg(&report);
     let output = demo.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{shown}\n{}", String::from_utf8_lossy(&output.stderr));
     let artifact = "artifact archive at the controller, sha256 and challenge checked";
     for line in ["first-request", "snapshot deleted", "zlib 1.2.13: success", "error:", artifact] {
-        assert!(said.contains(line), "no {line:?} in:\n{said}");
+        assert!(shown.contains(line), "no {line:?} in:\n{shown}");
     }
     let report: serde_json::Value =
         serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
     let builds = report["builds"].as_array().unwrap();
-    let told = |index: usize, name: &str| builds[index][name].as_str().unwrap_or_default();
-    assert_eq!((told(0, "package"), told(0, "status")), ("zlib/1.2.13", "success"));
-    assert_eq!((told(1, "package"), told(1, "status")), ("zlib-broken/1.2.13", "error"));
+    let field = |index: usize, name: &str| builds[index][name].as_str().unwrap_or_default();
+    assert_eq!((field(0, "package"), field(0, "status")), ("zlib/1.2.13", "success"));
+    assert_eq!((field(1, "package"), field(1, "status")), ("zlib-broken/1.2.13", "error"));
     assert!(builds.iter().all(|build| build["signature_verified"] == true));
-    assert!(told(0, "artifact_sha256").len() == 64 && builds[1]["artifact_sha256"].is_null());
+    assert!(field(0, "artifact_sha256").len() == 64 && builds[1]["artifact_sha256"].is_null());
     for name in ["task_to_qemu_exec", "result_durable_to_posted"] {
         assert!(report["overhead_ms"][name].as_f64().unwrap() > 0.0, "{name}");
     }
@@ -41,7 +41,7 @@ fn the_demo_shows_what_it_promises() {
     }
 }
 
-/// Ctrl-C while the guest boots: the demo fails, and its farm is gone with guest and all.
+/// Ctrl-C while the guest boots: the demo fails, and nothing of its farm is left.
 #[test]
 fn an_interrupted_demo_leaves_nothing() {
     let base = programs::scratch_base().unwrap();

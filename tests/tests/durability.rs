@@ -1,4 +1,4 @@
-//! In which order things reach the disk: the system calls of the real agent, as they are made.
+//! The order in which the agent writes to the disk: its system calls, as they are made.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -13,15 +13,15 @@ use bbot_tests::harness::hypervisor::SUCCESSFUL;
 use bbot_tests::harness::limits::LIMIT;
 use bbot_tests::harness::testbed::{MACHINE, TOOLCHAIN, Testbed};
 
-/// Lets an agent bootstrap the machine and build one package; returns what it did to the world, one
-/// effect a line, in order, with `@` for the farm's folder.
+/// Has an agent bootstrap the machine and build one package; returns its effects in order, with `@`
+/// for the farm's folder.
 fn effects(testbed: &Testbed) -> Vec<String> {
     let scratch = testbed.farm.scratch();
     let log = scratch.join("effects");
     let agent = traced(testbed, "--log", log.clone().into());
     agent.wait_for_phase(LIMIT, "posted", 1).unwrap();
     agent.wait_for_phase(LIMIT, "enumerate", 3).unwrap();
-    // The last steps come behind what the agent says of them.
+    // The last effects follow the line about them.
     let deadline = Instant::now() + LIMIT;
     let read = || read_effects(&log, scratch.to_str().unwrap());
     while !is_over(&read()) && Instant::now() < deadline {
@@ -31,11 +31,9 @@ fn effects(testbed: &Testbed) -> Vec<String> {
     read()
 }
 
-/// Starts an agent under the tracer, which has an option.
+/// Starts an agent under the tracer with an option.
 fn traced(testbed: &Testbed, option: &str, value: OsString) -> Agent {
-    let tracer = bbot_tests::harness::programs::find("bbot-crash").unwrap();
-    let mut spec = testbed.agent(&[]);
-    spec.under = vec![tracer.into(), "trace".into(), option.into(), value, "--".into()];
+    let spec = testbed.agent(&[]).traced([OsString::from(option), value]).unwrap();
     Agent::start(&testbed.farm, &spec).unwrap()
 }
 
@@ -44,7 +42,7 @@ fn read_effects(log: &Path, scratch: &str) -> Vec<String> {
     text.lines().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect()
 }
 
-/// Whether the result has left the outbox for good.
+/// Whether the removal of the result from the outbox is durable.
 fn is_over(effects: &[String]) -> bool {
     let left =
         effects.iter().rposition(|effect| effect.starts_with("remove @/state/default-1/out"));
@@ -53,8 +51,7 @@ fn is_over(effects: &[String]) -> bool {
 
 const SYNC_OUTBOX: &str = "fsync @/state/default-1/outbox";
 
-/// Looks for effects that begin and end with these words, one after the other: each is searched
-/// for behind the one before it.
+/// Checks that there are effects that begin and end with these words, in this order.
 #[track_caller]
 fn check_order(effects: &[String], expected: &[(&str, &str)]) {
     let mut rest = effects.iter();
@@ -64,15 +61,15 @@ fn check_order(effects: &[String], expected: &[(&str, &str)]) {
     }
 }
 
-/// How often an effect begins with these words.
+/// How many effects begin with these words.
 fn count(effects: &[String], start: &str) -> usize {
     effects.iter().filter(|effect| effect.starts_with(start)).count()
 }
 
-/// I5, W25, W38, W41: the record of the task is on disk, file and folder, before the
-/// host is let go; the result is, before the guest is; the record goes before the post, and is gone
-/// for good before the entry goes. Folders that were made on the way are on disk as well.
-/// W14: disk, manifest and the machine's name, each before what depends on it.
+/// I5, W25, W38, W41: the task record is durable, file and folder, before the host lock is
+/// released; the result is before the guest is ended; the record is removed before the post,
+/// durably before the entry in the outbox is removed. New folders are durable as well. W14: disk,
+/// manifest and the machine's name are durable, each before the next.
 #[test]
 fn what_is_promised_is_on_disk_first() {
     let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
@@ -113,7 +110,7 @@ fn what_is_promised_is_on_disk_first() {
             ("rename @/state/default-1/outbox/", ".manifest"),
             ("fsync @/state/default-1/outbox", "/outbox"),
             ("remove @/state/default-1/task-at-hand.manifest", ""),
-            // `quit` to the hypervisor; then its end, for certain.
+            // `quit` to the hypervisor; then SIGKILL.
             ("send socket:", ""),
             ("signal 9", ""),
             ("remove @/machines/", "/linux-pretend-default.lock"),
@@ -123,22 +120,21 @@ fn what_is_promised_is_on_disk_first() {
             ("fsync @/state/default-1/outbox", "/outbox"),
         ],
     );
-    // Between the result's last byte and its place in the outbox nobody is told anything.
+    // No process is signalled before the result is durable.
     let durable = effects.iter().position(|effect| effect == SYNC_OUTBOX);
     let upload = "rename @/tftp/build/default-1/put/";
     let upload = effects.iter().rposition(|effect| effect.starts_with(upload));
     let between = &effects[upload.unwrap()..durable.unwrap()];
-    let told = between.iter().filter(|effect| effect.starts_with("signal")).count();
-    assert_eq!(told, 0, "{between:#?}");
+    assert_eq!(count(between, "signal"), 0, "{between:#?}");
 }
 
-/// W14: what was bootstrapped before stays until the new one has its name for good.
+/// W14: the obsolete bootstrapped machine is kept until the new one has its name durably.
 #[test]
 fn the_obsolete_machine_goes_last() {
     let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
     testbed.farm.add_bootstrapped(&MachineSpec::small(MACHINE, SUCCESSFUL), TOOLCHAIN).unwrap();
-    let manifest = testbed.farm.machine_folder(MACHINE).join(format!("{MACHINE}-default/manifest"));
-    testbed.farm.namespaces().run(|| std::fs::write(manifest, "rubbish")).unwrap().unwrap();
+    let manifest = testbed.bootstrapped(MACHINE).join("manifest");
+    testbed.farm.namespaces().run(|| std::fs::write(manifest, "not a manifest")).unwrap().unwrap();
     let effects = effects(&testbed);
     let folder = "@/machines/default/linux-pretend";
     let steps = [
@@ -165,7 +161,7 @@ const SNAPSHOT: &str = "subvolume 23 ";
 /// `BTRFS_IOC_SNAP_DESTROY`.
 const DELETION: &str = "subvolume 15 ";
 
-/// What is told of each phase is written at once, not word by word.
+/// The status of each phase is written by one system call.
 #[test]
 fn a_phase_costs_one_write() {
     let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
@@ -176,7 +172,7 @@ fn a_phase_costs_one_write() {
     assert!(count(&effects, &format!("write {status}")).abs_diff(phases) <= 1);
 }
 
-/// The outcomes of the results that were taken in.
+/// The verdicts on the posted results.
 fn verdicts(exchanges: &[Exchange]) -> Vec<Verdict> {
     let verdict = |exchange: &Exchange| match &exchange.outcome {
         Outcome::Result { verdict, .. } => Some(verdict.clone()),
@@ -185,10 +181,10 @@ fn verdicts(exchanges: &[Exchange]) -> Vec<Verdict> {
     exchanges.iter().filter_map(verdict).collect()
 }
 
-/// W26: a host that cannot lock the machine, or cannot put the task on record, gives the task back
+/// W26: an agent that cannot lock the machine, or cannot write the task record, interrupts the task
 /// at once, lets the machine rest, and goes on with others.
 #[test]
-fn a_task_that_cannot_be_taken_on_is_given_back() {
+fn a_task_that_cannot_be_recorded_is_interrupted() {
     let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
     for name in ["linux-other", "linux-third"] {
         let machine = MachineSpec::small(name, SUCCESSFUL.replacen("fresh", "installed", 1));
@@ -202,7 +198,7 @@ fn a_task_that_cannot_be_taken_on_is_given_back() {
     let record = testbed.state("task-at-hand.manifest.new");
     let namespaces = testbed.farm.namespaces().clone();
     let number = AtomicU32::new(0);
-    // While the agent waits for the answer, the host breaks; and is whole again for the next.
+    // While the agent waits for an answer, something on the host breaks, until the next answer.
     testbed.controller.inject_faults(move |request| {
         if request.is_task_request() {
             let make = |path: &Path| std::fs::create_dir(path).unwrap();
@@ -221,18 +217,17 @@ fn a_task_that_cannot_be_taken_on_is_given_back() {
     });
     let mut agent = testbed.start(&[]).unwrap();
     let three = |all: &[Exchange]| Some(verdicts(all)).filter(|verdicts| verdicts.len() == 3);
-    let verdicts = testbed.controller.wait(LIMIT, three).expect("not every task is answered");
-    let given_back = verdicts.iter().filter(|verdict| **verdict == Verdict::PutBack).count();
-    assert_eq!(given_back, 2, "{verdicts:?}");
+    let verdicts = testbed.controller.wait(LIMIT, three).expect("a task is not answered");
+    let interrupted = verdicts.iter().filter(|verdict| **verdict == Verdict::PutBack).count();
+    assert_eq!(interrupted, 2, "{verdicts:?}");
     assert!(verdicts.contains(&Verdict::Stored(ResultStatus::Success)), "{verdicts:?}");
-    let lines = agent.lines();
-    let says = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
-    assert_eq!((says("cannot have linux-"), says("cannot build on linux-")), (1, 1), "{lines:#?}");
     agent.end().unwrap();
+    let counts = (agent.count("cannot have linux-"), agent.count("cannot build on linux-"));
+    assert_eq!(counts, (1, 1), "{:#?}", agent.lines());
 }
 
-/// I5, W26, W41: a result that the disk does not take for certain is not posted: the
-/// task is given back, and that is its only answer.
+/// I5, W26, W41: a result that cannot be made durable is not posted: the task is interrupted, and
+/// gets no other answer.
 #[test]
 fn a_result_that_is_not_durable_is_not_posted() {
     let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
@@ -240,12 +235,12 @@ fn a_result_that_is_not_durable_is_not_posted() {
     let agent = traced(&testbed, "--fail", format!("fsync {}", outbox.display()).into());
     let (verdict, _) = testbed.result(1).unwrap();
     assert_eq!(verdict, Verdict::PutBack, "{:#?}", agent.lines());
-    let says = |line: &String| {
+    let is_failure = |line: &String| {
         line.contains("cannot build on linux-pretend: cannot synchronise")
             && line.contains("os error 5")
     };
-    assert!(agent.lines().iter().any(says), "{:#?}", agent.lines());
-    // What was stored before would have been posted before.
+    agent.wait_for(LIMIT, |lines| lines.iter().any(is_failure).then_some(())).unwrap();
+    // A result that was stored before would have been posted before.
     let is_empty = || std::fs::read_dir(&outbox).unwrap().count() == 0;
     let deadline = Instant::now() + LIMIT;
     while !is_empty() && Instant::now() < deadline {

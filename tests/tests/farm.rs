@@ -1,4 +1,4 @@
-//! The farm itself: what it makes, and that nothing of it stays.
+//! The farm itself: what it makes, and that nothing of it is left.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -12,7 +12,7 @@ use bbot_tests::harness::pidfd::PidFd;
 use bbot_tests::harness::programs;
 use tempfile::TempDir;
 
-/// A farm has a volume, a network and machines as a build host has.
+/// A farm has a volume, a network and machines as a build host does.
 #[test]
 fn a_farm_is_a_build_host() {
     let farm = Farm::start().unwrap();
@@ -42,15 +42,15 @@ fn a_later_revision_takes_the_link() {
     assert_eq!(farm.inventory().unwrap().of_kind("subvolume").len(), 2);
 }
 
-/// What was started in a farm ends with it, and nothing is left on the host: no folder, mount,
-/// loop device, namespace or process.
+/// Processes in a farm end with it, and nothing is left on the host: no folder, mount, loop device,
+/// namespace or process.
 #[test]
 fn nothing_is_left_when_a_farm_ends() {
     let farm = Farm::start().unwrap();
     farm.add_machine(&MachineSpec::small("linux-gcc", "disk")).unwrap();
     let sleeper = farm.namespaces().spawn(farm.namespaces().command("sleep").arg("1000")).unwrap();
     let traces = farm.traces().unwrap();
-    assert!(traces.remaining().unwrap().len() >= 4, "a living farm has traces");
+    assert!(traces.remaining().unwrap().len() >= 4, "a running farm has traces");
     farm.end().unwrap();
     assert!(!sleeper.wait(Duration::ZERO).unwrap().unwrap().success());
     assert_eq!(traces.remaining().unwrap(), [""; 0]);
@@ -66,7 +66,7 @@ fn two_farms_do_not_disturb_each_other() {
         second.namespaces().spawn(second.namespaces().command("sleep").arg("1000")).unwrap();
     let before = second.inventory().unwrap();
     assert_eq!(before.of_kind("subvolume"), ["subvolume default/two/two-1.1"]);
-    assert_eq!(first.inventory().unwrap().of_kind("process").len(), 1, "its init alone");
+    assert_eq!(first.inventory().unwrap().of_kind("process").len(), 1, "only its init");
     first.end().unwrap();
     assert_eq!(second.inventory().unwrap(), before);
     assert!(sleeper.wait(Duration::ZERO).unwrap().is_none());

@@ -1,5 +1,5 @@
-//! Whatever a guest does, the agent copes: the real agent and everything around it, and pretend
-//! guests that go wrong in every way. Guests are not held here; `hold.rs` is about that.
+//! The agent handles every failure of a guest: the real agent and everything around it, and
+//! simulated guests that fail in every way. Guests are not held here; see `hold.rs`.
 
 use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
@@ -14,8 +14,8 @@ use bbot_tests::harness::testbed::{MACHINE, Testbed};
 use bbot_tests::harness::watch::wait_for_file;
 use rustix::process::Signal;
 
-/// Lets an agent that does not hold guests do the task on a guest that does these steps; checks
-/// what the controller is told, that nothing is left, and whether a failure was reported.
+/// Has an agent that does not hold guests perform a task on a guest that performs these steps;
+/// checks the posted status, that nothing is left, and whether a failure was reported.
 #[track_caller]
 fn check_build(steps: &[&str], options: &[&str], status: ResultStatus, has_report: bool) -> Agent {
     let testbed = Testbed::new(&building(steps), &["libfoo"]).unwrap();
@@ -35,39 +35,39 @@ fn check_build(steps: &[&str], options: &[&str], status: ResultStatus, has_repor
     agent
 }
 
-/// W26, W34: a guest that does not come up is booted anew, always from a fresh snapshot: a spoiled
+/// W26, W34: a guest that does not boot is booted again, always from a fresh snapshot: a spoiled
 /// disk would end it at once. Then the task is answered with `abort`.
 #[test]
-fn a_guest_that_never_boots_is_given_up() {
+fn a_guest_that_never_boots_is_an_abort() {
     let options = ["--build-startup", "1", "--build-retries", "1"];
     let agent = check_build(&["spoil"], &options, ResultStatus::Abort, true);
     assert_eq!(agent.count_phases("qemu"), 1 + 2, "{:#?}", agent.lines());
     assert!(agent.count("exited unexpectedly") == 0, "{:#?}", agent.lines());
 }
 
-/// W26, W34: the boot after a mis-boot goes well, and the task is done; a console log is kept.
+/// W26, W34: the boot after a mis-boot succeeds, and so does the task; a console log is kept.
 #[test]
-fn a_mis_boot_is_made_good() {
+fn a_task_succeeds_after_a_mis_boot() {
     let script = building(&["await /run/go", "get task.manifest", "put-result success"]);
     let testbed = Testbed::new(&script, &["libfoo"]).unwrap();
-    let options = ["--build-startup", "1", "--hold-timeout", "none"];
+    let options = ["--build-startup", "3", "--hold-timeout", "none"];
     let mut agent = testbed.start(&options).unwrap();
-    let is_retried = |lines: &[String]| lines.iter().any(|l| l.contains("retrying")).then_some(());
-    agent.wait_for(LIMIT, is_retried).unwrap();
+    agent.wait_for_line("retrying").unwrap();
     std::fs::write(testbed.farm.run().join("go"), "").unwrap();
     assert_eq!(testbed.result(1).unwrap().0, Verdict::Stored(ResultStatus::Success));
     agent.end().unwrap();
     assert!(!testbed.failures("log").unwrap().is_empty());
 }
 
-/// W10, W13, W16: a machine that does not come up in a bootstrap is booted from a fresh snapshot as
-/// often as was said; then it rests with nothing left of it, and the other machines are used.
+/// W10, W13, W16: a machine that does not boot in a bootstrap is booted from a fresh snapshot
+/// `--bootstrap-retries` times more; then it rests with nothing left of it, and others are used.
 #[test]
 fn a_machine_that_never_boots_rests() {
     let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
     testbed.farm.add_machine(&MachineSpec::small("a-dead-one", bootstrapping(&["spoil"]))).unwrap();
     let before = testbed.farm.inventory().unwrap();
-    let options = ["--bootstrap-startup", "1", "--bootstrap-retries", "1"];
+    // The other machine must boot in that time, too.
+    let options = ["--bootstrap-startup", "4", "--bootstrap-retries", "1"];
     let options = [&options[..], &["--hold-timeout", "none"]].concat();
     let mut agent = testbed.start(&options).unwrap();
     assert_eq!(testbed.result(1).unwrap().0, Verdict::Stored(ResultStatus::Success));
@@ -81,7 +81,7 @@ fn a_machine_that_never_boots_rests() {
     assert_eq!(testbed.failures("log").unwrap().len(), 2, "one console log for each boot");
 }
 
-/// W14, W16: a bootstrap whose guest heeds no power button has failed, complete as it is.
+/// W14, W16: a bootstrap whose guest ignores the power button has failed, though it is complete.
 #[test]
 fn a_guest_that_ignores_the_power_button_is_not_bootstrapped() {
     let script = bootstrapping(&["ignore-power", "put-bootstrap 0.16.0", "install"]);
@@ -93,8 +93,7 @@ fn a_guest_that_ignores_the_power_button_is_not_bootstrapped() {
     agent.end().unwrap();
     assert_eq!(agent.count_phases("publish"), 0);
     assert_eq!(testbed.leftovers(&before).unwrap(), [""; 0]);
-    let said = agent.lines().join("\n");
-    assert!(said.contains("bootstrap shutdown timeout"), "{said}");
+    assert!(agent.count("bootstrap shutdown timeout") > 0, "{:#?}", agent.lines());
 }
 
 /// W29: a guest that exits before its first request did not mis-boot: `abort`, at once.
@@ -104,21 +103,21 @@ fn a_guest_that_exits_at_once_is_an_abort() {
     assert_eq!(agent.count_phases("qemu"), 2, "{:#?}", agent.lines());
 }
 
-/// W28, W29: what was uploaded by half does not count.
+/// W28, W29: an incomplete upload does not count.
 #[test]
 fn a_guest_that_exits_during_its_upload_is_an_abort() {
     let steps = ["get task.manifest", "put-half result.manifest.lz4 30000", "exit 0"];
     check_build(&steps, &[], ResultStatus::Abort, false);
 }
 
-/// W29: with a complete result the exit does not matter.
+/// W29: after a complete result the exit does not matter.
 #[test]
-fn a_guest_that_exits_after_its_result_has_done_its_job() {
+fn a_guest_may_exit_after_its_result() {
     let steps = ["get task.manifest", "put-result warning", "exit 7"];
     check_build(&steps, &[], ResultStatus::Warning, false);
 }
 
-/// W28: an upload that broke off does not count; the one that follows does.
+/// W28: an incomplete upload does not count; the complete one after it does.
 #[test]
 fn an_upload_begins_again() {
     let steps = ["get task.manifest", "put-half result.manifest.lz4 30000", "put-result success"];
@@ -141,8 +140,8 @@ fn an_upload_is_replaced() {
 }
 
 /// W8, W15: a worker that is older than expected just after its bootstrap is warned about, once,
-/// and used; the next agent of that version does not bootstrap it again, one that expects another
-/// does. A newer one is not used.
+/// and used; the next agent that expects the same version does not bootstrap it again, one that
+/// expects another does. A newer one is not used.
 #[test]
 fn an_old_worker_is_used_and_a_new_one_is_not() {
     let script = SUCCESSFUL.replace("put-bootstrap 0.16.0", "put-bootstrap 0.15.0");
@@ -151,8 +150,7 @@ fn an_old_worker_is_used_and_a_new_one_is_not() {
         let mut agent = testbed.start(options).unwrap();
         agent.wait_for_phase(LIMIT, phase, 1).unwrap();
         agent.end().unwrap();
-        let said = agent.lines();
-        let count = |text: &str| said.iter().filter(|line| line.contains(text)).count();
+        let count = |text: &str| agent.count(text);
         (agent.count_phases("publish"), count("is older"), count("is newer"))
     };
     assert_eq!(run(&[], "posted"), (1, 1, 0));
@@ -168,15 +166,15 @@ fn an_old_worker_is_used_and_a_new_one_is_not() {
     assert_eq!((agent.count_phases("publish"), testbed.controller.task_requests()), (0, requests));
 }
 
-/// A guest that says one thing and is silent is given up when its time is over (W27).
+/// W27: a guest that sends nothing more after its first request is killed after `--build-timeout`.
 #[test]
-fn a_silent_guest_is_given_up() {
+fn a_silent_guest_times_out() {
     let options = ["--build-timeout", "1"];
     check_build(&["get task.manifest"], &options, ResultStatus::Abort, true);
 }
 
-/// W32: what cannot be read is `abnormal`: what is no frame, a frame that was cut, another
-/// package's result, and more than a controller takes.
+/// W32: an unusable result is `abnormal`: what is not an LZ4 frame, a truncated one, another
+/// package's result, and one that is larger than a controller accepts.
 #[test]
 fn an_unreadable_result_is_abnormal() {
     for step in [
@@ -184,7 +182,7 @@ fn an_unreadable_result_is_abnormal() {
         "put-cut-result success",
         "put-result-of libbar 1.0.0 success",
         "put-result-of libfoo 1.0.1 success",
-        // 10 MiB as a request, but not as a result; and as a result, too.
+        // More than 10 MiB only as a request; and as a result, too.
         "put-large-result 10485600",
         "put-large-result 10485760",
     ] {
@@ -192,10 +190,10 @@ fn an_unreadable_result_is_abnormal() {
     }
 }
 
-/// W27, W32: a worker that could not read its task says so; the task's name and version are put in,
-/// whatever the status says.
+/// W27, W32: a worker that could not read its task names an unknown package; the task's name and
+/// version replace it, whatever the status is.
 #[test]
-fn a_result_for_nothing_is_the_tasks() {
+fn a_result_for_an_unknown_package_is_the_tasks() {
     let steps = |status: &str| format!("put-result-of unknown 0 {status}");
     for (status, expected, is_reported) in [
         ("abnormal", ResultStatus::Abnormal, true),
@@ -207,8 +205,7 @@ fn a_result_for_nothing_is_the_tasks() {
     }
 }
 
-/// Requests that lead to nothing do not keep the guest from its task; very many of them harm nobody
-/// but the guest itself.
+/// Useless requests do not keep the guest from its task; very many of them harm only the guest.
 #[test]
 fn a_flood_of_requests_is_survived() {
     let steps = ["flood 600", "get task.manifest", "put-result success"];
@@ -216,10 +213,10 @@ fn a_flood_of_requests_is_survived() {
     check_build(&["flood 20000", "exit 0"], &[], ResultStatus::Abort, false);
 }
 
-/// W30, W39: whatever the guest is doing, and in the midst of its upload, SIGUSR1 ends it: the task
-/// is put back, and the machine is free.
+/// W30, W39: SIGUSR1 ends the guest at any time, also during its upload: the task is interrupted,
+/// and the machine released.
 #[test]
-fn an_interrupt_is_heeded_at_any_time() {
+fn an_interrupt_takes_effect_at_any_time() {
     for steps in [
         &["await /run/never"][..],
         &["get task.manifest"],
@@ -240,10 +237,10 @@ fn an_interrupt_is_heeded_at_any_time() {
     }
 }
 
-/// W30: a bootstrap is not interrupted, nor is an agent that has no task; nor does either spoil the
-/// task that comes next (W25).
+/// W30: neither a bootstrap is interrupted, nor an agent without a task, nor the task after them
+/// (W25).
 #[test]
-fn an_interrupt_out_of_place_has_no_effect() {
+fn an_interrupt_without_a_task_has_no_effect() {
     let script = SUCCESSFUL
         .replace("first: get", "first: get toolchain.sha256\nfirst: await /run/go\nfirst: get");
     let testbed = Testbed::new(&script, &["libfoo"]).unwrap();
@@ -258,8 +255,8 @@ fn an_interrupt_out_of_place_has_no_effect() {
     assert_eq!(agent.count_phases("publish"), 1);
 }
 
-/// W31: an interactive task shows its screen to everybody, and ends by `abort` when its own time is
-/// over; nobody is to look at it then, though guests are held.
+/// W31: the screen of an interactive task is accessible on the network, and the task ends with
+/// `abort` after `--interactive-timeout`; its guest is not held, though others are.
 #[test]
 fn an_interactive_task_ends_without_a_hold() {
     let script = building(&["get task.manifest"]);
@@ -270,22 +267,23 @@ fn an_interactive_task_ends_without_a_hold() {
     // The address is the farm's only one that is not the loopback's.
     let options = ["--interactive", "both", "--interactive-timeout", "3", "--build-timeout", "1"];
     let mut agent = testbed.start(&options).unwrap();
-    let start = agent.wait_for_phase(LIMIT, "first-request", 2).unwrap().at;
+    // The time counts from the boot, whose phase ends before.
+    let start = agent.wait_for_phase(LIMIT, "qemu", 2).unwrap().at;
+    agent.wait_for_phase(LIMIT, "first-request", 2).unwrap();
     let screen = format!("{}:5901", layout::BRIDGE_ADDRESS);
     let inventory = testbed.farm.inventory().unwrap();
     assert!(inventory.of_kind("port").iter().any(|p| p.contains(&screen)), "{inventory}");
     assert_eq!(testbed.result(1).unwrap().0, Verdict::Stored(ResultStatus::Abort));
     let answered = agent.wait_for_phase(LIMIT, "durable", 1).unwrap().at;
-    // Both count from the boot, a moment before.
-    assert!(Duration::from_nanos(answered - start) > Duration::from_secs(2), "its own time");
+    assert!(Duration::from_nanos(answered - start) > Duration::from_secs(2), "another timeout");
     testbed.wait_until_idle().unwrap();
     agent.end().unwrap();
     assert!(testbed.failures("log").unwrap().is_empty());
 }
 
-/// W31: a task that nobody takes part in shows its screen to this host alone.
+/// W31: the screen of a task that is not interactive is accessible on this host only.
 #[test]
-fn other_screens_are_the_hosts_alone() {
+fn other_screens_are_accessible_on_the_host_only() {
     let testbed = Testbed::new(&building(&["get task.manifest"]), &["libfoo"]).unwrap();
     let address = layout::BRIDGE_ADDRESS.to_string();
     let options = ["--interactive", "both", "--interactive-address", &address];
@@ -299,11 +297,10 @@ fn other_screens_are_the_hosts_alone() {
     agent.end().unwrap();
 }
 
-/// W26: a host without room for the guest's disk, or for what its worker uploads, puts the task
-/// back, whatever the guest makes of it; a guest that uploads more than it may is no trouble of the
-/// host.
+/// W26: if the host has no space for the guest's disk or its uploads, the task is interrupted,
+/// whatever the guest does; a guest that exceeds its upload limit is not the host's failure.
 #[test]
-fn a_full_disk_puts_the_task_back() {
+fn a_full_disk_interrupts_the_task() {
     let upload = ["get task.manifest", "put upload.tar 300000"];
     for (steps, limit, expected) in [
         (
@@ -329,12 +326,12 @@ fn a_full_disk_puts_the_task_back() {
     }
 }
 
-/// W10, W26: what the host cannot do is no fault of the task: `interrupt`; the machine rests, so
-/// that the agent does not take the task again at once, and the agent lives on.
+/// W10, W26: a failure of the host is not the task's: `interrupt`; the machine rests, so that the
+/// agent does not get the task again at once, and the agent goes on.
 #[test]
-fn trouble_of_the_host_puts_the_task_back() {
-    type Trouble = fn(&Testbed) -> Box<dyn Send>;
-    let table: [(&str, &[&str], Trouble); 5] = [
+fn a_failure_of_the_host_interrupts_the_task() {
+    type Failure = fn(&Testbed) -> Box<dyn Send>;
+    let table: [(&str, &[&str], Failure); 5] = [
         ("bridge", &["--bridge", "br9"], |_| Box::new(())),
         ("tftp port", &[], |testbed| {
             let bind = || UdpSocket::bind((layout::BRIDGE_ADDRESS, 23401)).unwrap();
@@ -354,24 +351,21 @@ fn trouble_of_the_host_puts_the_task_back() {
             Box::new(())
         }),
     ];
-    for (name, options, trouble) in table {
+    for (name, options, fail) in table {
         let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
-        let mut agent =
-            Agent::start(&testbed.farm, &testbed.idle_agent(&["--dump-machines"])).unwrap();
-        assert!(agent.wait(LIMIT).unwrap().success(), "{:#?}", agent.lines());
-        let spec = testbed.agent(options);
+        testbed.stdout(&testbed.idle_agent(&["--dump-machines"])).unwrap();
         testbed.controller.add(Package::new("libfoo", "1.0.0", MACHINE));
         let before = testbed.farm.inventory().unwrap();
-        let _trouble = trouble(&testbed);
-        let mut agent = Agent::start(&testbed.farm, &spec).unwrap();
+        let _failure = fail(&testbed);
+        let mut agent = testbed.start(options).unwrap();
         let (verdict, result) = testbed.result(1).unwrap();
         let expected = (Verdict::PutBack, ResultStatus::Interrupt);
         assert_eq!((verdict, result.result.status), expected, "{name}: {:#?}", agent.lines());
         testbed.wait_until_idle().unwrap();
         assert!(agent.terminate().unwrap().success(), "{name}");
         assert_eq!(testbed.controller.task_requests(), 1, "{name}: {:#?}", agent.lines());
-        let left = testbed.leftovers(&before).unwrap();
-        let left: Vec<_> = left.iter().filter(|item| item.starts_with("subvolume")).collect();
+        let mut left = testbed.leftovers(&before).unwrap();
+        left.retain(|item| item.starts_with("subvolume"));
         assert!(left.is_empty(), "{name}: {left:?}");
     }
 }

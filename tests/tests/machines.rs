@@ -1,10 +1,8 @@
-//! Machines as an operator may have them: the real agent's look at them, and what it does to them
-//! and does not.
+//! Machines as an operator may install them: their enumeration, and the bootstraps that follow.
 
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::{FileExt, symlink};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bbot_tests::harness::agent::Agent;
@@ -15,28 +13,16 @@ use bbot_tests::harness::testbed::{MACHINE, TOOLCHAIN, Testbed};
 use rustix::fs::IFlags;
 use rustix::process::Signal;
 
-fn wait_until_idle(testbed: &Testbed) {
-    testbed.wait_until_idle().unwrap();
-}
-
-fn lock_file(testbed: &Testbed, machine: &str) -> PathBuf {
-    testbed.lock_file(machine)
-}
-
-/// Locks a machine as another instance does that builds on it.
+/// Locks a machine as another instance that builds on it does.
 fn lock_machine(testbed: &Testbed, machine: &str) -> File {
-    let path = lock_file(testbed, machine);
+    let path = testbed.lock_file(machine);
     let file = testbed.farm.namespaces().run(|| File::create(path)).unwrap().unwrap();
     file.lock().unwrap();
     file.write_all_at(b"1 100", 0).unwrap();
     file
 }
 
-fn count(agent: &Agent, text: &str) -> usize {
-    agent.lines().iter().filter(|line| line.contains(text)).count()
-}
-
-/// The subvolumes that bear a toolchain's name.
+/// The names of the bootstrapped subvolumes.
 fn bootstrapped(testbed: &Testbed) -> Vec<String> {
     let inventory = testbed.farm.inventory().unwrap();
     let subvolumes = inventory.of_kind("subvolume").into_iter();
@@ -44,29 +30,29 @@ fn bootstrapped(testbed: &Testbed) -> Vec<String> {
     names.filter(|name| name.ends_with("-default")).map(str::to_owned).collect()
 }
 
-/// W10: a machine whose bootstrap fails is told of once, with the cause, and rests; the next one
-/// that is due is bootstrapped, and does its work.
+/// W10: a machine whose bootstrap fails is reported once, with the cause, and rests; the next one
+/// that is due is bootstrapped and used.
 #[test]
-fn a_failed_bootstrap_stops_nobody() {
+fn a_failed_bootstrap_does_not_affect_other_machines() {
     let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
     let bad = MachineSpec::small("a-bad-machine", "fresh\nfirst: exit 1\n");
     testbed.farm.add_machine(&bad).unwrap();
     let mut agent = testbed.start(&[]).unwrap();
     agent.wait_for_phase(LIMIT, "posted", 1).unwrap();
-    wait_until_idle(&testbed);
+    testbed.wait_until_idle().unwrap();
     agent.end().unwrap();
-    assert_eq!(count(&agent, "error: cannot bootstrap a-bad-machine: "), 1, "{:#?}", agent.lines());
-    assert_eq!(count(&agent, "it rests"), 1);
+    assert_eq!(agent.count("error: cannot bootstrap a-bad-machine: "), 1, "{:#?}", agent.lines());
+    assert_eq!(agent.count("it rests"), 1);
     assert_eq!(bootstrapped(&testbed), [format!("{MACHINE}-default")]);
 }
 
-/// W10: machines that are no machines, each in its own way, are told of once, with the cause, and
-/// stop nobody: what cannot even be looked at, and what cannot be bootstrapped, which rests. What
-/// root is refused here is what others are refused for want of rights.
+/// W10: broken machines of all kinds are reported once, with the cause, and do not affect others:
+/// some cannot be enumerated, the others cannot be bootstrapped, and rest. An immutable folder
+/// stands for all that is refused for lack of rights.
 #[test]
-fn broken_machines_stop_nobody() {
+fn broken_machines_do_not_affect_others() {
     let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
-    for name in ["a-rubbish", "b-unreadable", "c-refused"] {
+    for name in ["a-malformed", "b-unreadable", "c-refused"] {
         testbed.farm.add_machine(&MachineSpec::small(name, SUCCESSFUL)).unwrap();
     }
     let folder = |name: &str| testbed.farm.machine_folder(name);
@@ -78,13 +64,13 @@ fn broken_machines_stop_nobody() {
         .farm
         .namespaces()
         .run(|| {
-            let rubbish = folder("a-rubbish").join("a-rubbish-1.1/manifest");
-            std::fs::write(rubbish, "rubbish").unwrap();
+            let malformed = folder("a-malformed").join("a-malformed-1.1/manifest");
+            std::fs::write(malformed, "not a manifest").unwrap();
             let unreadable = folder("b-unreadable").join("b-unreadable-1.1/manifest");
             std::fs::remove_file(&unreadable).unwrap();
             std::fs::create_dir(unreadable).unwrap();
             flags(IFlags::IMMUTABLE);
-            // A folder is no subvolume: no snapshot is taken of it.
+            // There is no snapshot of a folder that is not a subvolume.
             let plain = folder("d-plain").join("d-plain-1.1");
             std::fs::create_dir_all(&plain).unwrap();
             std::fs::write(plain.join("manifest"), MachineSpec::small("d-plain", "").manifest)
@@ -94,23 +80,23 @@ fn broken_machines_stop_nobody() {
         .unwrap();
     let mut agent = testbed.start(&[]).unwrap();
     agent.wait_for_phase(LIMIT, "posted", 1).unwrap();
-    wait_until_idle(&testbed);
+    testbed.wait_until_idle().unwrap();
     agent.end().unwrap();
     testbed.farm.namespaces().run(|| flags(IFlags::empty())).unwrap();
     for (name, cause) in [
-        ("a-rubbish", "a-rubbish-1.1/manifest:"),
+        ("a-malformed", "a-malformed-1.1/manifest:"),
         ("b-unreadable", "Is a directory"),
         ("c-refused", "Operation not permitted"),
         ("d-plain", "d-plain-1.1 as "),
     ] {
         let lines = agent.lines();
         let is_about = |line: &&String| line.starts_with("error: ") && line.contains(name);
-        let said: Vec<_> = lines.iter().filter(is_about).collect();
-        assert!(said.len() == 1 && said[0].contains(cause), "{name}: {lines:#?}");
+        let errors: Vec<_> = lines.iter().filter(is_about).collect();
+        assert!(errors.len() == 1 && errors[0].contains(cause), "{name}: {lines:#?}");
     }
-    assert_eq!(count(&agent, "it rests"), 2);
+    assert_eq!(agent.count("it rests"), 2);
     assert_eq!(bootstrapped(&testbed), [format!("{MACHINE}-default")]);
-    let locked = |name: &&str| lock_file(&testbed, name).symlink_metadata().is_ok();
+    let locked = |name: &&str| testbed.lock_file(name).symlink_metadata().is_ok();
     let left = testbed.farm.namespaces().run(|| ["c-refused", "d-plain"].iter().any(locked));
     assert!(!left.unwrap(), "a lock file is left");
 }
@@ -123,28 +109,28 @@ fn a_full_host_bootstraps_nothing() {
     let busy = lock_machine(&testbed, "a-busy-machine");
     for (max, expected) in [("1", 0), ("2", 1)] {
         let mut agent = testbed.start(&["--instance-max", max]).unwrap();
-        wait_until_idle(&testbed);
+        testbed.wait_until_idle().unwrap();
         agent.end().unwrap();
         assert_eq!(bootstrapped(&testbed).len(), expected, "{:#?}", agent.lines());
     }
     drop(busy);
 }
 
-/// W7: a machine has no lock file while controllers are asked for it; what was bootstrapped of a
-/// machine that has no link any more is removed, unless somebody has it locked.
+/// W7: a machine has no lock file while controllers are asked; the bootstrapped subvolume of a
+/// machine without a link is removed, unless it is locked.
 #[test]
 fn machines_are_locked_only_for_work() {
     let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
-    let gone = ["a-gone-machine", "b-gone-machine"];
-    for name in gone {
+    let removed = ["a-removed-machine", "b-removed-machine"];
+    for name in removed {
         let machine = MachineSpec::small(name, SUCCESSFUL);
         testbed.farm.add_machine(&machine).unwrap();
         testbed.farm.add_bootstrapped(&machine, TOOLCHAIN).unwrap();
         let link = testbed.farm.machine_folder(name).join(format!("{name}-1"));
         testbed.farm.namespaces().run(|| std::fs::remove_file(link)).unwrap().unwrap();
     }
-    let locked = lock_machine(&testbed, gone[1]);
-    let (namespaces, lock) = (testbed.farm.namespaces().clone(), lock_file(&testbed, MACHINE));
+    let locked = lock_machine(&testbed, removed[1]);
+    let (namespaces, lock) = (testbed.farm.namespaces().clone(), testbed.lock_file(MACHINE));
     let (seen, was_locked) = std::sync::mpsc::channel();
     testbed.controller.inject_faults(move |_| {
         seen.send(namespaces.run(|| lock.symlink_metadata().is_ok()).unwrap()).unwrap();
@@ -152,31 +138,31 @@ fn machines_are_locked_only_for_work() {
     });
     let mut agent = testbed.start(&["--fake-bootstrap"]).unwrap();
     assert!(!was_locked.recv_timeout(LIMIT).unwrap(), "the machine is locked for the request");
-    wait_until_idle(&testbed);
+    testbed.wait_until_idle().unwrap();
     agent.end().unwrap();
-    let left = ["b-gone-machine-default".to_owned(), format!("{MACHINE}-default")];
+    let left = ["b-removed-machine-default".to_owned(), format!("{MACHINE}-default")];
     assert_eq!(bootstrapped(&testbed), left, "{:#?}", agent.lines());
     drop(locked);
 }
 
-/// W8: a broken bootstrapped manifest means another bootstrap, neither an error nor the end.
+/// W8: a machine with a broken bootstrapped manifest is bootstrapped again; it is not an error.
 #[test]
 fn a_broken_bootstrap_is_repeated() {
     let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
     let machine = MachineSpec::small(MACHINE, SUCCESSFUL);
     testbed.farm.add_bootstrapped(&machine, TOOLCHAIN).unwrap();
-    let manifest = testbed.farm.machine_folder(MACHINE).join(format!("{MACHINE}-default/manifest"));
-    testbed.farm.namespaces().run(|| std::fs::write(manifest, "rubbish")).unwrap().unwrap();
+    let manifest = testbed.bootstrapped(MACHINE).join("manifest");
+    testbed.farm.namespaces().run(|| std::fs::write(manifest, "not a manifest")).unwrap().unwrap();
     let mut agent = testbed.start(&[]).unwrap();
     agent.wait_for_phase(LIMIT, "posted", 1).unwrap();
     agent.end().unwrap();
-    assert_eq!(agent.phases().iter().filter(|phase| phase.name == "publish").count(), 1);
+    assert_eq!(agent.count_phases("publish"), 1);
 }
 
-/// W9: what counts is the manifest inside the snapshot that would be bootstrapped: a machine that
-/// has been changed since it was looked at, and needs no bootstrap now, gets none.
+/// W9: the manifest in the snapshot that would be bootstrapped is decisive: a machine that has
+/// changed since its enumeration, and needs no bootstrap now, is not bootstrapped.
 #[test]
-fn a_machine_that_has_changed_is_looked_at_again() {
+fn a_machine_that_has_changed_is_checked_again() {
     let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
     let machine = MachineSpec::small(MACHINE, SUCCESSFUL.replacen("fresh", "installed", 1));
     testbed.farm.remove_machine(MACHINE).unwrap();
@@ -192,7 +178,7 @@ fn a_machine_that_has_changed_is_looked_at_again() {
         })
         .unwrap();
     let mut agent = testbed.start(&[]).unwrap();
-    // It sees another machine in the pipe, whose end comes when the old one is back in its place.
+    // It reads another machine from the pipe, which ends after the old manifest is in place again.
     let other = machine.manifest.replace("id: ", "id: other-");
     namespaces
         .run(|| {
@@ -204,21 +190,21 @@ fn a_machine_that_has_changed_is_looked_at_again() {
         .unwrap();
     agent.wait_for_phase(LIMIT, "posted", 1).unwrap();
     agent.end().unwrap();
-    assert_eq!(count(&agent, "is due: new machine"), 1, "{:#?}", agent.lines());
-    assert_eq!(count(&agent, "phase: qemu"), 1, "the build's alone: {:#?}", agent.lines());
+    assert_eq!(agent.count("is due: new machine"), 1, "{:#?}", agent.lines());
+    assert_eq!(agent.count("phase: qemu"), 1, "only the build's: {:#?}", agent.lines());
     assert_eq!(bootstrapped(&testbed), [format!("{MACHINE}-default")]);
 }
 
-/// W11: no machines are no reason to end, but for a warning.
+/// W11: an agent without machines warns, and goes on.
 #[test]
-fn a_host_without_machines_is_waited_for() {
+fn an_agent_without_machines_goes_on() {
     let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
     testbed.farm.remove_machine(MACHINE).unwrap();
     let mut agent = testbed.start(&[]).unwrap();
-    wait_until_idle(&testbed);
+    testbed.wait_until_idle().unwrap();
     agent.end().unwrap();
-    assert_eq!(count(&agent, "warning: no build machines for toolchain default"), 1);
-    assert!(testbed.controller.exchanges().is_empty(), "there is nothing to offer");
+    assert_eq!(agent.count("warning: no build machines for toolchain default"), 1);
+    assert!(testbed.controller.exchanges().is_empty(), "there is no machine to offer");
 }
 
 /// Waits until the agent has a thread that waits for the host lock.
@@ -236,9 +222,9 @@ fn wait_until_waiting(agent: &Agent) {
     }
 }
 
-/// W6: a signal that is not to end the agent does not end its wait for the host lock.
+/// W6: only signals that end the agent end its wait for the host lock.
 #[test]
-fn the_host_is_waited_for() {
+fn the_host_lock_is_waited_for() {
     let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
     let lock = File::create(testbed.host_lock_file()).unwrap();
     lock.lock().unwrap();

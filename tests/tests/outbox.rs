@@ -1,14 +1,14 @@
-//! Results that wait for their controller: when they are posted, when they are given up, and that
-//! nobody waits for them. The real agent, a pretend guest, controllers that misbehave.
+//! Results that cannot be posted at once: when they are posted again, when they are moved to the
+//! dead letters, and that they do not delay anything else. The real agent, a simulated guest,
+//! controllers with faults.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bbot_manifest::{Manifest, ResultRequest, ResultStatus};
 use bbot_tests::harness::agent::{Agent, AgentSpec};
 use bbot_tests::harness::controller::{
-    Controller, ControllerConfig, Exchange, Fault, KnownKey, Outcome, Package, Request, Verdict,
+    Controller, ControllerConfig, Exchange, Fault, Package, Request, Verdict,
 };
-use bbot_tests::harness::farm::layout;
 use bbot_tests::harness::hypervisor::SUCCESSFUL;
 use bbot_tests::harness::limits::LIMIT;
 use bbot_tests::harness::testbed::{MACHINE, Testbed};
@@ -16,34 +16,15 @@ use bbot_tests::harness::watch::wait_for_file;
 
 const SECOND: u64 = 1_000_000_000;
 
-/// A whim: each result meets this.
+/// Each post of a result meets this fault.
 fn at_results(fault: Fault) -> impl Fn(&Request) -> Option<Fault> {
     move |request| request.is_result().then(|| fault.clone())
 }
 
-/// Waits for the `count`th time that a result was brought, whatever became of it.
-fn brought(controller: &Controller, count: usize) -> Exchange {
-    let find = |all: &[Exchange]| {
-        let mut results = all.iter().filter(|exchange| exchange.request.is_result());
-        results.nth(count - 1).cloned()
-    };
-    controller.wait(LIMIT, find).expect("no result came")
-}
-
-/// Waits for the first result that was taken in; returns what brought it and the verdict.
-fn taken(controller: &Controller) -> (Exchange, Verdict) {
-    let find = |all: &[Exchange]| {
-        all.iter().find_map(|exchange| match &exchange.outcome {
-            Outcome::Result { verdict, .. } => Some((exchange.clone(), verdict.clone())),
-            _ => None,
-        })
-    };
-    controller.wait(LIMIT, find).expect("no result was taken in")
-}
-
-fn tasks(controller: &Controller) -> usize {
-    let exchanges = controller.exchanges();
-    exchanges.iter().filter(|exchange| matches!(exchange.outcome, Outcome::Task { .. })).count()
+/// Waits for the first result that was stored; returns its post and the verdict.
+fn stored(controller: &Controller) -> (Exchange, Verdict) {
+    let (verdict, exchange) = controller.wait_for_verdict(1, LIMIT).unwrap();
+    (exchange, verdict)
 }
 
 /// The names of the files in a folder of instance 1's state.
@@ -62,76 +43,70 @@ fn reasons(testbed: &Testbed) -> Vec<String> {
     paths.iter().filter(is_reason).map(|path| std::fs::read_to_string(path).unwrap()).collect()
 }
 
-/// A second controller, which knows the scene's key if it is `strict`.
+/// A second controller, which authenticates agents if it is `strict`.
 fn another_controller(testbed: &Testbed, strict: bool, packages: &[&str]) -> Controller {
-    let public = testbed.farm.scratch().join("key.pub.pem");
     let config = ControllerConfig {
         packages: packages.iter().map(|name| Package::new(name, "1.0.0", MACHINE)).collect(),
-        keys: if strict { vec![KnownKey::read(&public).unwrap()] } else { Vec::new() },
+        keys: if strict { vec![testbed.known_key().clone()] } else { Vec::new() },
         ..ControllerConfig::default()
     };
-    Controller::start(testbed.farm.namespaces(), layout::BRIDGE_ADDRESS.into(), config).unwrap()
+    testbed.start_controller(config).unwrap()
 }
 
-/// An agent for the scene's controller and another one, whose priority is greater.
+/// An agent for the testbed's controller and another one, whose priority is greater.
 fn agent_for_both(testbed: &Testbed, other: &Controller, options: &[&str]) -> AgentSpec {
-    let mut spec = testbed.agent(options);
-    spec.arguments.push(format!("0001={}", other.url()).into());
-    spec
+    testbed.agent(options).with_controller(format!("0001={}", other.url()))
 }
 
-/// An openssl that knows the key, and signs nothing while there is a file `broken` beside it.
-fn moody_openssl(folder: &Path) {
+/// Installs an openssl that signs nothing while the file `/run/broken` exists.
+fn install_breakable_openssl(testbed: &Testbed) {
     let script = "#!/bin/sh\ncase \"$1\" in pkeyutl|rsautl)\n\
         [ -e /run/broken ] && { echo no token >&2; exit 1; };; esac\nexec openssl \"$@\"\n";
-    let program = folder.join("openssl");
-    std::fs::write(&program, script).unwrap();
-    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(&program, executable).unwrap();
+    testbed.farm.install_script("openssl", script).unwrap();
 }
 
-/// W4, W38: a result that its controller cannot take is posted again after 1 s, 2 s and so on, also
-/// in an idle pause, always with the same bytes; and nobody waits for it.
+/// W4, W38: a result whose post fails is posted again after 1 s, 2 s and so on, also in an idle
+/// pause, always with the same bytes; nothing else is delayed.
 #[test]
 fn a_result_is_posted_again_until_it_is_taken() {
     let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
-    testbed.controller.inject_faults(at_results(Fault::status(503)));
+    testbed.controller.inject_some_faults(3, at_results(Fault::status(503)));
     let mut agent = testbed.start(&[]).unwrap();
-    let first = brought(&testbed.controller, 1);
+    let first = testbed.controller.wait_for_post(1).unwrap();
     // The round goes on: there is nothing to do, and the pause begins.
     testbed.wait_until_idle().unwrap();
-    let (second, third) = (brought(&testbed.controller, 2), brought(&testbed.controller, 3));
-    testbed.controller.stop_faults();
-    let (last, verdict) = taken(&testbed.controller);
+    let (second, third) = (
+        testbed.controller.wait_for_post(2).unwrap(),
+        testbed.controller.wait_for_post(3).unwrap(),
+    );
+    let (last, verdict) = stored(&testbed.controller);
     assert_eq!(verdict, Verdict::Stored(ResultStatus::Success));
     assert!(second.received_at - first.answered_at >= SECOND);
     assert!(third.received_at - second.answered_at >= 2 * SECOND);
     for attempt in [&first, &second, &third] {
         assert_eq!(attempt.request.body, last.request.body);
     }
-    // Four posts, and not one round of asking more than before them.
-    assert_eq!(brought(&testbed.controller, 4).received_at, last.received_at);
-    assert!(agent.phases().iter().filter(|phase| phase.name == "enumerate").count() <= 3);
+    // Four posts, and no further round of requests.
+    assert_eq!(testbed.controller.wait_for_post(4).unwrap().received_at, last.received_at);
+    assert!(agent.count_phases("enumerate") <= 3);
     agent.end().unwrap();
     assert!(state(&testbed, "outbox").is_empty());
 }
 
-/// W38: `Retry-After` draws the pause out.
+/// W38: `Retry-After` extends the pause.
 #[test]
-fn a_controller_is_left_alone_for_as_long_as_it_wishes() {
+fn a_result_is_posted_again_not_before_retry_after() {
     let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
-    testbed.controller.inject_faults(at_results(Fault::retry_after(4)));
+    testbed.controller.inject_some_faults(1, at_results(Fault::retry_after(4)));
     let mut agent = testbed.start(&[]).unwrap();
-    let first = brought(&testbed.controller, 1);
-    testbed.controller.stop_faults();
-    let (second, _) = taken(&testbed.controller);
+    let first = testbed.controller.wait_for_post(1).unwrap();
+    let (second, _) = stored(&testbed.controller);
     assert!(second.received_at - first.answered_at >= 4 * SECOND);
     agent.end().unwrap();
 }
 
-/// W38: what may pass is waited for: no answer, 408, 429, 5xx. Whatever else a controller answers
-/// is a refusal for good: the result goes to the dead letters, with the reason, and the agent says
-/// so; nothing is lost.
+/// W38: temporary failures are retried: no answer, 408, 429, 5xx. All other answers are permanent:
+/// the result goes to the dead letters, with the reason, and the agent reports it; none is lost.
 #[test]
 fn a_refused_result_is_a_dead_letter() {
     const ANSWERS: [(&str, bool); 9] = [
@@ -176,29 +151,29 @@ fn a_refused_result_is_a_dead_letter() {
         assert_eq!(reasons.contains(&format!("refused it: {answer} ")), !kept, "{reasons}");
     }
     let lines = agent.lines();
-    let said = lines.iter().filter(|line| line.contains("moved to the dead letters")).count();
-    assert_eq!(said, ANSWERS.len() - kept);
+    let reports = lines.iter().filter(|line| line.contains("moved to the dead letters")).count();
+    assert_eq!(reports, ANSWERS.len() - kept);
 }
 
 fn contains(body: &[u8], text: &str) -> bool {
     body.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
-/// W38, I5: a result waits across restarts, and across a SIGKILL: it arrives with the
-/// bytes that were posted before, and is not replaced by an `interrupt` (W41).
+/// W38, I5: a result stays in the outbox across restarts and a SIGKILL: it is posted with the same
+/// bytes as before, and is not replaced by an `interrupt` (W41).
 #[test]
 fn a_result_waits_across_restarts() {
     let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
     testbed.controller.inject_faults(at_results(Fault::Disconnect));
     let mut agent = testbed.start(&[]).unwrap();
-    let first = brought(&testbed.controller, 1);
+    let first = testbed.controller.wait_for_post(1).unwrap();
     agent.kill().unwrap();
     let mut agent = testbed.start(&[]).unwrap();
-    let second = brought(&testbed.controller, 2);
+    let second = testbed.controller.wait_for_post(2).unwrap();
     agent.end().unwrap();
     testbed.controller.stop_faults();
     let mut agent = testbed.start(&[]).unwrap();
-    let (last, verdict) = taken(&testbed.controller);
+    let (last, verdict) = stored(&testbed.controller);
     assert_eq!(verdict, Verdict::Stored(ResultStatus::Success));
     assert_eq!(first.request.body, last.request.body);
     assert_eq!(second.request.body, last.request.body);
@@ -213,14 +188,14 @@ fn a_result_waits_across_restarts() {
     assert_eq!(sessions.len(), 1, "one session, and nothing but its result");
 }
 
-/// W38: a result that is older than `--outbox-days` gets one more try, and is a dead letter then;
-/// so is, at once, one that was damaged on disk.
+/// W38: a result that is older than `--outbox-days` is posted once more, and then moved to the dead
+/// letters; one that is damaged on disk is moved at once.
 #[test]
 fn an_old_or_damaged_result_is_given_up() {
     let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
     testbed.controller.inject_faults(at_results(Fault::status(503)));
     let mut agent = testbed.start(&[]).unwrap();
-    brought(&testbed.controller, 1);
+    testbed.controller.wait_for_post(1).unwrap();
     agent.end().unwrap();
     let entries = state(&testbed, "outbox");
     let old = entries[0].with_file_name("00000000000000000001-1.manifest");
@@ -247,7 +222,7 @@ fn an_old_or_damaged_result_is_given_up() {
     assert_eq!(posts.count(), 1);
 }
 
-/// W38: from `--outbox-limit` on no new task is asked for, and below it again.
+/// W38: no task is asked for while the outbox has reached `--outbox-limit`.
 #[test]
 fn a_full_outbox_ends_the_asking() {
     let testbed = Testbed::new(SUCCESSFUL, &["libfoo", "libbar"]).unwrap();
@@ -256,15 +231,15 @@ fn a_full_outbox_ends_the_asking() {
     agent.wait_for_line("no task is asked for from 100 on").unwrap();
     testbed.wait_until_idle().unwrap();
     agent.end().unwrap();
-    assert_eq!(tasks(&testbed.controller), 1);
+    assert_eq!(testbed.controller.tasks(), 1);
     let mut agent = testbed.start(&["--outbox-limit", "100000"]).unwrap();
     agent.wait_for_phase(LIMIT, "durable", 1).unwrap();
     agent.end().unwrap();
-    assert_eq!(tasks(&testbed.controller), 2);
+    assert_eq!(testbed.controller.tasks(), 2);
 }
 
-/// W39: a controller that hangs keeps no machine: its lock is free before the result is posted,
-/// and another controller's task is done on it meanwhile. Nor does it delay that one's result.
+/// W39: a controller that hangs does not block a machine: its lock is released before the result is
+/// posted, and another controller's task is performed on it meanwhile, and its result posted.
 #[test]
 fn a_hanging_controller_keeps_no_machine() {
     let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
@@ -286,40 +261,37 @@ fn a_hanging_controller_keeps_no_machine() {
     testbed.controller.add(Package::new("libbar", "1.0.0", MACHINE));
     let mut agent = Agent::start(&testbed.farm, &agent_for_both(&testbed, &other, &[])).unwrap();
     arrived.recv_timeout(LIMIT).unwrap();
-    // It hangs again.
-    assert_eq!(taken(&testbed.controller).1, Verdict::Stored(ResultStatus::Success));
+    assert_eq!(stored(&testbed.controller).1, Verdict::Stored(ResultStatus::Success));
     agent.end().unwrap();
-    assert_eq!(state(&testbed, "outbox").len(), 1, "what hangs is kept");
+    assert_eq!(state(&testbed, "outbox").len(), 1, "the result that hangs is kept");
 }
 
-/// W37: as long as the key does not sign, no authenticated work is asked for, but other work is.
-/// What could not be signed is kept, and posted as soon as it can be.
+/// W37: while the key does not sign, no authenticated tasks are asked for, but others are. Results
+/// that could not be signed are kept, and posted as soon as they can be signed.
 #[test]
 fn without_signatures_only_unauthenticated_work_is_done() {
     let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
-    moody_openssl(&testbed.farm.run());
+    install_breakable_openssl(&testbed);
     std::fs::write(testbed.farm.run().join("broken"), "").unwrap();
     let options = ["--openssl", "/run/openssl"];
     let mut agent = testbed.start(&options).unwrap();
     agent.wait_for_line("no authenticated work is asked for until signing works again").unwrap();
     agent.wait_for_line("no token").unwrap();
     agent.end().unwrap();
-    assert_eq!(tasks(&testbed.controller), 1);
-    // Two controllers now, and the result that cannot be signed: the first round may still show
-    // the key, as nothing is known of it yet; every later one does not.
+    assert_eq!(testbed.controller.tasks(), 1);
+    // Two controllers now, and the result that cannot be signed: the first round may still name
+    // the key, as its failure is not known yet; later ones do not.
     testbed.controller.add(Package::new("libbar", "1.0.0", MACHINE));
-    let easy = another_controller(&testbed, false, &["libeasy", "libeasier"]);
-    let both = agent_for_both(&testbed, &easy, &options);
+    let open = another_controller(&testbed, false, &["libopen", "libother"]);
+    let both = agent_for_both(&testbed, &open, &options);
     let mut agent = Agent::start(&testbed.farm, &both).unwrap();
     agent.wait_for_line("no authenticated work is asked for until signing works again").unwrap();
-    let done = |_: &[Exchange]| easy.is_done().then_some(());
-    easy.wait(LIMIT, done).expect("unauthenticated work is not done");
+    open.wait_until_done(LIMIT).unwrap();
     testbed.wait_until_idle().unwrap();
     agent.end().unwrap();
-    assert_eq!(tasks(&testbed.controller), 1, "{:#?}", agent.lines());
+    assert_eq!(testbed.controller.tasks(), 1, "{:#?}", agent.lines());
     std::fs::remove_file(testbed.farm.run().join("broken")).unwrap();
     let mut agent = Agent::start(&testbed.farm, &both).unwrap();
-    let done = |_: &[Exchange]| testbed.controller.is_done().then_some(());
-    testbed.controller.wait(LIMIT, done).expect("authenticated work is not done again");
+    testbed.controller.wait_until_done(LIMIT).unwrap();
     agent.end().unwrap();
 }

@@ -1,4 +1,4 @@
-//! What a start finds and sweeps, and what it leaves alone: on a host where it is all real.
+//! What an agent removes at its start, and what it leaves, on a host where everything is real.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use bbot_tests::harness::hypervisor::SUCCESSFUL;
 use bbot_tests::harness::limits::LIMIT;
 use bbot_tests::harness::testbed::{MACHINE, TOOLCHAIN, Testbed};
 
-/// What a dead process of instance 1 of the toolchain `default` may have left. The farm's init has
-/// the pid 1; no process has the pid 999999.
+/// Everything that an ended process of instance 1 of the toolchain `default` may have left. The
+/// farm's init has the pid 1; no process has the pid 999999.
 const OURS: &str = r#"
     mkdir -p "$tftp/build/default-1/put" "$tftp/bootstrap/default-1" "$run/default-1/private"
     touch "$tftp/build/default-1/put/result.manifest.lz4" "$run/default-1/private/console.log"
@@ -23,9 +23,9 @@ const OURS: &str = r#"
     nft add table ip bbot-default-1
 "#;
 
-/// What one may mix up with it: the instances 11 and 2, instance 1 of the toolchain `default-1`,
-/// and what is of no form of ours. The owner of one snapshot lives, though it is no agent: the
-/// number may have been given away again, but that is not for us to judge.
+/// What resembles it: leftovers of the instances 11 and 2, and of instance 1 of the toolchain
+/// `default-1`, and names that the agent does not make. The pid in the name of one snapshot is that
+/// of a running process: the agent cannot know that the process is not the snapshot's owner.
 const OTHERS: &str = r#"
     for other in default-11 default-1-1 default-2; do
         mkdir -p "$tftp/build/$other/put" "$tftp/bootstrap/$other" "$run/$other/private"
@@ -64,7 +64,7 @@ impl Host {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// A process whose command line says whose hypervisor it is; it does nothing.
+    /// A process with the command line of an instance's hypervisor; it does nothing.
     fn hypervisor(&self, instance: &str) -> Process {
         let mut shell = self.testbed.farm.namespaces().command("sh");
         let mark = format!("data=/run/bbot-agent/{instance}/private/monitor.sock");
@@ -73,7 +73,7 @@ impl Host {
         self.testbed.farm.namespaces().spawn(process).unwrap()
     }
 
-    /// Starts an agent that recovers, looks at the machines, and ends; returns what it said.
+    /// Runs an agent that recovers, enumerates the machines, and ends; returns its standard error.
     fn recover(&self) -> Vec<String> {
         let spec = self.testbed.idle_agent(&["--dump-machines"]);
         let mut agent = Agent::start(&self.testbed.farm, &spec).unwrap();
@@ -81,12 +81,10 @@ impl Host {
         agent.lines()
     }
 
-    /// The same, killed before its n-th effect; returns whether it was.
-    fn die_recovering(&self, effect: u64) -> bool {
-        let mut spec = self.testbed.idle_agent(&["--dump-machines"]);
-        let tracer = bbot_tests::harness::programs::find("bbot-crash").unwrap();
-        spec.under = vec![tracer.into(), "trace".into(), "--kill".into()];
-        spec.under.extend([effect.to_string().into(), "--".into()]);
+    /// Does the same, and kills it before its n-th effect; returns whether it had that many.
+    fn kill_recovering(&self, effect: u64) -> bool {
+        let spec = self.testbed.idle_agent(&["--dump-machines"]);
+        let spec = spec.traced(["--kill", &effect.to_string()]).unwrap();
         let mut agent = Agent::start(&self.testbed.farm, &spec).unwrap();
         let code = agent.wait(LIMIT).unwrap().code();
         assert!([Some(0), Some(128 + 9)].contains(&code), "{code:?}: {:#?}", agent.lines());
@@ -98,8 +96,8 @@ impl Host {
     }
 }
 
-/// What is there beside `before`, without the lock files that stay and our own runtime folder.
-fn beside(before: &Inventory, now: &Inventory) -> Vec<String> {
+/// What was added since `before`, without lock files and the agent's runtime folder, which stay.
+fn added(before: &Inventory, now: &Inventory) -> Vec<String> {
     let stays = |item: &&str| {
         item.starts_with("lock ") || *item == "folder run/bbot-agent" || item.ends_with("/locks")
     };
@@ -107,10 +105,11 @@ fn beside(before: &Inventory, now: &Inventory) -> Vec<String> {
     added.into_iter().filter(|item| !stays(item)).map(str::to_owned).collect()
 }
 
-/// W3: what bears our name and is of no live process goes, whatever it is; what almost bears it
-/// stays, and so does what is of a live process. The second sweep finds nothing, and does no harm.
+/// W3: everything with the instance's name that belongs to no running process is removed; what has
+/// a similar name stays, and so does what belongs to a running process. A second start finds
+/// nothing.
 #[test]
-fn only_what_is_ours_and_dead_is_swept() {
+fn only_own_leftovers_are_removed() {
     let host = Host::new();
     host.make(OTHERS);
     let others = ["default-11", "default-1-1"].map(|instance| host.hypervisor(instance));
@@ -118,27 +117,31 @@ fn only_what_is_ours_and_dead_is_swept() {
     let before = host.inventory();
     let ours = host.hypervisor("default-1");
     host.make(OURS);
-    let said = host.recover();
-    assert!(ours.wait(LIMIT).unwrap().is_some(), "{said:#?}");
-    assert_eq!(beside(&before, &host.inventory()), [""; 0]);
-    assert_eq!(before.added_since(&host.inventory()), [""; 0], "{said:#?}");
-    for swept in ["hypervisor process", "tap tap1", "table bridge", "table ip", "999999-12"] {
-        let says_so = |line: &String| line.contains("removed leftover") && line.contains(swept);
-        assert!(said.iter().any(says_so), "{swept}: {said:#?}");
+    let lines = host.recover();
+    assert!(ours.wait(LIMIT).unwrap().is_some(), "{lines:#?}");
+    assert_eq!(added(&before, &host.inventory()), [""; 0]);
+    assert_eq!(before.added_since(&host.inventory()), [""; 0], "{lines:#?}");
+    for removed in ["hypervisor process", "tap tap1", "table bridge", "table ip", "999999-12"] {
+        let is_report = |line: &String| line.contains("removed leftover") && line.contains(removed);
+        assert!(lines.iter().any(is_report), "{removed}: {lines:#?}");
     }
     let again = host.recover();
     assert!(!again.iter().any(|line| line.contains("leftover")), "{again:#?}");
     assert_eq!(before.added_since(&host.inventory()), [""; 0]);
     for process in others {
-        assert!(process.wait(Duration::ZERO).unwrap().is_none(), "a neighbour's guest is dead");
+        assert!(
+            process.wait(Duration::ZERO).unwrap().is_none(),
+            "another instance's guest was killed"
+        );
     }
     let alive = format!("subvolume {}/{MACHINE}/{MACHINE}-default-1-1-0", layout::VOLUME);
     assert!(before.of_kind("subvolume").contains(&alive.as_str()));
 }
 
-/// W3, W41: a start that is killed at any of its effects leaves less to the next one, never more.
+/// W3, W41: a start that is killed at any of its effects leaves nothing that the next one does not
+/// remove.
 #[test]
-fn a_sweep_can_be_cut_short_anywhere() {
+fn a_recovery_can_be_killed_anywhere() {
     let host = Host::new();
     host.recover();
     let before = host.inventory();
@@ -146,10 +149,10 @@ fn a_sweep_can_be_cut_short_anywhere() {
     loop {
         let ours = host.hypervisor("default-1");
         host.make(OURS);
-        let killed = host.die_recovering(effect);
+        let killed = host.kill_recovering(effect);
         host.recover();
         assert!(ours.wait(LIMIT).unwrap().is_some(), "effect {effect}");
-        assert_eq!(beside(&before, &host.inventory()), [""; 0], "effect {effect}");
+        assert_eq!(added(&before, &host.inventory()), [""; 0], "effect {effect}");
         if !killed {
             break;
         }

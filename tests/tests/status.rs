@@ -1,4 +1,4 @@
-//! What can be seen of agents from outside: `--dump-status`, and what the service manager hears.
+//! What agents show: the output of `--dump-status`, and the messages to the service manager.
 
 use std::fs::File;
 use std::io::Write;
@@ -10,24 +10,25 @@ use bbot_tests::harness::agent::Agent;
 use bbot_tests::harness::controller::Fault;
 use bbot_tests::harness::hypervisor::{SILENT, SUCCESSFUL};
 use bbot_tests::harness::limits::LIMIT;
-use bbot_tests::harness::testbed::{MACHINE, Testbed};
+use bbot_tests::harness::testbed::{MACHINE, TASK, Testbed};
 use serde_json::{Value, json};
 
 const NOBODY: u32 = 65534;
+/// The time within which the service manager expects WATCHDOG=1; the agent sends it twice as often,
+/// which leaves a second for delays on a loaded host.
+const WATCHDOG: Duration = Duration::from_secs(2);
 
-/// What `--dump-status` prints, as this user.
+/// The output of `--dump-status`, run by this user.
 pub(super) fn dump(testbed: &Testbed, user: Option<u32>) -> Value {
-    // Where every user may run it.
-    let program = testbed.farm.run().join("look");
-    std::fs::copy(bbot_tests::harness::programs::find("bbot-agent").unwrap(), &program).unwrap();
+    let program = bbot_tests::harness::programs::find("bbot-agent").unwrap();
+    let program = testbed.farm.install_program("bbot-agent.program", &program).unwrap();
     let namespaces = testbed.farm.namespaces();
-    let mut command = namespaces.command("/run/look");
+    let mut command = namespaces.command(program);
     command.arg("--dump-status").arg("--machines").arg(testbed.farm.machines());
     if let Some(user) = user {
         command.uid(user).gid(user);
     }
     let output = namespaces.output(&mut command).unwrap();
-    std::fs::remove_file(program).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -39,9 +40,9 @@ fn toolchain(status: &Value) -> &Value {
     &machines[0]["toolchains"][0]
 }
 
-/// W43: who does what on which machine, what waits, and when controllers were heard last: of an
-/// agent that builds, of one that was killed, of one that is idle with a result that its controller
-/// does not take. Nobody is asked and no lock is waited for.
+/// W43: the phase, the machine, the outbox and the last answers of controllers: of an agent that
+/// builds, of one that was killed, of one that is idle with a result that its controller does not
+/// accept. No process is asked, and no lock is waited for.
 #[test]
 fn the_host_is_shown() {
     let testbed = Testbed::new(SILENT, &["libfoo"]).unwrap();
@@ -85,9 +86,9 @@ fn the_host_is_shown() {
     agent.end().unwrap();
 }
 
-/// W43: without root, what file modes hide is a problem, and the rest is shown.
+/// W43: without root, inaccessible files are reported as problems, and the rest is shown.
 #[test]
-fn anybody_may_look() {
+fn every_user_may_dump_the_status() {
     let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
     let mut agent = testbed.start(&[]).unwrap();
     testbed.controller.wait_for_request().unwrap();
@@ -103,9 +104,9 @@ fn anybody_may_look() {
     agent.end().unwrap();
 }
 
-/// W43: no lock is taken to look, not even for a moment: the kernel is asked who has them.
+/// W43: no lock is taken, not even for a moment: the holders are read from `/proc/locks`.
 #[test]
-fn no_lock_is_taken_to_look() {
+fn no_lock_is_taken_to_dump_the_status() {
     let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
     let locks = [testbed.host_lock_file(), testbed.lock_file(MACHINE)];
     testbed.farm.namespaces().run(|| locks.map(|path| File::create(path).unwrap())).unwrap();
@@ -142,17 +143,17 @@ fn every_line_has_its_priority() {
     assert!(lines[..=banner].iter().all(|line| line.starts_with("<6>info: ")), "{lines:#?}");
 }
 
-/// What a service manager hears.
+/// The socket of a service manager.
 struct Manager(UnixDatagram);
 
 impl Manager {
-    /// Listens where `/run/notify` is.
+    /// Listens at `/run/notify`.
     fn new(testbed: &Testbed) -> Manager {
         Manager(UnixDatagram::bind(testbed.farm.run().join("notify")).unwrap())
     }
 
     /// The next message, `limit` at most.
-    fn hear(&self, limit: Duration) -> Option<String> {
+    fn receive(&self, limit: Duration) -> Option<String> {
         let mut buffer = [0; 1000];
         self.0.set_read_timeout(Some(limit)).unwrap();
         let length = self.0.recv(&mut buffer).ok()?;
@@ -160,78 +161,72 @@ impl Manager {
     }
 
     /// All messages up to the one that `is_last`.
-    fn hear_until(&self, is_last: impl Fn(&str) -> bool) -> Vec<String> {
-        let mut heard = Vec::new();
+    fn receive_until(&self, is_last: impl Fn(&str) -> bool) -> Vec<String> {
+        let mut received = Vec::new();
         let deadline = Instant::now() + LIMIT;
-        while Instant::now() < deadline && !heard.last().is_some_and(|last: &String| is_last(last))
+        while Instant::now() < deadline
+            && !received.last().is_some_and(|last: &String| is_last(last))
         {
-            heard.extend(self.hear(LIMIT));
+            received.extend(self.receive(LIMIT));
         }
-        assert!(heard.last().is_some_and(|last| is_last(last)), "{heard:?}");
-        heard
+        assert!(received.last().is_some_and(|last| is_last(last)), "{received:?}");
+        received
     }
 }
 
-/// The task manifest that a named pipe gives to the agent.
-fn task() -> String {
-    format!(
-        ": 1\nname: libfoo\nversion: 1.0.0\nrepository-url: https://pkg.example.org/1/stable\n\
-         machine: {MACHINE}\ntarget: x86_64-linux-gnu\n"
-    )
-}
-
-/// W5: READY=1 comes when the agent has recovered, STATUS= with every phase, WATCHDOG=1 twice in
-/// its time from the event loop alone: an agent whose loop hangs, here on a request from a named
-/// pipe that nobody writes to, does not say that it lives.
+/// W5: READY=1 is sent when the agent has recovered, STATUS= with every phase, and WATCHDOG=1 twice
+/// per watchdog time by the event loop alone: an agent whose loop hangs, here on the open of a
+/// named pipe without a writer, does not send it.
 #[test]
 fn the_service_manager_is_told() {
-    const PATIENCE: Duration = Duration::from_millis(400);
     let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
     let manager = Manager::new(&testbed);
     let pipe = testbed.farm.run().join("request");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let mut spec = testbed.idle_agent(&["--fake-request", "/run/request", "--dump-result"]);
-    spec.environment = environment(PATIENCE);
+    spec.environment = environment(WATCHDOG);
     let mut agent = Agent::start(&testbed.farm, &spec).unwrap();
-    let heard = manager.hear_until(|message| message == "STATUS=asking");
-    assert_eq!(heard[..2], ["STATUS=recovering", "READY=1"]);
-    assert!(heard.contains(&format!("STATUS=bootstrapping {MACHINE}")), "{heard:?}");
-    assert!(heard.contains(&"WATCHDOG=1".to_owned()), "{heard:?}");
-    assert_eq!(manager.hear(PATIENCE * 3), None, "the loop hangs");
-    File::options().write(true).open(&pipe).unwrap().write_all(task().as_bytes()).unwrap();
-    let heard = manager.hear_until(|message| message == "STOPPING=1");
-    assert!(heard.contains(&format!("STATUS=building libfoo/1.0.0 on {MACHINE}")), "{heard:?}");
+    let received = manager.receive_until(|message| message == "STATUS=asking");
+    assert_eq!(received[..2], ["STATUS=recovering", "READY=1"]);
+    assert!(received.contains(&format!("STATUS=bootstrapping {MACHINE}")), "{received:?}");
+    assert!(received.contains(&"WATCHDOG=1".to_owned()), "{received:?}");
+    assert_eq!(manager.receive(WATCHDOG * 3 / 2), None, "the loop hangs");
+    File::options().write(true).open(&pipe).unwrap().write_all(TASK.as_bytes()).unwrap();
+    let received = manager.receive_until(|message| message == "STOPPING=1");
+    assert!(
+        received.contains(&format!("STATUS=building libfoo/1.0.0 on {MACHINE}")),
+        "{received:?}"
+    );
     assert!(agent.wait(LIMIT).unwrap().success());
 
     let mut spec = testbed.agent(&[]);
-    spec.environment = environment(PATIENCE);
+    spec.environment = environment(WATCHDOG);
     let mut agent = Agent::start(&testbed.farm, &spec).unwrap();
-    manager.hear_until(|message| message == "STATUS=idle");
-    for _ in 0..8 {
-        assert_eq!(manager.hear(PATIENCE).as_deref(), Some("WATCHDOG=1"));
+    manager.receive_until(|message| message == "STATUS=idle");
+    for _ in 0..4 {
+        assert_eq!(manager.receive(WATCHDOG).as_deref(), Some("WATCHDOG=1"));
     }
     agent.end().unwrap();
 }
 
-/// W5, W27: an instance that holds a guest says so, and that it lives.
+/// W5, W27: an instance that holds a guest sends that status, and WATCHDOG=1.
 #[test]
 fn the_service_manager_is_told_of_a_hold() {
-    const PATIENCE: Duration = Duration::from_millis(400);
     let testbed = Testbed::new(SILENT, &["libfoo"]).unwrap();
     let manager = Manager::new(&testbed);
     let mut spec = testbed.agent(&["--build-timeout", "1"]);
-    spec.environment = environment(PATIENCE);
+    spec.environment = environment(WATCHDOG);
     let mut agent = Agent::start(&testbed.farm, &spec).unwrap();
     let held = format!("STATUS=holding libfoo/1.0.0 on {MACHINE}");
-    manager.hear_until(|message| message == held);
+    manager.receive_until(|message| message == held);
     for _ in 0..4 {
-        assert_eq!(manager.hear(PATIENCE).as_deref(), Some("WATCHDOG=1"));
+        assert_eq!(manager.receive(WATCHDOG).as_deref(), Some("WATCHDOG=1"));
     }
     agent.end().unwrap();
 }
 
-fn environment(patience: Duration) -> Vec<(String, String)> {
-    let patience = patience.as_micros().to_string();
-    let variables = [("NOTIFY_SOCKET", "/run/notify"), ("WATCHDOG_USEC", &patience)];
+fn environment(watchdog: Duration) -> Vec<(String, String)> {
+    let watchdog = watchdog.as_micros().to_string();
+    let variables = [("NOTIFY_SOCKET", "/run/notify"), ("WATCHDOG_USEC", &watchdog)];
     variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }

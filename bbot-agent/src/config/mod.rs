@@ -1,4 +1,4 @@
-//! The configuration of one instance: the command line, validated.
+//! The configuration of one instance: the command line, validated (W1).
 
 mod banner;
 mod controllers;
@@ -41,7 +41,8 @@ pub(crate) struct Config {
     pub(crate) worker_version: StandardVersion,
     /// Whether interactive builds are accepted, others, or both.
     pub(crate) interactive: InteractiveMode,
-    /// The address at which interactive users reach the guest; `Some` unless `interactive` is false.
+    /// The address at which interactive users reach the guest; `Some` unless `interactive` is
+    /// false.
     pub(crate) interactive_address: Option<IpAddr>,
     /// The instance's number.
     pub(crate) instance: u16,
@@ -228,8 +229,8 @@ impl Config {
         let interactive = parsed("--interactive", &cli.interactive)?;
         let runtime_dir = runtime_dir(cli.runtime_dir.as_deref(), &instance_name)?;
         let locks = if cli.runtime_dir.is_some() { &runtime_dir } else { Path::new("/run/lock") };
-        // `@` cannot be in the name of a toolchain: the lock of the toolchain `public-1`, in the same
-        // folder, must not be that of instance 1 of `public`.
+        // `@` cannot be in the name of a toolchain: the lock of the toolchain `public-1`, in the
+        // same folder, must not be that of instance 1 of `public`.
         let instance_lock = locks.join(format!("bbot-agent@{instance_name}.lock"));
         let state_dir = match &cli.state_dir {
             Some(path) => absolute("--state-dir", path)?,
@@ -313,8 +314,8 @@ impl Config {
         self.hypervisor.clone().unwrap_or_else(|| host::default_hypervisor().into())
     }
 
-    /// Returns `<toolchain>-<instance>`, the name of all that this instance owns outside its process
-    /// (I4).
+    /// Returns `<toolchain>-<instance>`, the name of all that this instance owns outside its
+    /// process (I4).
     pub(crate) fn instance_name(&self) -> String {
         format!("{}-{}", self.toolchain.name, self.instance)
     }

@@ -9,7 +9,8 @@ const SEQUENCE: u8 = 0x30;
 const PADDING: usize = 11;
 
 /// Returns the most bytes that the key signs without a digest; `None` if this is not an RSA public
-/// key: DER, `SubjectPublicKeyInfo` (RFC 5280, section 4.1) around `RSAPublicKey` (RFC 8017, A.1.1).
+/// key: DER, `SubjectPublicKeyInfo` (RFC 5280, section 4.1) around `RSAPublicKey` (RFC 8017,
+/// A.1.1).
 pub(super) fn signable(der: &[u8]) -> Option<usize> {
     let (info, _) = element(der, SEQUENCE)?;
     let (_algorithm, info) = element(info, SEQUENCE)?;

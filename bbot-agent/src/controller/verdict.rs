@@ -15,7 +15,6 @@ use crate::diag::quoted;
 pub(crate) struct Terms<'a, O> {
     /// The most bytes of a challenge that it can sign; `None` if it cannot sign.
     pub(crate) challenge_max: Option<usize>,
-    /// Whether it accepts interactive tasks, others, or both.
     pub(crate) interactive: InteractiveMode,
     /// The machines that it has offered, with their names.
     pub(crate) offers: &'a [(&'a str, O)],
@@ -28,7 +27,6 @@ pub(crate) enum Verdict<O> {
     NoTask,
     /// The task is accepted, for the machine of this offer.
     Accept(Box<AcceptedTask>, O),
-    /// The task is not accepted.
     Refuse(Box<Refusal>),
 }
 
@@ -47,7 +45,6 @@ pub(crate) struct AcceptedTask {
     pub(crate) upload_urls: BTreeMap<String, String>,
     /// The agent checksum of the last result.
     pub(crate) agent_checksum: Option<String>,
-    /// The task.
     pub(crate) task: TaskManifest,
     /// The task as the controller wrote it.
     pub(crate) task_text: String,
@@ -71,9 +68,7 @@ pub(crate) struct Answer {
     pub(crate) result_url: String,
     /// The challenge to sign.
     pub(crate) challenge: Option<String>,
-    /// The package.
     pub(crate) name: PackageName,
-    /// Its version.
     pub(crate) version: PackageVersion,
     /// `interrupt` if another agent may perform the task, `abort` if none can.
     pub(crate) status: ResultStatus,

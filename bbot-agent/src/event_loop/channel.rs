@@ -27,7 +27,6 @@ impl EventChannel {
         Ok(Self { sender, receiver, signals })
     }
 
-    /// Returns a sender for a thread that reports to the loop.
     pub(crate) fn sender(&self) -> Sender<Event> {
         self.sender.clone()
     }

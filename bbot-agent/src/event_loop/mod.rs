@@ -33,11 +33,8 @@ pub(crate) struct EventLoop {
 
 /// How one wait ended.
 enum Wait {
-    /// The deadline has passed.
     Deadline,
-    /// Something for the caller.
     Event(Event),
-    /// A chore was done.
     Chore,
 }
 
@@ -76,7 +73,6 @@ impl EventLoop {
         }
     }
 
-    /// Returns a sender for a thread that reports to the loop.
     pub(crate) fn sender(&self) -> Sender<Event> {
         self.channel.sender()
     }

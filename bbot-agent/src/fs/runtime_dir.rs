@@ -22,7 +22,8 @@ pub(crate) fn create(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Removes the directory and its private part, each if it is empty: other files in it may be in use.
+/// Removes the directory and its private part, each if it is empty: other files in it may be in
+/// use.
 pub(crate) fn remove(path: &Path) {
     for folder in [path.join(PRIVATE).as_path(), path] {
         // Not empty, or removed already.

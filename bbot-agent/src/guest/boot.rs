@@ -1,8 +1,7 @@
 //! Boots a guest, again in a fresh snapshot if it mis-boots (W13, W26).
 
-use super::disk::Disk;
 use super::run::End;
-use super::session::{GuestSession, Setup};
+use super::session::{Disk, GuestSession, Setup};
 use super::tftp_folder;
 use crate::config::Config;
 use crate::diag;
@@ -13,9 +12,7 @@ use crate::event_loop::EventLoop;
 pub(crate) struct Booted {
     /// The guest, which has not been forced down yet.
     pub(crate) session: GuestSession,
-    /// Its disk.
     pub(crate) disk: Disk,
-    /// How it ended its job.
     pub(crate) end: End,
 }
 
@@ -25,7 +22,7 @@ pub(crate) struct Booted {
 ///
 /// # Errors
 ///
-/// What fails here is the host's trouble, or that of `fresh_disk`.
+/// A failure of the host, or of `fresh_disk`.
 pub(crate) fn boot(
     config: &Config,
     events: &mut EventLoop,

@@ -8,7 +8,7 @@ use super::run::End;
 use crate::config::HoldTimeout;
 use crate::event_loop::NEVER;
 
-/// The hold of a guest, whose processors are stopped meanwhile.
+/// The hold of a guest, during which its processors are stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Hold {
     until: Option<Instant>,
@@ -19,7 +19,6 @@ pub(crate) struct Hold {
 pub(crate) enum HoldEvent {
     /// The guest's process ended: an operator ended it, or let the guest go on to its end.
     Exited,
-    /// The deadline has passed.
     Deadline,
     /// SIGUSR1 (W30).
     Interrupt,
@@ -30,11 +29,8 @@ pub(crate) enum HoldEvent {
 /// Why a hold is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HoldEnd {
-    /// The guest has exited.
     Exited,
-    /// Its time is over.
     Expired,
-    /// The agent is being stopped.
     Stopped,
 }
 

@@ -2,7 +2,6 @@
 
 pub(crate) mod boot;
 mod console_log;
-pub(crate) mod disk;
 mod disk_space;
 mod held;
 pub(crate) mod hold;

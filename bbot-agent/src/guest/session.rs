@@ -10,11 +10,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use bbot_tftp::{Namespace, Server, ServerConfig, ServerHandle};
+use bbot_btrfs::Snapshot;
+use bbot_manifest::MachineManifest;
+use bbot_tftp::{Namespace, Server, ServerConfig, ServerHandle, WriteLimits};
 use bbot_vm::{Accelerator, Guest, GuestConfig, GuestEvent, MacAddress, VmUser, VncAddress};
 
 use super::console_log;
-use super::disk::Disk;
 use super::disk_space::DiskSpace;
 use super::network::GuestNetwork;
 use super::run::{Action, End, Input, Job, Limits, Run};
@@ -50,6 +51,26 @@ pub(crate) struct Setup {
     pub(crate) read: PathBuf,
     /// The folder into which it may write files.
     pub(crate) write: PathBuf,
+}
+
+/// The disk of one boot, and the manifest that came with it.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    pub(crate) snapshot: Snapshot,
+    /// The manifest of the machine in it.
+    pub(crate) machine: MachineManifest,
+}
+
+impl Disk {
+    /// Deletes the snapshot, which has served its purpose; should it resist, the next start sweeps
+    /// it.
+    pub(crate) fn discard(self, keys: &[(&str, &str)]) {
+        let start = Instant::now();
+        match self.snapshot.delete() {
+            Ok(()) => diag::phase("deleted", start.elapsed(), keys),
+            Err(error) => diag::warn(format_args!("{:#}", anyhow::Error::new(error))),
+        }
+    }
 }
 
 /// A started guest and what it needs; ends by [`GuestSession::end`], or by force when dropped.
@@ -279,7 +300,7 @@ impl GuestSession {
 
     /// Forces the guest down, calls `when_down`, and takes the network apart.
     ///
-    /// What waits for the machine to be free need not wait for what is this instance's alone.
+    /// `when_down` does not wait for the network, which only this instance uses.
     pub(crate) fn end(self, when_down: impl FnOnce()) {
         let start = Instant::now();
         if let Some(tftp) = self.tftp {
@@ -312,8 +333,8 @@ fn start_tftp(
 ) -> anyhow::Result<ServerHandle> {
     let (_, bridge) = bbot_vm::usable_bridge(&config.bridge)?;
     let address = SocketAddr::new(IpAddr::V4(bridge), config.network().tftp_port);
-    let namespace =
-        Namespace::new().read(&setup.read).write(&setup.write).upload_limit(config.upload_limit);
+    let limits = WriteLimits::default().with_total_bytes(config.upload_limit);
+    let namespace = Namespace::new().read(&setup.read).write(&setup.write).limits(limits);
     // The answers come from the port that was asked: the redirection and a guest's firewall let
     // them through without a helper.
     let server_config = ServerConfig::default().with_single_port(true);

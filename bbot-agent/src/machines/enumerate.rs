@@ -104,8 +104,8 @@ impl Busy {
         Ok(Some(Self { holder, since, machine: None }))
     }
 
-    /// Returns the priority of the task on the machine, if there is a task. For a number that is not
-    /// a priority, the use is unknown.
+    /// Returns the priority of the task on the machine, if there is a task. For a number that is
+    /// not a priority, the use is unknown.
     fn priority(&self) -> Option<Priority> {
         self.holder?.priority.and_then(|value| Priority::new(value.try_into().ok()?))
     }
@@ -231,7 +231,8 @@ pub(crate) fn judge(
 
 /// Reads the manifest of the current revision; `None` if there is no link.
 ///
-/// A failure is retried at once if the link has changed meanwhile, by an upgrade of the machine (W9).
+/// A failure is retried at once if the link has changed meanwhile, by an upgrade of the machine
+/// (W9).
 fn read_current(dir: &MachineDir) -> anyhow::Result<Option<MachineManifest>> {
     with_current(dir, |source| read_manifest(&source.join("manifest")))
 }
@@ -421,8 +422,8 @@ mod tests {
         ]);
     }
 
-    /// W7: the holder of a machine is read from its lock; content that cannot be read is unknown. The
-    /// tasks of another toolchain do not count (W18).
+    /// W7: the holder of a machine is read from its lock; content that cannot be read is unknown.
+    /// The tasks of another toolchain do not count (W18).
     #[test]
     fn locked_machines_are_busy() {
         let host = Host::new();

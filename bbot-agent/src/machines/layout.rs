@@ -44,8 +44,8 @@ impl Layout {
 
     /// Lists the machines of all volumes, in order of their names.
     ///
-    /// W7: dot names, files and symbolic links are skipped at both levels. D9: a folder whose name is
-    /// not that of a machine is an error of that machine only.
+    /// W7: dot names, files and symbolic links are skipped at both levels. D9: a folder whose name
+    /// is not that of a machine is an error of that machine only.
     pub(crate) fn machines(&self) -> io::Result<(Vec<MachineDir>, Vec<BadEntry>)> {
         let mut machines = Vec::new();
         let mut bad = Vec::new();

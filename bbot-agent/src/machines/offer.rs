@@ -8,9 +8,7 @@ use super::layout::MachineDir;
 /// A bootstrapped machine that can take a task, now or after an interrupt.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Offer<'a> {
-    /// Its folder.
     pub(crate) dir: &'a MachineDir,
-    /// What was bootstrapped.
     pub(crate) bootstrapped: &'a BootstrappedMachine,
 }
 

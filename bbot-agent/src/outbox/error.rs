@@ -18,6 +18,9 @@ pub(crate) enum OutboxError {
     Unwritable { source: bbot_manifest::Error },
     /// An entry could be neither made durable nor removed: nothing is stored until the next start,
     /// which sees what the disk has kept.
-    #[error("{} could be neither synchronised nor removed: no result is stored beside it", path.display())]
+    #[error(
+        "{} could be neither synchronised nor removed: no result is stored beside it",
+        path.display()
+    )]
     Uncertain { path: PathBuf },
 }

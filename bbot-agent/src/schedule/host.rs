@@ -9,8 +9,8 @@ use super::priority::Priority;
 pub(crate) enum Use {
     /// No process uses it, and it can take a task.
     Free,
-    /// No process uses it, and it takes no task: it is to be bootstrapped, its worker is too new for
-    /// this agent, or it failed recently.
+    /// No process uses it, and it takes no task: it is to be bootstrapped, its worker is too new
+    /// for this agent, or it failed recently.
     Unfit,
     /// Another instance performs a task on it.
     Task(Running),

@@ -4,7 +4,8 @@ use std::fmt;
 
 /// The priority of a controller's URL: five decimal digits `FDCBA`, F being 0 or 1.
 ///
-/// * A: preference: of two controllers with equal upper digits, the greater is sent a request first.
+/// * A: preference: of two controllers with equal upper digits, the greater is sent a request
+///   first.
 /// * B: as A, and lesser ones are not sent a request while a task of a greater one runs.
 /// * C: as B, and one task of a lesser C may be interrupted.
 /// * D: as C, but every task of a lesser D is interrupted.

@@ -3,10 +3,11 @@
 
 use std::time::Instant;
 
-use bbot_lock::{Acquired, Holder, HostLock, MachineLock, interrupt};
+use bbot_lock::interrupt::Victim;
+use bbot_lock::{Acquired, Holder, HostLock, MachineLock};
 
 use super::assignment::Assignment;
-use super::interrupt::{Interrupted, Victim, interrupt as interrupt_victims};
+use super::interrupt::{Interrupted, interrupt};
 use crate::diag;
 use crate::event_loop::EventLoop;
 use crate::machines::enumerate::{Busy, State};
@@ -54,7 +55,7 @@ impl Claimant<'_> {
                 "the tasks that are in its way must not be interrupted any more",
             ));
         };
-        match self.interrupt_all(events, status, &victims)? {
+        match self.interrupt_all(events, status, victims)? {
             Interrupted::Done => {}
             Interrupted::Withheld(reason) => return Ok(Claim::Withheld(reason)),
             Interrupted::Terminated => return Ok(Claim::Terminated),
@@ -84,18 +85,14 @@ impl Claimant<'_> {
             let busy = Busy::read(&host.layout, host_lock, dir)?;
             let used = busy.as_ref().map_or(Use::Free, |busy| busy.used(true));
             let holder = busy.and_then(|busy| busy.holder);
-            Ok((Claimed { dir, holder }, used))
+            Ok(((dir, holder), used))
         };
         let wanted = look(&assignment.dir)?;
         let machines = std::iter::once(Ok(wanted)).chain(others.map(look));
         let machines = machines.collect::<Result<_, bbot_lock::Error>>()?;
         let state = Host { machines, instance_max: host.instance_max };
-        let victim = |Claimed { dir, holder }: Claimed<'_>| {
-            let lock_file = host.layout.lock_file(dir);
-            holder.map(|holder| Victim {
-                machine: dir.name.to_string(),
-                lock: interrupt::Victim::new(lock_file, holder.pid),
-            })
+        let victim = |(dir, holder): (&MachineDir, Option<Holder>)| {
+            holder.map(|holder| Victim::new(host.layout.lock_file(dir), holder.pid))
         };
         let chosen = victims(&state, assignment.priority, wanted.0);
         Ok(chosen.map(|chosen| chosen.into_iter().filter_map(victim).collect()))
@@ -105,7 +102,7 @@ impl Claimant<'_> {
         &self,
         events: &mut EventLoop,
         status: &mut Status,
-        victims: &[Victim],
+        victims: Vec<Victim>,
     ) -> anyhow::Result<Interrupted> {
         if victims.is_empty() {
             return Ok(Interrupted::Done);
@@ -114,16 +111,9 @@ impl Claimant<'_> {
         let machine = self.assignment.dir.name.as_str();
         status.enter(Phase::Interrupting, Some(machine), Some(&package));
         let start = Instant::now();
-        let interrupted = interrupt_victims(events, self.host_lock, victims)?;
+        let interrupted = interrupt(events, self.host_lock, victims)?;
         diag::phase("interrupt", start.elapsed(), &self.assignment.keys());
         status.enter(Phase::Building, Some(machine), Some(&package));
         Ok(interrupted)
     }
-}
-
-/// A machine, and the process that has locked it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Claimed<'a> {
-    dir: &'a MachineDir,
-    holder: Option<Holder>,
 }

@@ -4,10 +4,12 @@
 //! The protocol is that of [`bbot_lock::interrupt`]: here the changes that it reports become
 //! events, and its outcome becomes text.
 
+use std::borrow::Cow;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bbot_lock::HostLock;
-use bbot_lock::interrupt::{self as protocol, Interruption, Progress, Withheld, WithheldReason};
+use bbot_lock::interrupt::{Interruption, Progress, Victim, Withheld, WithheldReason};
 use rustix::io::Errno;
 
 use crate::diag;
@@ -16,18 +18,9 @@ use crate::event_loop::{Event, EventLoop};
 /// How long all victims together may take to release their machines. It takes them milliseconds.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// An instance that is to give up its task.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Victim {
-    /// The name of the machine that it has.
-    pub(crate) machine: String,
-    /// The machine's lock, and the process.
-    pub(crate) lock: protocol::Victim,
-}
-
 /// The outcome of an interruption.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Interrupted {
+pub(super) enum Interrupted {
     /// All machines are free.
     Done,
     /// One of the victims does not release its machine, for this reason.
@@ -40,11 +33,11 @@ pub(crate) enum Interrupted {
 ///
 /// # Errors
 ///
-/// The host's trouble.
-pub(crate) fn interrupt(
+/// A failure of the host.
+pub(super) fn interrupt(
     events: &mut EventLoop,
     host: &HostLock,
-    victims: &[Victim],
+    victims: Vec<Victim>,
 ) -> anyhow::Result<Interrupted> {
     let signals = events.signals().clone();
     if signals.terminated() {
@@ -53,33 +46,31 @@ pub(crate) fn interrupt(
     let sender = events.sender();
     // An error means that the process is about to end.
     let on_change = move || drop(sender.send(Event::LocksChanged));
-    let holders = victims.iter().map(|victim| victim.lock.clone()).collect();
-    let mut interruption = Interruption::begin(host, holders, Instant::now() + LIMIT, on_change)?;
+    let mut interruption = Interruption::begin(host, victims, Instant::now() + LIMIT, on_change)?;
     for victim in interruption.signalled() {
-        let (pid, machine) = (victim.pid, machine(victim, victims));
+        let (pid, machine) = (victim.pid, machine(victim));
         diag::info(format_args!("interrupted process {pid} on machine {machine}"));
     }
     let next = |deadline| events.next(deadline);
-    wait(&mut interruption, victims, next, || signals.terminated())
+    wait(&mut interruption, next, || signals.terminated())
 }
 
 /// Waits for the end of the interruption, or of this agent.
 fn wait(
     interruption: &mut Interruption<'_>,
-    victims: &[Victim],
     mut next: impl FnMut(Instant) -> Option<Event>,
     is_terminated: impl Fn() -> bool,
 ) -> anyhow::Result<Interrupted> {
     loop {
         let progress = interruption.poll(Instant::now())?;
         for victim in interruption.take_released() {
-            let (pid, machine) = (victim.pid, machine(&victim, victims));
+            let (pid, machine) = (victim.pid, machine(&victim));
             diag::trace(2, format_args!("process {pid} has let go of {machine}"));
         }
         match progress {
             Progress::Done => return Ok(Interrupted::Done),
             Progress::Withheld(withheld) => {
-                let reason = explain(&withheld, victims);
+                let reason = explain(&withheld);
                 if withheld.reason == WithheldReason::NotPermitted {
                     diag::warn(&reason);
                 }
@@ -92,15 +83,15 @@ fn wait(
     }
 }
 
-/// Returns the name of the victim's machine.
-fn machine<'a>(victim: &protocol::Victim, victims: &'a [Victim]) -> &'a str {
-    let named = victims.iter().find(|named| named.lock == *victim);
-    &named.expect("the interruption is of these victims").machine
+/// Returns the name of the victim's machine, which is that of the folder of its lock file.
+fn machine(victim: &Victim) -> Cow<'_, str> {
+    let folder = victim.lock_file.parent().and_then(Path::file_name);
+    folder.unwrap_or_default().to_string_lossy()
 }
 
-/// Says why a machine does not become free.
-fn explain(withheld: &Withheld, victims: &[Victim]) -> String {
-    let (pid, machine) = (withheld.victim.pid, machine(&withheld.victim, victims));
+/// Explains why a machine does not become free.
+fn explain(withheld: &Withheld) -> String {
+    let (pid, machine) = (withheld.victim.pid, machine(&withheld.victim));
     match withheld.reason {
         WithheldReason::Changed(holder) => {
             let holder = holder.map_or_else(|| "an unknown process".to_owned(), |h| h.to_string());

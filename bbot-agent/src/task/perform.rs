@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use bbot_lock::{HostLock, MachineLock};
-use bbot_manifest::{ResultManifest, ResultStatus};
+use bbot_manifest::{MachineName, ResultManifest, ResultStatus};
 use bbot_vm::MacAddress;
 use nix::unistd::{SysconfVar, sysconf};
 
@@ -15,21 +15,20 @@ use super::claim::{Claim, Claimant};
 use super::outcome::{Outcome, outcome};
 use super::reporter::Reporter;
 use super::{fake, result_file, task_file};
-use crate::backoffs::Backoffs;
 use crate::config::Config;
 use crate::diag;
 use crate::event_loop::EventLoop;
 use crate::guest::boot::{Booted, boot};
-use crate::guest::disk::Disk;
 use crate::guest::hold::Hold;
 use crate::guest::run::{End, Job, Limits};
-use crate::guest::session::{GuestSession, Setup};
+use crate::guest::session::{Disk, GuestSession, Setup};
 use crate::guest::tftp_folder::{self, TftpFolder};
 use crate::host::fault::{Fault, OfHost};
 use crate::host::monitor::Monitor;
 use crate::machines::snapshot;
 use crate::machines::view::HostView;
 use crate::observe::status::Status;
+use crate::schedule::backoff::Backoff;
 
 /// Performs one task.
 #[derive(Debug)]
@@ -39,8 +38,8 @@ pub(crate) struct Performer<'a> {
     pub(crate) events: &'a mut EventLoop,
     pub(crate) status: &'a mut Status,
     pub(crate) monitor: &'a mut Monitor,
-    pub(crate) backoffs: &'a mut Backoffs,
-    /// Answers the task.
+    pub(crate) machine_backoff: &'a mut Backoff<MachineName>,
+    pub(crate) controller_backoff: &'a mut Backoff<String>,
     pub(crate) reporter: Reporter<'a>,
     /// The lock of the machine, from the claim to the release; a fake machine has none.
     pub(crate) lock: Option<MachineLock>,
@@ -69,7 +68,7 @@ impl Performer<'_> {
         } else {
             match self.build() {
                 Ok(result) => {
-                    self.backoffs.machine_worked(&self.reporter.assignment.dir.name);
+                    self.machine_backoff.record_success(&self.reporter.assignment.dir.name);
                     self.monitor.worked();
                     Ok(result)
                 }
@@ -91,7 +90,12 @@ impl Performer<'_> {
             Ok(Claim::Withheld(reason)) => {
                 diag::warn(format_args!("cannot have {machine}: {reason}"));
                 // Else the same task would come again at once, with the same wait.
-                self.backoffs.controller_failed(&assignment.controller_url);
+                let (now, jitter) = (Instant::now(), fastrand::f64());
+                self.controller_backoff.record_failure(
+                    assignment.controller_url.clone(),
+                    now,
+                    jitter,
+                );
             }
             Ok(Claim::Terminated) => {}
             Err(error) => {
@@ -114,8 +118,13 @@ impl Performer<'_> {
     /// W68: a machine is left alone only for its own failure.
     fn blame(&mut self, error: &anyhow::Error) {
         if self.monitor.blame(self.config, error) != Fault::Host {
-            self.backoffs.machine_failed(&self.reporter.assignment.dir.name);
+            self.back_off();
         }
+    }
+
+    fn back_off(&mut self) {
+        let machine = self.reporter.assignment.dir.name.clone();
+        self.machine_backoff.record_failure(machine, Instant::now(), fastrand::f64());
     }
 
     /// Releases the machine; if its lock file cannot be removed, the kernel frees the lock anyway.
@@ -231,17 +240,13 @@ impl Performer<'_> {
     fn outcome(&self, end: &End, uploads: &Path) -> Outcome {
         let assignment = self.reporter.assignment;
         let result = match end {
-            End::Complete(file) => read_result(&uploads.join(file))
+            End::Complete(file) => result_file::read(&uploads.join(file))
+                .map_err(|error| diag::error(format_args!("{:#}", anyhow::Error::new(error))))
+                .ok()
                 .filter(|result| self.reporter.is_acceptable(result)),
             _ => None,
         };
         let task = &assignment.task.task;
         outcome(&task.name, &task.version, assignment.is_interactive(), end, result)
     }
-}
-
-fn read_result(path: &Path) -> Option<ResultManifest> {
-    result_file::read(path)
-        .map_err(|error| diag::error(format_args!("{:#}", anyhow::Error::new(error))))
-        .ok()
 }

@@ -160,7 +160,7 @@ fn the_wait_has_a_limit() {
     let fixture = Fixture::new(std::process::id());
     let _lock = fixture.lock();
     let start = Instant::now();
-    let limit = Duration::from_millis(100);
+    let limit = Duration::from_millis(500);
     let timed_out = fixture.withheld(WithheldReason::TimedOut);
     assert_eq!(fixture.wait(limit, || ()), timed_out);
     assert!(start.elapsed() >= limit);

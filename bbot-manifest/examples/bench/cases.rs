@@ -1,4 +1,4 @@
-//! What is measured.
+//! The cases that are measured.
 
 use std::hint::black_box;
 use std::io::BufReader;
@@ -41,7 +41,7 @@ struct Package<'a> {
 }
 
 impl Package<'_> {
-    /// Returns something that depends on all values.
+    /// Returns a number that depends on all values.
     fn length(&self) -> usize {
         let lists = self.depends.iter().chain(&self.requires).map(|value| value.len());
         let texts = [self.version, self.project, self.summary, self.license, self.topics, self.url]
@@ -81,7 +81,7 @@ pub(crate) fn run_once(input: &Input, wanted: &str) -> bool {
     case.map(|(_, case)| case()).is_some()
 }
 
-/// Measures all cases on an input, or the one that is wanted only, and the limit.
+/// Measures all cases on an input, or only the requested one, and the limit.
 pub(crate) fn measure(input: &Input, rounds: usize, only: Option<&str>) -> Vec<Row> {
     let events = events(input);
     let bytes = &input.bytes;
@@ -91,7 +91,7 @@ pub(crate) fn measure(input: &Input, rounds: usize, only: Option<&str>) -> Vec<R
         return Vec::new();
     }
     cases.retain(|(name, _)| *name == "limit" || wanted(name));
-    // A measurement takes some milliseconds at least, or it says more about the host's other work.
+    // A measurement takes at least some milliseconds, so that other processes affect it less.
     let repeats = u32::try_from((64 << 20) / bytes.len()).unwrap_or(1).max(1);
     let mut times = vec![Vec::with_capacity(rounds); cases.len()];
     for _ in 0..=rounds {
@@ -119,7 +119,7 @@ fn median(times: &[Duration]) -> Duration {
     times[times.len() / 2]
 }
 
-/// What nothing that reads lines of UTF-8 can be faster than.
+/// The limit for a reader of lines of UTF-8.
 fn limit(bytes: &[u8]) {
     let mut sum = 0;
     for newline in memchr::memchr_iter(b'\n', bytes) {
@@ -160,7 +160,7 @@ fn pair<'a>(event: &'a Event<'a>) -> (&'a str, &'a str) {
     }
 }
 
-/// Returns a case that writes pairs to a buffer, the same again and again.
+/// Returns a case that writes pairs to a buffer, which is reused.
 fn serialize<'a>(
     pairs: Rc<[(&'a str, &'a str)]>,
     lines: Lines,

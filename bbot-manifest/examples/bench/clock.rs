@@ -1,6 +1,6 @@
-//! The time that this thread has had a processor for.
+//! The processor time of this thread.
 //!
-//! On a host with other work, what passes on the wall says more about that.
+//! On a busy host, elapsed time depends on other processes.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Inputs that depend on nothing but this program.
+//! Generated inputs, which are always the same.
 
 use std::fmt::Write;
 
@@ -59,7 +59,7 @@ const OPERATIONS: [&str; 8] =
 /// A list of manifests with twelve short values each.
 pub(crate) fn small(size: usize) -> Input {
     let mut random = Lcg::new(1);
-    // Some thousand different ones, again and again: enough to be varied, and quickly made.
+    // Some thousand different ones, repeated: varied enough, and quickly generated.
     let mut body = |index| {
         let mut text = String::new();
         push_small_manifest(&mut random, index, &mut text).expect("a string takes everything");

@@ -1,4 +1,4 @@
-//! Measures how fast manifests are parsed and written, beside how fast that could be at all.
+//! Measures how fast manifests are parsed and written, in comparison with a limit.
 //!
 //! ```text
 //! cargo run -p bbot-manifest --release --example bench -- \
@@ -6,12 +6,11 @@
 //! ```
 //!
 //! The *limit* is to find all newlines (memchr) and then to check the UTF-8, of the same bytes in
-//! the same run. Times are processor times. All cases are measured in turn, round after round;
-//! the medians count.
-//! `--only parse/logs` runs that case and the limit only. `--once parse/logs` runs that case once,
-//! on less input, and measures nothing: for `valgrind --tool=callgrind`, whose counts of
-//! instructions tell two versions of the code apart whatever else the host does. `--scaling` shows
-//! instead how time and memory grow with the input.
+//! the same run. Times are processor times. All cases are measured in turn, round after round; the
+//! medians count. `--only parse/logs` runs that case and the limit only. `--once parse/logs` runs
+//! that case once, on less input, and measures nothing: for `valgrind --tool=callgrind`, whose
+//! counts of instructions tell two versions of the code apart independently of other processes.
+//! `--scaling` shows instead how time and memory grow with the input.
 
 mod cases;
 mod clock;
@@ -57,14 +56,14 @@ fn main() -> ExitCode {
     };
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.split_first() {
-        // How `--scaling` calls itself.
+        // The arguments with which `--scaling` runs this program.
         Some((one, rest)) if one == "--one" => scaling::run_one(&mut io::stdout(), rest),
         _ => options().ok_or_else(usage).and_then(|options| run(&options)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            // Nobody is left to tell if this cannot be written.
+            // There is no other place for the message.
             writeln!(io::stderr(), "bench: {e}").unwrap_or_default();
             ExitCode::FAILURE
         }

@@ -12,7 +12,7 @@ const MIB: usize = 1 << 20;
 
 type Make = fn(usize) -> Vec<u8>;
 
-/// Inputs by size in bytes; the last ones are meant to hurt.
+/// Inputs by size in bytes; the last ones are expensive to parse.
 const INPUTS: [(&str, Make); 7] = [
     ("small", |size| inputs::small(size).bytes),
     ("logs", |size| inputs::logs(size / MIB, MIB).bytes),
@@ -30,15 +30,15 @@ fn framed(begin: &str, repeated: &str, size: usize) -> Vec<u8> {
 /// The sizes that are compared.
 const SIZES: [usize; 2] = [10, 100];
 
-/// Prints, for each input at two sizes, the times, and how far they are proportional; and the peak
-/// memory of a stream at three lengths.
+/// Prints the times for each input at two sizes and their ratio, and the peak memory of a stream of
+/// three lengths.
 pub(crate) fn run(out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{:18} {:>24} {:>24}", "input", "parse ms, 10 and 100 MiB", "stream ms")?;
     for (name, _) in INPUTS {
         write!(out, "{name:18}")?;
         for parser in ["parse", "stream"] {
             let [small, large] = median_times(name, parser)?;
-            // 1 is what ten times the input should cost.
+            // 1 if the time is proportional to the size.
             write!(out, " {small:>8.1} {large:>8.1} x{:<5.2}", large / small / 10.0)?;
         }
         writeln!(out)?;
@@ -49,8 +49,8 @@ pub(crate) fn run(out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Measures in processes of their own, so that none has memory left over from another run, and in
-/// turn. The medians count: a short run finds a quiet moment of the host sooner than a long one.
+/// Measures in turn, in separate processes, so that no run has memory of an earlier one. The
+/// medians count.
 fn median_times(name: &str, parser: &str) -> io::Result<[f64; 2]> {
     const ROUNDS: usize = 15;
     let mut times = [[0.0; ROUNDS]; 2];
@@ -74,7 +74,7 @@ pub(crate) fn run_one(out: &mut impl Write, arguments: &[String]) -> io::Result<
     let [name, mib, parser] = arguments else { return Err(wrong()) };
     let (_, make) = INPUTS.iter().find(|(input, _)| input == name).ok_or_else(wrong)?;
     let bytes = make(mib.parse::<usize>().map_err(io::Error::other)? * MIB);
-    // Or what is compared is whether the input is small enough to be in the cache still.
+    // Evicts the input from the cache, in which only the smaller one would fit.
     std::hint::black_box(vec![1_u8; 100 * MIB]);
     let start = CpuInstant::now();
     match parser.as_str() {
@@ -85,7 +85,7 @@ pub(crate) fn run_one(out: &mut impl Write, arguments: &[String]) -> io::Result<
     writeln!(out, "{}", start.elapsed().as_secs_f64() * 1e3)
 }
 
-/// Returns the most memory that streaming so much has allocated at a time.
+/// Returns the peak of allocated memory, in bytes, of streaming an input of `mib` MiB.
 fn stream_peak(mib: usize) -> u64 {
     let bytes = inputs::small(10 * MIB).bytes;
     let (first, rest) = bytes.split_at(": 1\n".len());

@@ -1,9 +1,8 @@
-//! What can be done with a file: each takes its name and content, and returns what to print.
+//! The commands: each takes the name and content of a file, and returns what to print.
 
-use bbot_manifest::ser::to_string_with;
-use bbot_manifest::{Error, Event, Lines, Parser, Position};
+use bbot_manifest::{Error, Event, Lines, Parser, Position, Serializer};
 
-/// Prints what the parser sees.
+/// Prints the events of the parser.
 pub(crate) fn parse(name: &str, text: &[u8]) -> Result<String, String> {
     let mut output = String::new();
     for event in Parser::new(text).with_name(name) {
@@ -29,7 +28,7 @@ pub(crate) fn check(name: &str, text: &[u8]) -> Result<String, String> {
     }
 }
 
-/// Turns manifests into JSON.
+/// Converts manifests to JSON.
 pub(crate) fn json(name: &str, text: &[u8]) -> Result<String, String> {
     let mut manifests: Vec<Vec<(String, String)>> = Vec::new();
     for event in Parser::new(text).with_name(name) {
@@ -46,12 +45,12 @@ pub(crate) fn json(name: &str, text: &[u8]) -> Result<String, String> {
     Ok(output + "\n")
 }
 
-/// Turns JSON into manifests with lines of ordinary length.
+/// Converts JSON to manifests with lines of ordinary length.
 pub(crate) fn serialize(name: &str, text: &[u8]) -> Result<String, String> {
     write(name, text, Lines::Wrapped)
 }
 
-/// Turns JSON into manifests with long lines.
+/// Converts JSON to manifests with long lines.
 pub(crate) fn serialize_long(name: &str, text: &[u8]) -> Result<String, String> {
     write(name, text, Lines::Long)
 }
@@ -59,20 +58,26 @@ pub(crate) fn serialize_long(name: &str, text: &[u8]) -> Result<String, String> 
 fn write(name: &str, text: &[u8], lines: Lines) -> Result<String, String> {
     let manifests: Vec<Vec<(String, String)>> =
         serde_json::from_slice(text).map_err(|e| format!("{name}: {e}\n"))?;
-    let manifests: Vec<_> = manifests.iter().map(|pairs| Pairs(pairs)).collect();
-    to_string_with(&manifests, lines).map_err(|e| format!("{name}: {}\n", e.message()))
-}
-
-/// A manifest as serde sees it: a map whose names may be there several times.
-struct Pairs<'a>(&'a [(String, String)]);
-
-impl serde::Serialize for Pairs<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    if manifests.iter().flatten().any(|(name, _)| name.is_empty()) {
+        return Err(format!("{name}: value without a name\n"));
     }
+    let text = write_pairs(&manifests, lines);
+    text.map_err(|error| format!("{name}: {}\n", error.message()))
 }
 
-/// Returns the error with the line that it is in, and a mark below the place.
+fn write_pairs(manifests: &[Vec<(String, String)>], lines: Lines) -> Result<String, Error> {
+    let mut serializer = Serializer::new(Vec::new(), lines);
+    for manifest in manifests {
+        serializer.start()?;
+        for (name, value) in manifest {
+            serializer.pair(name, value)?;
+        }
+    }
+    let text = serializer.finish()?;
+    Ok(String::from_utf8(text).expect("the serializer writes UTF-8"))
+}
+
+/// Returns the error with its line and a mark below its position.
 fn explain(name: &str, text: &[u8], error: &Error) -> String {
     let Some(Position { line, column }) = error.position() else {
         return format!("{name}: {}\n", error.message());

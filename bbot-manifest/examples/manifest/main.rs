@@ -1,13 +1,13 @@
-//! Looks at manifests, and converts them to JSON and back.
+//! Prints and checks manifests, and converts them to JSON and back.
 //!
 //! ```text
-//! manifest parse [FILE...]      prints what the parser sees: positions, names, values
+//! manifest parse [FILE...]      prints the events of the parser: positions, names, values
 //! manifest check [FILE...]      prints errors as FILE:LINE:COLUMN: MESSAGE, with the line
 //! manifest json [FILE...]       prints a JSON list of manifests, each a list of [name, value]
 //! manifest serialize [--long] [FILE...]   turns such JSON into manifests
 //! ```
 //!
-//! Without files, and for `-`, it reads the standard input. It exits with 1 if anything is wrong.
+//! Without files, and for `-`, it reads the standard input. It exits with 1 after an error.
 
 mod commands;
 
@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use commands::{check, json, parse, serialize, serialize_long};
 
-/// What to do with a file: takes its name and content, and returns what to print.
+/// A command: takes the name and content of a file, and returns what to print.
 type Command = fn(&str, &[u8]) -> Result<String, String>;
 
 fn main() -> ExitCode {
@@ -42,9 +42,9 @@ fn main() -> ExitCode {
         .fold(ExitCode::SUCCESS, |all, one| if one == ExitCode::SUCCESS { all } else { one })
 }
 
-/// Prints to the standard error; the code says that something is wrong.
+/// Prints to the standard error, and returns the code of a failure.
 fn report(message: &str) -> ExitCode {
-    // Nobody is left to tell if this cannot be written.
+    // There is no other place for the message.
     io::stderr().write_all(message.as_bytes()).unwrap_or_default();
     ExitCode::FAILURE
 }
@@ -61,7 +61,7 @@ fn run_file(run: Command, file: &str) -> ExitCode {
     match output {
         Ok(output) => match io::stdout().lock().write_all(output.as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,
-            // The reader has seen enough.
+            // The reader has closed the pipe, for example `head`.
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Err(e) => report(&format!("stdout: {e}\n")),
         },

@@ -13,7 +13,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Differences that are shown.
+/// The number of differences that are printed.
 const SHOWN: usize = 5;
 
 fn main() -> ExitCode {
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
 }
 
 fn complain(message: &str) -> ExitCode {
-    // Nobody is left to tell if this cannot be written.
+    // There is no other place for the message.
     writeln!(io::stderr(), "{message}").unwrap_or_default();
     ExitCode::FAILURE
 }

@@ -1,4 +1,4 @@
-//! Reads files of vectors, and compares what comes out with what should.
+//! Reads files of vectors, and compares the results with the expected ones.
 
 use std::error::Error;
 use std::fs;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{constraints, parsing, serializing, values};
 
-/// How the vectors of a file did.
+/// The results of a file.
 pub(crate) struct Report {
     pub(crate) file: String,
     pub(crate) passed: usize,
@@ -60,7 +60,7 @@ fn run_file(file: &Path) -> io::Result<Report> {
     Ok(report)
 }
 
-/// Returns what the crate makes of a vector.
+/// Returns the result of the crate for a vector.
 fn run_vector(kind: &str, vector: &Value) -> Value {
     match kind {
         "parse" => parsing::parse(vector),

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use bbot_manifest::location::{Host, RepositoryType, RepositoryUrl};
+use bbot_manifest::text::Commented;
 use bbot_manifest::version::{
     Build, Omit, PackageVersionForms, SemanticVersion, SemanticVersionForms, StandardVersionForms,
 };
@@ -16,13 +17,14 @@ fn sign(order: Ordering) -> i8 {
 }
 
 pub(crate) fn split_comment(vector: &Value) -> Value {
-    let (value, comment) = bbot_manifest::text::split_comment(text(vector, "input"));
+    let Commented { value, comment } = Commented::split(text(vector, "input"));
     json!({ "value": value, "comment": comment })
 }
 
 pub(crate) fn merge_comment(vector: &Value) -> Value {
-    let merged = bbot_manifest::text::merge_comment(text(vector, "value"), text(vector, "comment"));
-    json!({ "merged": merged })
+    let field = |name| text(vector, name).to_owned();
+    let commented = Commented { value: field("value"), comment: field("comment") };
+    json!({ "merged": commented.merge() })
 }
 
 pub(crate) fn standard_version(vector: &Value) -> Value {

@@ -8,11 +8,11 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
 use crate::de::source::{Entry, Group};
 use crate::error::{Error, ErrorKind};
 
-/// The values of one name: a list, or one value.
+/// Deserializes the values of one name: a list, or a single value.
 pub(crate) struct Value<'de>(pub(crate) Group<'de>);
 
 impl<'de> Value<'de> {
-    /// Returns the value, which must be the only one.
+    /// Returns the value, which must be the only one of its name.
     fn single(self) -> Result<Cow<'de, str>, Error> {
         match self.0.others.first() {
             None => Ok(self.0.first.value),
@@ -116,7 +116,17 @@ impl<'de> Deserializer<'de> for Value<'de> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_seq(Values { first: Some(self.0.first), others: self.0.others.into_iter() })
+        let others = self.0.others.into_iter();
+        let mut values = Values { first: Some(self.0.first), others };
+        let list = visitor.visit_seq(&mut values)?;
+        match values.next() {
+            None => Ok(list),
+            // A tuple or array takes as many as it has elements.
+            Some(more) => {
+                let error: Error = Error::custom("fewer values expected");
+                Err(error.or_at(more.value_at))
+            }
+        }
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(
@@ -172,16 +182,20 @@ struct Values<'de> {
     others: std::vec::IntoIter<Entry<'de>>,
 }
 
-impl<'de> SeqAccess<'de> for Values<'de> {
+impl<'de> Values<'de> {
+    fn next(&mut self) -> Option<Entry<'de>> {
+        self.first.take().or_else(|| self.others.next())
+    }
+}
+
+impl<'de> SeqAccess<'de> for &mut Values<'de> {
     type Error = Error;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, Error> {
-        let Some(entry) = self.first.take().or_else(|| self.others.next()) else {
-            return Ok(None);
-        };
+        let Some(entry) = self.next() else { return Ok(None) };
         let at = entry.value_at;
         let value = seed.deserialize(Value(Group { first: entry, others: Vec::new() }));
         value.map(Some).map_err(|error| error.or_at(at))

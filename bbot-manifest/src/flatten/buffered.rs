@@ -1,10 +1,10 @@
-//! Numbers and lists in what serde has read before it knew the types.
+//! Values other than texts where serde reads a value before it knows its type.
 //!
-//! serde reads the fields of a `#[serde(flatten)]` struct, and the variants of an untagged or
-//! internally tagged enum, before it knows what they are, and all values of a manifest are texts
-//! then: a `u64` is refused, and so is a `Vec` of which there is one. No guess helps, as `1.10` is
-//! a version to one and a number to another. With this module the values are read as their types
-//! ask for. It takes structs and maps, and only manifests are read by it.
+//! serde keeps the fields of a `#[serde(flatten)]` struct, and the variants of an untagged or
+//! internally tagged enum, until it knows their types. The values of a manifest are texts until
+//! then: a `u64` is refused, and so is a `Vec` with one element. The format cannot guess the types,
+//! as `1.10` is a version in one place and a number in another. This module reads the values as
+//! their types require, and writes them as texts. It takes structs and maps.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -43,6 +43,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, forward_to_deseria
 
 use crate::de::{Entry, Group, Value};
 use crate::error::Error;
+use crate::flatten::texts::Fields;
 use crate::position::Position;
 
 /// Deserializes a struct or map whose values are texts.
@@ -56,36 +57,37 @@ pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     T::deserialize(Buffered(deserializer))
 }
 
-/// Serializes a struct or map: as without this module.
+/// Serializes a struct or map, with its values as texts.
 ///
 /// # Errors
 ///
-/// As the serializer.
+/// The value is not a struct or map, a value within it is not a text, a number or a list of them,
+/// or the serializer fails.
 pub fn serialize<T: Serialize + ?Sized, S: Serializer>(
     value: &T,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    value.serialize(serializer)
+    value.serialize(Fields(serializer))
 }
 
-/// A deserializer of a map of texts.
+/// Deserializes a map of texts.
 struct Buffered<D>(D);
 
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for Buffered<D> {
     type Error = D::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_map(Fields(visitor))
+        self.0.deserialize_map(FieldsVisitor(visitor))
     }
 
-    /// Unlike a map, a struct leaves none of its fields for the next flattened one.
+    /// Unlike those of a map, the fields of a struct are not left for the next flattened field.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_struct(name, fields, Fields(visitor))
+        self.0.deserialize_struct(name, fields, FieldsVisitor(visitor))
     }
 
     forward_to_deserialize_any! {
@@ -94,10 +96,10 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Buffered<D> {
     }
 }
 
-/// What takes the fields.
-struct Fields<V>(V);
+/// Visits the fields.
+struct FieldsVisitor<V>(V);
 
-impl<'de, V: Visitor<'de>> Visitor<'de> for Fields<V> {
+impl<'de, V: Visitor<'de>> Visitor<'de> for FieldsVisitor<V> {
     type Value = V::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,10 +111,10 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Fields<V> {
     }
 }
 
-/// The fields, each of them with its values.
+/// The fields with their values.
 struct Pairs<A> {
     map: A,
-    /// The name that was taken last.
+    /// The name that was read last.
     name: String,
 }
 
@@ -137,7 +139,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Pairs<A> {
             value_at: Position::START,
         };
         let group = Group { first: entry(first), others: others.into_iter().map(entry).collect() };
-        // Who reads the manifest finds the place by the name.
+        // The deserializer of the manifest finds the position by the name.
         let named = |error: Error| {
             A::Error::custom(format_args!("invalid {}: {}", self.name, error.message()))
         };
@@ -163,7 +165,7 @@ impl<'de> Visitor<'de> for TextsVisitor {
     type Value = Texts<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text or texts")
+        f.write_str("text or list of texts")
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Texts<'de>, E> {

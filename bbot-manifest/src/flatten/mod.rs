@@ -2,5 +2,6 @@
 
 pub mod buffered;
 mod suffixed;
+mod texts;
 
 pub use self::suffixed::{Suffix, Suffixed};

@@ -1,14 +1,13 @@
-//! Values whose names share a suffix, as a map.
+//! Values whose names have a suffix in common, as a map.
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::ops::{Deref, DerefMut};
 
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
-use serde::ser::SerializeMap;
+use serde::ser::{Error as _, SerializeMap};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The suffix of a [`Suffixed`] map's names.
+/// The suffix of the names of a [`Suffixed`] map.
 pub trait Suffix {
     /// The suffix.
     const SUFFIX: &'static str;
@@ -16,8 +15,8 @@ pub trait Suffix {
 
 /// The values `<key><suffix>` of a manifest, in their order: a map to be flattened.
 ///
-/// The values must be of types that are read from a text, as all of this crate are, or the map is
-/// read by [`buffered`](crate::flatten::buffered).
+/// Types that are not read from a text, such as numbers, require
+/// [`buffered`](crate::flatten::buffered).
 ///
 /// ```
 /// use bbot_manifest::ResultStatus;
@@ -39,7 +38,7 @@ pub trait Suffix {
 ///
 /// let text = ": 1\nstatus: error\nupdate-status: warning\ntest-status: error\n";
 /// let outcome: Outcome = bbot_manifest::from_str(text)?;
-/// assert_eq!(outcome.operations[1], ("test".to_owned(), ResultStatus::Error));
+/// assert_eq!(outcome.operations.as_slice()[1], ("test".to_owned(), ResultStatus::Error));
 /// assert_eq!(bbot_manifest::to_string(&outcome)?, text);
 /// # Ok::<(), bbot_manifest::Error>(())
 /// ```
@@ -80,17 +79,44 @@ impl<S, T: fmt::Debug> fmt::Debug for Suffixed<S, T> {
     }
 }
 
-impl<S, T> Deref for Suffixed<S, T> {
-    type Target = Vec<(String, T)>;
-
-    fn deref(&self) -> &Self::Target {
+impl<S, T> Suffixed<S, T> {
+    /// Returns the keys and values, in their order.
+    pub fn as_slice(&self) -> &[(String, T)] {
         &self.entries
+    }
+
+    /// Returns the keys and values, in their order.
+    pub fn iter(&self) -> std::slice::Iter<'_, (String, T)> {
+        self.entries.iter()
+    }
+
+    /// Adds a key and its value at the end.
+    pub fn push(&mut self, key: impl Into<String>, value: T) {
+        self.entries.push((key.into(), value));
     }
 }
 
-impl<S, T> DerefMut for Suffixed<S, T> {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.entries
+impl<S, T> Extend<(String, T)> for Suffixed<S, T> {
+    fn extend<I: IntoIterator<Item = (String, T)>>(&mut self, entries: I) {
+        self.entries.extend(entries);
+    }
+}
+
+impl<S, T> IntoIterator for Suffixed<S, T> {
+    type Item = (String, T);
+    type IntoIter = std::vec::IntoIter<(String, T)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.into_iter()
+    }
+}
+
+impl<'a, S, T> IntoIterator for &'a Suffixed<S, T> {
+    type Item = &'a (String, T);
+    type IntoIter = std::slice::Iter<'a, (String, T)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
     }
 }
 
@@ -98,6 +124,9 @@ impl<S: Suffix, T: Serialize> Serialize for Suffixed<S, T> {
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
         let mut map = serializer.serialize_map(Some(self.entries.len()))?;
         for (key, value) in &self.entries {
+            if key.is_empty() {
+                return Err(Z::Error::custom(format_args!("name before {} expected", S::SUFFIX)));
+            }
             map.serialize_entry(&format!("{key}{}", S::SUFFIX), value)?;
         }
         map.end()
@@ -110,7 +139,7 @@ impl<'de, S: Suffix, T: Deserialize<'de>> Deserialize<'de> for Suffixed<S, T> {
     }
 }
 
-/// Takes the values whose names have the suffix.
+/// Visits the values whose names have the suffix.
 struct Names<S, T>(PhantomData<fn() -> (S, T)>);
 
 impl<'de, S: Suffix, T: Deserialize<'de>> Visitor<'de> for Names<S, T> {
@@ -126,8 +155,8 @@ impl<'de, S: Suffix, T: Deserialize<'de>> Visitor<'de> for Names<S, T> {
             match name.strip_suffix(S::SUFFIX) {
                 Some(key) if !key.is_empty() => {
                     let value = map.next_value();
-                    // A flattened map is read after the manifest: who reads that finds the place
-                    // by the name.
+                    // The deserializer of the manifest, which reads the flattened map last, finds
+                    // the position by the name.
                     let value = value.map_err(|error| {
                         let message = error.to_string();
                         let message = message.strip_prefix("error: ").unwrap_or(&message);

@@ -33,6 +33,8 @@
 
 mod bootstrap;
 mod edit;
+#[cfg(feature = "serde")]
+mod json;
 mod machine;
 mod manifest;
 mod record;

@@ -35,6 +35,8 @@ pub struct ResultManifest {
 
 /// The result of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 #[non_exhaustive]
 pub struct OperationResult {
     /// The name: `configure`, `update`, `test` ...
@@ -42,6 +44,7 @@ pub struct OperationResult {
     /// Its status.
     pub status: ResultStatus,
     /// Its output.
+    #[cfg_attr(feature = "serde", serde(default))]
     pub log: String,
 }
 
@@ -157,6 +160,7 @@ impl Body for ResultManifest {
         for result in &self.results {
             writer.pair(&format!("{}-status", result.operation), result.status)?;
         }
+        // D7: the checksums between the statuses and the logs.
         writer.optional("worker-checksum", self.worker_checksum.as_ref())?;
         writer.optional("dependency-checksum", self.dependency_checksum.as_ref())?;
         for result in &self.results {

@@ -62,6 +62,8 @@ pub struct TaskManifest {
 
 /// A package that tests another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 #[non_exhaustive]
 pub struct TestPackage {
     /// The kind, which is also the name of the value.
@@ -72,9 +74,12 @@ pub struct TestPackage {
 
 /// A machine that runs beside the one that builds.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 #[non_exhaustive]
 pub struct AuxiliaryMachine {
     /// The name of its environment; empty for `auxiliary-machine` without a prefix.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "String::is_empty"))]
     pub environment: String,
     /// The machine.
     pub machine: MachineName,

@@ -1,12 +1,16 @@
-//! Serializes the names of values.
+//! Serializes the keys of maps as names.
 
 use serde::Serialize;
 use serde::ser::{Error as _, Impossible};
 
 use crate::error::Error;
+use crate::ser::refuse::refuse;
 
-/// A name of a value that is a map's key.
-pub(crate) struct Key;
+/// Serializes a key as a name.
+pub(super) struct Key {
+    /// Whether keys are read as texts, before their type is known.
+    pub(super) text_only: bool,
+}
 
 fn not_a_name<T>() -> Result<T, Error> {
     Err(Error::custom("text expected for a name"))
@@ -15,15 +19,7 @@ fn not_a_name<T>() -> Result<T, Error> {
 macro_rules! displayed {
     ($($method:ident($type:ty))*) => {$(
         fn $method(self, value: $type) -> Result<String, Error> {
-            Ok(value.to_string())
-        }
-    )*};
-}
-
-macro_rules! refuse {
-    ($($method:ident($($type:ty),*) -> $ok:ty,)*) => {$(
-        fn $method(self, $(_: $type),*) -> Result<$ok, Error> {
-            not_a_name()
+            if self.text_only { not_a_name() } else { Ok(value.to_string()) }
         }
     )*};
 }
@@ -53,11 +49,11 @@ impl serde::Serializer for Key {
         serialize_u64(u64)
         serialize_f32(f32)
         serialize_f64(f64)
-        serialize_char(char)
-        serialize_str(&str)
+        serialize_i128(i128)
+        serialize_u128(u128)
     }
 
-    refuse! {
+    refuse! { not_a_name:
         serialize_bytes(&[u8]) -> String,
         serialize_none() -> String,
         serialize_unit() -> String,
@@ -69,6 +65,14 @@ impl serde::Serializer for Key {
         serialize_map(Option<usize>) -> No,
         serialize_struct(&'static str, usize) -> No,
         serialize_struct_variant(&'static str, u32, &'static str, usize) -> No,
+    }
+
+    fn serialize_char(self, value: char) -> Result<String, Error> {
+        Ok(value.to_string())
+    }
+
+    fn serialize_str(self, value: &str) -> Result<String, Error> {
+        Ok(value.to_owned())
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<String, Error> {

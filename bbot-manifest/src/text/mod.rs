@@ -27,6 +27,7 @@ mod event;
 mod fragment;
 mod lines;
 mod parser;
+mod paths;
 mod scanner;
 mod sequence;
 mod serializer;
@@ -39,7 +40,7 @@ pub use crate::encoding::{CodePointClass, EncodingError};
 pub use crate::limits::{Limit, Limits};
 pub use crate::position::Position;
 pub use crate::value::base64::{Base64Error, decode_base64, encode_base64};
-pub use crate::value::comment::{merge_comment, split_comment};
+pub use crate::value::comment::Commented;
 pub use crate::value::quoting::{QuotingError, quote_words, unquote_words};
 
 pub use self::event::{Event, Pair};

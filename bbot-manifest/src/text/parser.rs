@@ -124,7 +124,7 @@ impl<'a> Parser<'a> {
 
     /// Returns the next event by the general path.
     #[inline(never)]
-    fn step(&mut self) -> Result<Option<Event<'a>>, Error> {
+    pub(super) fn general_step(&mut self) -> Result<Option<Event<'a>>, Error> {
         let maximum = self.sequence.scanner.limits().bytes;
         if self.bytes > maximum && !self.sequence.is_closed() {
             return Err(self.too_long(maximum));
@@ -164,7 +164,7 @@ impl<'a> Iterator for Parser<'a> {
                 return Some(Ok(mark));
             }
             if !self.extend_lines() {
-                return self.step().transpose();
+                return self.general_step().transpose();
             }
         }
     }

@@ -145,13 +145,20 @@ impl<W: Write> Serializer<W> {
         Ok(())
     }
 
-    fn write_pair(&mut self, name: &[u8], value: &[u8]) -> Result<(), Error> {
+    /// Writes a pair, by the fast path if it is a short line of ASCII.
+    pub(super) fn write_pair(&mut self, name: &[u8], value: &[u8]) -> Result<(), Error> {
         if is_short_ascii(name, value) {
             self.writer.write_all(name)?;
             self.writer.write_all(b": ")?;
             self.writer.write_all(value)?;
             return Ok(self.writer.write_all(b"\n")?);
         }
+        self.write_general_pair(name, value)
+    }
+
+    /// Writes a pair by the general path.
+    #[inline]
+    pub(super) fn write_general_pair(&mut self, name: &[u8], value: &[u8]) -> Result<(), Error> {
         let name = checked_name(name)?;
         let value = checked(value, Part::Value)?;
         self.writer.write_all(name.as_bytes())?;
@@ -161,6 +168,7 @@ impl<W: Write> Serializer<W> {
         }
         let start = name.chars().count() + 2;
         if start > SIMPLE_START_MAX || needs_lines(value) {
+            // D2: the introducer on a line of its own.
             self.writer.write_all(b":\n\\\n")?;
             fragment::write_lines(&mut self.writer, value, self.lines)?;
             self.writer.write_all(b"\n\\\n")?;

@@ -93,14 +93,14 @@ impl<R: BufRead> StreamParser<R> {
                 return Ok(Some(mark));
             }
             if !self.extend_lines() {
-                return self.step();
+                return self.general_step();
             }
         }
     }
 
     /// Returns the next event by the general path.
     #[inline(never)]
-    fn step(&mut self) -> Result<Option<Event<'_>>, Error> {
+    pub(super) fn general_step(&mut self) -> Result<Option<Event<'_>>, Error> {
         loop {
             let window = self.validated.window(&self.input.text, self.input.end);
             match self.sequence.next_event(window) {

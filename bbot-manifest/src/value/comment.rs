@@ -2,19 +2,50 @@
 
 use std::borrow::Cow;
 
-/// Splits a text into a value and its comment, which is empty if there is none.
-///
-/// In a text of one line the comment follows the first `;` that is not escaped by a backslash; in
-/// a text of several lines it follows a line that consists of `;`.
+/// A value and its comment.
 ///
 /// ```
-/// use bbot_manifest::text::split_comment;
+/// use bbot_manifest::text::Commented;
 ///
-/// assert_eq!(split_comment(r"a\;b ; c"), ("a;b".to_owned(), "c".to_owned()));
-/// assert_eq!(split_comment("a\nb\n;\nc\n"), ("a\nb".to_owned(), "c\n".to_owned()));
+/// let commented = Commented::split(r"a\;b ; c");
+/// assert_eq!((&*commented.value, &*commented.comment), ("a;b", "c"));
+/// assert_eq!(commented.merge(), r"a\;b; c");
+///
+/// let commented = Commented { value: "a\nb".to_owned(), comment: "c".to_owned() };
+/// assert_eq!(commented.merge(), "a\nb\n;\nc");
+/// assert_eq!(Commented::split("a\nb\n;\nc"), commented);
 /// ```
-pub fn split_comment(value: &str) -> (String, String) {
-    if value.contains('\n') { split_lines(value) } else { split_line(value) }
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Commented {
+    /// The value.
+    pub value: String,
+    /// The comment; empty if there is none.
+    pub comment: String,
+}
+
+impl Commented {
+    /// Splits a text into a value and its comment.
+    ///
+    /// In a text of one line the comment follows the first `;` that is not escaped by a backslash;
+    /// in a text of several lines it follows a line that consists of `;`.
+    pub fn split(text: &str) -> Self {
+        let (value, comment) =
+            if text.contains('\n') { split_lines(text) } else { split_line(text) };
+        Self { value, comment }
+    }
+
+    /// Joins the value and its comment into a text that [`split`](Self::split) splits into both.
+    ///
+    /// If neither has several lines, spaces at the end of the value and at the beginning of the
+    /// comment are not preserved.
+    pub fn merge(&self) -> String {
+        let Self { value, comment } = self;
+        if value.contains('\n') || comment.contains('\n') {
+            merge_lines(value, comment)
+        } else {
+            merge_line(value, comment)
+        }
+    }
 }
 
 fn split_line(text: &str) -> (String, String) {
@@ -60,25 +91,6 @@ fn split_lines(text: &str) -> (String, String) {
         let Some(next) = next else { return (value, String::new()) };
         value.push('\n');
         rest = next;
-    }
-}
-
-/// Joins a value and its comment into a text that [`split_comment`] splits into both.
-///
-/// If neither has several lines, spaces at the end of the value and at the beginning of the comment
-/// are not preserved.
-///
-/// ```
-/// use bbot_manifest::text::merge_comment;
-///
-/// assert_eq!(merge_comment("a;b", "c"), r"a\;b; c");
-/// assert_eq!(merge_comment("a\nb", "c"), "a\nb\n;\nc");
-/// ```
-pub fn merge_comment(value: &str, comment: &str) -> String {
-    if value.contains('\n') || comment.contains('\n') {
-        merge_lines(value, comment)
-    } else {
-        merge_line(value, comment)
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::serde_text::serde_as_text;
-use crate::value::comment::split_comment;
+use crate::value::comment::Commented;
 
 /// A requirement of a package other than packages: `* linux | macos ; comment`.
 ///
@@ -12,8 +12,7 @@ use crate::value::comment::split_comment;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskRequirement {
     text: String,
-    value: String,
-    comment: String,
+    commented: Commented,
 }
 
 /// The text is empty.
@@ -25,18 +24,19 @@ pub struct TaskRequirementError;
 impl TaskRequirement {
     /// Whether building the package requires it, rather than using the package.
     pub fn is_build_time(&self) -> bool {
-        self.value.starts_with('*')
+        self.commented.value.starts_with('*')
     }
 
     /// Returns the alternatives, without the spaces around them.
     pub fn alternatives(&self) -> impl Iterator<Item = &str> {
-        let value = self.value.strip_prefix('*').unwrap_or(&self.value);
+        let value = &*self.commented.value;
+        let value = value.strip_prefix('*').unwrap_or(value);
         value.split('|').map(str::trim)
     }
 
     /// Returns the comment; empty if there is none.
     pub fn comment(&self) -> &str {
-        &self.comment
+        &self.commented.comment
     }
 }
 
@@ -47,8 +47,7 @@ impl FromStr for TaskRequirement {
         if text.is_empty() {
             return Err(TaskRequirementError);
         }
-        let (value, comment) = split_comment(text);
-        Ok(Self { text: text.to_owned(), value, comment })
+        Ok(Self { text: text.to_owned(), commented: Commented::split(text) })
     }
 }
 

@@ -27,7 +27,7 @@ use crate::version::{PackageConstraint, PackageConstraintError};
 /// assert_eq!(tests.enable.as_deref(), Some("$cxx.target.class == 'linux'"));
 /// # Ok::<(), bbot_manifest::protocol::TestDependencyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct TestDependency {
     /// It is built for the build machine, rather than for the target.

@@ -134,7 +134,7 @@ fn comparison(input: &str) -> IResult<&str, Syntax<'_>> {
 }
 
 /// The versions between two ends. An end that is absent counts as open.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Interval<T> {
     pub(crate) min: Option<T>,
     pub(crate) max: Option<T>,

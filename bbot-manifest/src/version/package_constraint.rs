@@ -13,13 +13,13 @@ use crate::version::standard_constraint::{StandardConstraint, StandardConstraint
 ///
 /// `$` stands for the version of the dependent package, with which [`complete`](Self::complete)
 /// replaces it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PackageConstraint {
     interval: Interval<Endpoint>,
 }
 
 /// An end of a range of package versions.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// `$`: the version of the dependent package.
     Dependent,

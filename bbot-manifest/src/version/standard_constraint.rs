@@ -19,7 +19,7 @@ use crate::version::standard::{
 /// assert_eq!(constraint.to_string(), "^1.2.3");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct StandardConstraint {
     interval: Interval<StandardVersion>,
 }

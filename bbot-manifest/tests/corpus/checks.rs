@@ -1,4 +1,4 @@
-//! What must hold for every input: the checks that the fuzz targets and `cargo test` share.
+//! Checks that hold for every input, for the fuzz targets and `cargo test`.
 
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
@@ -24,7 +24,7 @@ use RepositoryType::{Dir, Git, Pkg};
 /// A name and its value, of a pair.
 type Text = Option<(String, String)>;
 
-/// What a parser gives: each event, of a pair its positions and its text; and the error.
+/// The result of a parser: each event, that of a pair as its positions and its text; and the error.
 type Trace = (Vec<(Event<'static>, Text)>, Option<String>);
 
 fn owned(event: &Event<'_>) -> (Event<'static>, Text) {
@@ -82,7 +82,7 @@ fn written(pairs: &[(String, String)], lines: Lines) -> Result<Vec<u8>, Error> {
     Ok(text)
 }
 
-/// Both parsers see the same, in whatever pieces the input comes.
+/// Both parsers have the same result, whatever the pieces of the input.
 pub(crate) fn pieces(data: &[u8], sizes: impl IntoIterator<Item = usize>) {
     let trace = in_memory(data);
     for size in sizes {
@@ -90,7 +90,7 @@ pub(crate) fn pieces(data: &[u8], sizes: impl IntoIterator<Item = usize>) {
     }
 }
 
-/// Both parsers see the same, and what they see can be written and is seen again.
+/// Both parsers have the same result, and what they parse can be written and parsed again.
 pub(crate) fn parse(data: &[u8]) {
     pieces(data, [1, 2, 3, 5, 16, 64, 4096]);
     let trace = in_memory(data);
@@ -104,8 +104,8 @@ pub(crate) fn parse(data: &[u8]) {
     }
 }
 
-/// What can be written is read again; newlines become LF. The data are names and values with NUL
-/// between them.
+/// What can be written is parsed as the same; newlines become LF. The data are names and values
+/// with NULs between them.
 pub(crate) fn serialize(data: &[u8]) {
     for lines in [Lines::Wrapped, Lines::Long] {
         let mut text = Vec::new();
@@ -131,13 +131,13 @@ fn shown_again<T: FromStr + Display + PartialEq + Debug>(text: &str) {
     let Ok(value) = text.parse::<T>() else { return };
     let shown = value.to_string();
     let Ok(again) = shown.parse::<T>() else {
-        panic!("{text:?} is shown as {shown:?}, which cannot be read");
+        panic!("{text:?} is displayed as {shown:?}, which cannot be parsed");
     };
     assert_eq!(again, value, "{shown:?}");
     assert_eq!(again.to_string(), shown);
 }
 
-/// What a value is shown as is read as the same value.
+/// The text that a value is displayed as is parsed as the same value.
 pub(crate) fn values(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     shown_again::<PackageName>(text);
@@ -159,8 +159,7 @@ pub(crate) fn values(data: &[u8]) {
     for kind in [None, Some(Pkg), Some(Dir), Some(Git)] {
         location(text, kind);
     }
-    let (value, comment) = bbot_manifest::text::split_comment(text);
-    bbot_manifest::text::merge_comment(&value, &comment);
+    bbot_manifest::text::Commented::split(text).merge();
     if let Ok(words) = bbot_manifest::text::unquote_words(text) {
         let quoted = bbot_manifest::text::quote_words(&words);
         assert_eq!(bbot_manifest::text::unquote_words(&quoted).as_ref(), Ok(&words));
@@ -171,7 +170,7 @@ pub(crate) fn values(data: &[u8]) {
     }
 }
 
-/// A location is read again from its text, and from its URL beside its type, as manifests have it.
+/// A location is parsed again from its text, and from its URL and type, as in a manifest.
 fn location(text: &str, kind: Option<RepositoryType>) {
     let Ok(location) = RepositoryLocation::parse(text, kind, None) else { return };
     shown_again::<RepositoryLocation>(&location.to_string());
@@ -214,7 +213,7 @@ fn tasks(data: &[u8]) {
     assert_eq!(again, response);
 }
 
-/// An edit changes two values and leaves all others alone.
+/// An edit changes two values and no others.
 fn edit(task: &str) {
     let trust = ["yes".to_owned()];
     let mut edit = TaskEdit::default();
@@ -228,11 +227,11 @@ fn edit(task: &str) {
         pairs.retain(|(name, _)| name != "trust" && name != "worker-checksum");
         pairs
     };
-    let unchanged = TaskEdit::default().apply(task).expect("a task can be left alone");
+    let unchanged = TaskEdit::default().apply(task).expect("a task can be edited without a change");
     assert_eq!(others(&edited), others(&unchanged));
 }
 
-/// What the serde data format makes of a list of any values is what the parser sees.
+/// The serde data format deserializes a list of any values as the parser parses it.
 fn serde_data(data: &[u8]) {
     type List = Vec<BTreeMap<String, Vec<String>>>;
     let trace = in_memory(data);
@@ -261,7 +260,7 @@ fn serde_data(data: &[u8]) {
     assert_eq!(from_str::<List>(&text).expect("and read again"), list);
 }
 
-/// Typed manifests that were read can be written and read again; a task can be edited.
+/// Typed manifests that were parsed can be written and parsed again; a task can be edited.
 pub(crate) fn manifests(data: &[u8]) {
     same_again::<MachineHeader>(data);
     same_again::<MachineManifest>(data);

@@ -1,6 +1,6 @@
 //! Which requests begin a session, and with which options.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,9 @@ use super::session::{Session, Transfer};
 use super::session_table::SessionTable;
 use crate::config::ServerConfig;
 use crate::protocol::{
-    Direction, ErrorCode, Opening, OptionLimits, Options, Parameters, PortId, ReceiveTransfer,
-    Request, RequestPath, Rollover, Route, SendTransfer, TransferId, datagram_cost,
+    Direction, ErrorCode, MAX_TIME, Opening, OptionLimits, Options, Parameters, PortId,
+    ReceiveTransfer, Request, RequestPath, Rollover, Route, SendTransfer, TransferId,
+    datagram_cost,
 };
 use crate::store::{ReadRequest, Sink, Source, Store, StoreError, WriteRequest};
 
@@ -86,17 +87,16 @@ impl Admission {
             return Err((ErrorCode::ILLEGAL, "only octet mode is served"));
         }
         self.make_space(sessions, route.peer.ip(), host)?;
-        let path =
-            RequestPath::parse(request.name).ok_or((ErrorCode::ACCESS, "access violation"))?;
+        let path = self.path(request.name).ok_or((ErrorCode::ACCESS, "access violation"))?;
         let requested = Options::parse(&request.options);
-        let opened = Opened::new(self.store.as_ref(), request.direction, &path, &requested);
+        let opened = self.open(request.direction, &path, route.peer, &requested);
         let opened = opened.map_err(|error| error.reply())?;
         let id = self.next_id;
         let buffer = self.open_port(id, route, &requested, &opened, host)?;
         self.next_id = id.next();
         let limits = self.option_limits(&requested, &opened, buffer);
         let granted = requested.negotiate(limits, opened.size());
-        let answer_within = self.answer_limit(&granted);
+        let answer_within = self.answer_limit(&granted).min(MAX_TIME);
         sessions.insert(Session {
             id,
             // T1: each transfer has a new port, unless all share the listener.
@@ -110,11 +110,38 @@ impl Admission {
             started: now,
             answer_by: now + answer_within,
             answer_within,
-            end_by: now + self.config.limits.total,
+            end_by: now + self.config.limits.total.min(MAX_TIME),
             scheduled: None,
             announced: false,
+            doubled: None,
+            detached: false,
         });
         Ok(id)
+    }
+
+    /// The path that a name in a request stands for; T31 about backslashes.
+    fn path(&self, name: &[u8]) -> Option<RequestPath> {
+        if self.config.backslashes {
+            RequestPath::parse(&name.iter().copied().map(slash).collect::<Vec<_>>())
+        } else {
+            RequestPath::parse(name)
+        }
+    }
+
+    fn open(
+        &self,
+        direction: Direction,
+        path: &RequestPath,
+        peer: SocketAddr,
+        requested: &Options,
+    ) -> Result<Opened, StoreError> {
+        match direction {
+            Direction::Get => self.store.open(&ReadRequest::new(path, peer)).map(Opened::Read),
+            Direction::Put => {
+                let declared_size = requested.transfer_size;
+                self.store.create(&WriteRequest { path, peer, declared_size }).map(Opened::Write)
+            }
+        }
     }
 
     /// Removes a session and releases what it has used.
@@ -220,6 +247,10 @@ impl Admission {
     }
 }
 
+fn slash(byte: u8) -> u8 {
+    if byte == b'\\' { b'/' } else { byte }
+}
+
 /// The file of a request.
 enum Opened {
     Read(Box<dyn Source>),
@@ -227,21 +258,6 @@ enum Opened {
 }
 
 impl Opened {
-    fn new(
-        store: &dyn Store,
-        direction: Direction,
-        path: &RequestPath,
-        requested: &Options,
-    ) -> Result<Self, StoreError> {
-        match direction {
-            Direction::Get => store.open(&ReadRequest::new(path)).map(Self::Read),
-            Direction::Put => {
-                let declared_size = requested.transfer_size;
-                store.create(&WriteRequest { path, declared_size }).map(Self::Write)
-            }
-        }
-    }
-
     /// The true size of a file that is read.
     fn size(&self) -> Option<u64> {
         match self {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::numbering::Rollover;
 use super::packet::ErrorCode;
-use super::timing::{Expiry, Role, Timing};
+use super::timing::{Expiry, MAX_TIME, Role, Timing};
 use super::transfer::{Failure, Opening, Parameters, Status};
 
 /// The time after which a repeated block in a window is acknowledged, unless new blocks follow it.
@@ -107,8 +107,7 @@ impl ReceiveTransfer {
             Status::Active => {}
             Status::Dallying => {
                 if self.rollover().wire(self.blocks) == wire {
-                    self.due = Some(self.blocks);
-                    self.retransmits += 1;
+                    self.repeat_last_ack();
                 }
                 return None;
             }
@@ -138,7 +137,8 @@ impl ReceiveTransfer {
             self.due = Some(self.blocks);
             // A peer with the same idle limit repeats its last block for that time (T24).
             let timeout = self.parameters.timeout.unwrap_or_default();
-            self.dally_until = Some(now + self.parameters.idle_limit.max(timeout * 2));
+            self.dally_until =
+                Some(now + self.parameters.idle_limit.max(timeout * 2).min(MAX_TIME));
         }
     }
 
@@ -188,6 +188,16 @@ impl ReceiveTransfer {
         if self.status == Status::Active && self.blocks == 0 {
             self.acknowledge_again();
         }
+    }
+
+    /// Acknowledges the last block of a finished file once more; returns whether it is finished.
+    pub(crate) fn repeat_last_ack(&mut self) -> bool {
+        let is_finished = self.status == Status::Dallying;
+        if is_finished {
+            self.due = Some(self.blocks);
+            self.retransmits += 1;
+        }
+        is_finished
     }
 
     /// The time at which [`handle_timeout`](Self::handle_timeout) and then

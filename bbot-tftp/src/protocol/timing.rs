@@ -10,6 +10,10 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// The minimum number of intervals before a transfer is given up whose timeout was negotiated.
 const TRIES: u32 = 6;
 
+/// The maximum of configured times, some 136 years: a longer one means that there is no limit, and
+/// would exceed what an `Instant` holds.
+pub(crate) const MAX_TIME: Duration = Duration::from_secs(u32::MAX as u64);
+
 /// The end of the transfer that owns the timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -54,7 +58,7 @@ impl Timing {
         idle_limit: Duration,
         now: Instant,
     ) -> Self {
-        let idle_limit = idle_limit.max(fixed.unwrap_or_default() * TRIES);
+        let idle_limit = idle_limit.max(fixed.unwrap_or_default() * TRIES).min(MAX_TIME);
         Self { role, fixed, smoothed: None, backoff: 0, deadline: None, progress: now, idle_limit }
     }
 

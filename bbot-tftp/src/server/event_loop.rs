@@ -15,7 +15,7 @@ use crate::event::Event;
 use crate::net::{
     Inbox, Port, Ready, Token, Watch, reserve_descriptors, sessions_with_descriptors,
 };
-use crate::protocol::PortId;
+use crate::protocol::{MAX_TIME, PortId};
 use crate::store::{StorageThread, Store};
 
 /// The number of reads of one socket before the others are read.
@@ -92,7 +92,8 @@ impl<F: FnMut(Event) + Send + 'static> EventLoop<F> {
         let deadline = self.engine.poll_timeout().into_iter().chain(self.end_by).min();
         let spin = self.ports.config.spin;
         if !spin.is_zero() && self.idle_spins < MAX_IDLE_SPINS && self.engine.is_lockstep() {
-            let until = Instant::now() + spin;
+            let until = Instant::now() + spin.min(MAX_TIME);
+            let until = deadline.map_or(until, |deadline| deadline.min(until));
             while Instant::now() < until {
                 if self.poll(Some(Duration::ZERO)) {
                     self.idle_spins = 0;
@@ -180,7 +181,7 @@ impl<F: FnMut(Event) + Send + 'static> EventLoop<F> {
                 }
                 Command::Stop => self.end_by = Some(now),
                 Command::Drain(limit) => {
-                    self.end_by = Some(now + limit);
+                    self.end_by = Some(now + limit.min(MAX_TIME));
                     self.read_all();
                     self.engine.drain(now, &mut self.ports);
                 }

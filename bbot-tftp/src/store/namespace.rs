@@ -23,12 +23,12 @@ pub enum WritePolicy {
 /// a request and no link in a folder leads out of it.
 ///
 /// ```
-/// use bbot_tftp::{Namespace, WritePolicy};
+/// use bbot_tftp::{Namespace, WriteLimits, WritePolicy};
 /// let namespace = Namespace::new()
 ///     .read("/srv/tftp")
 ///     .write("/srv/uploads")
 ///     .policy(WritePolicy::Create)
-///     .upload_limit(1 << 30);
+///     .limits(WriteLimits::default().with_total_bytes(1 << 30));
 /// assert_eq!(namespace.limits.total_bytes, 1 << 30);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -68,24 +68,9 @@ impl Namespace {
         Self { policy, ..self }
     }
 
-    /// Limits the length of all written files together, in bytes.
+    /// Sets the limits on the files that clients write.
     #[must_use]
-    pub fn upload_limit(mut self, bytes: u64) -> Self {
-        self.limits.total_bytes = bytes;
-        self
-    }
-
-    /// Limits the length of each written file, in bytes.
-    #[must_use]
-    pub fn file_limit(mut self, bytes: u64) -> Self {
-        self.limits.file_bytes = bytes;
-        self
-    }
-
-    /// Limits the number of written files.
-    #[must_use]
-    pub fn count_limit(mut self, files: usize) -> Self {
-        self.limits.files = files;
-        self
+    pub fn limits(self, limits: WriteLimits) -> Self {
+        Self { limits, ..self }
     }
 }

@@ -44,7 +44,7 @@ impl ServerProcess {
         let server = Self { name, address, child };
         std::fs::write(root.join("ready"), "ready")?;
         let client = Client::new(address).idle_limit(Duration::from_millis(200));
-        let until = Instant::now() + Duration::from_secs(10);
+        let until = Instant::now() + Duration::from_secs(60);
         // A closed port is reported at once, so that each attempt is short.
         while client.get("ready", &mut Vec::new()).is_err() {
             if Instant::now() > until {

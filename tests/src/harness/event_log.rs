@@ -28,7 +28,8 @@ impl<T: Clone> EventLog<T> {
         self.lock().clone()
     }
 
-    /// Waits until `find` returns something for the items, `limit` at most.
+    /// Waits until `find` returns something for the items, `limit` at most. `find` must not use
+    /// this log itself, which is locked meanwhile.
     pub fn wait<F>(&self, limit: Duration, mut find: impl FnMut(&[T]) -> Option<F>) -> Option<F> {
         let deadline = Instant::now() + limit;
         let mut items = self.lock();

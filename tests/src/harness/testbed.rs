@@ -2,9 +2,8 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::Output;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use bbot_manifest::{Manifest, ResultRequest};
 
 use super::agent::{Agent, AgentSpec};
@@ -18,6 +17,10 @@ use super::watch::wait_for_status;
 pub const MACHINE: &str = "linux-pretend";
 /// The toolchain's name.
 pub const TOOLCHAIN: &str = "default";
+/// The text of a task for a package `libfoo` on [`MACHINE`].
+pub const TASK: &str = ": 1\nname: libfoo\nversion: 1.0.0\n\
+    repository-url: https://pkg.example.org/1/stable\nmachine: linux-pretend\n\
+    target: x86_64-linux-gnu\n";
 /// The name of the program of the simulated hypervisor.
 const HYPERVISOR: &str = "bbot-pretend";
 
@@ -148,12 +151,15 @@ impl Testbed {
         Agent::start(&self.farm, &self.agent(options))
     }
 
-    /// Runs an agent to its end; returns its output.
+    /// Runs an agent to its end; returns its standard output.
     ///
     /// # Errors
-    /// If it cannot be started.
-    pub fn output(&self, spec: &AgentSpec) -> Result<Output> {
-        self.farm.namespaces().output(&mut spec.command(&self.farm)?)
+    /// If its exit code is not 0: with its standard error.
+    pub fn stdout(&self, spec: &AgentSpec) -> Result<String> {
+        let output = self.farm.namespaces().output(&mut spec.command(&self.farm)?)?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "the agent ended with {}: {stderr}", output.status);
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// The runtime folder of instance 1, as seen from outside the farm.
@@ -197,12 +203,22 @@ impl Testbed {
         self.farm.run().join(format!("lock/bbot-agent-{TOOLCHAIN}.lock"))
     }
 
-    /// The pid of the running hypervisor, as seen in the farm.
+    /// The folder of the bootstrapped machine `machine`, as seen in the farm.
+    pub fn bootstrapped(&self, machine: &str) -> PathBuf {
+        self.farm.machine_folder(machine).join(format!("{machine}-{TOOLCHAIN}"))
+    }
+
+    /// Sends a signal to the running hypervisor.
     ///
     /// # Errors
     /// If none runs.
-    pub fn hypervisor_pid(&self) -> Result<String> {
-        self.farm.inventory()?.pid_of("/run/bbot-pretend ").context("no hypervisor runs")
+    pub fn signal_hypervisor(&self, signal: &str) -> Result<()> {
+        let pid = self.farm.inventory()?.pid_of("/run/bbot-pretend ");
+        let pid = pid.context("no hypervisor runs")?;
+        let namespaces = self.farm.namespaces();
+        let output = namespaces.output(namespaces.command("kill").args(["-s", signal, &pid]))?;
+        ensure!(output.status.success(), "kill: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
     }
 
     /// The `count`th verdict on a result, and the result.

@@ -34,7 +34,7 @@ fn entry(session: &str) -> Entry {
 }
 
 fn names(folder: &Path) -> Vec<String> {
-    let mut names = RealDisk.list(folder).unwrap();
+    let mut names = RealStorage.list(folder).unwrap();
     names.sort_unstable();
     names
 }
@@ -400,8 +400,8 @@ fn a_record_is_removed_before_its_entry() {
     }
 }
 
-/// A crash can leave a reason without its entry. A dead letter that an operator moves back is posted
-/// again.
+/// A crash can leave a reason without its entry. A dead letter that an operator moves back is
+/// posted again.
 #[test]
 fn a_reason_without_its_entry_is_swept() {
     let (folder, outbox) = outbox();

@@ -5,16 +5,17 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 /// A process that has a machine for a task of priority 7 and ignores interrupts.
-struct Deaf {
+struct Uninterruptible {
     _folder: tempfile::TempDir,
     process: Child,
-    victims: [Victim; 1],
+    victim: Victim,
 }
 
-impl Deaf {
+impl Uninterruptible {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let lock_file = folder.path().join("m-public.lock");
+        let lock_file = folder.path().join("m/m-public.lock");
+        std::fs::create_dir(folder.path().join("m")).unwrap();
         let script = "trap '' USR1; exec 9<>\"$1\"; flock 9; printf '%s 7' $$ >&9; echo; \
                       exec cat 9>&9";
         let mut shell = Command::new("sh");
@@ -22,8 +23,8 @@ impl Deaf {
         let mut process = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let ready = BufReader::new(process.stdout.take().unwrap()).read_line(&mut String::new());
         assert_eq!(ready.unwrap(), 1);
-        let lock = protocol::Victim::new(lock_file, process.id().try_into().unwrap());
-        Self { _folder: folder, process, victims: [Victim { machine: "m".into(), lock }] }
+        let victim = Victim::new(lock_file, process.id().try_into().unwrap());
+        Self { _folder: folder, process, victim }
     }
 
     /// Interrupts it, and waits; `next` is called to wait for an event.
@@ -34,11 +35,11 @@ impl Deaf {
         is_terminated: impl Fn() -> bool,
     ) -> Interrupted {
         let host = HostLock::disabled();
-        let holders = vec![self.victims[0].lock.clone()];
+        let victims = vec![self.victim.clone()];
         let deadline = Instant::now() + limit;
-        let mut interruption = Interruption::begin(&host, holders, deadline, || {}).unwrap();
+        let mut interruption = Interruption::begin(&host, victims, deadline, || {}).unwrap();
         assert_eq!(interruption.signalled().len(), 1);
-        let end = wait(&mut interruption, &self.victims, next, is_terminated).unwrap();
+        let end = wait(&mut interruption, next, is_terminated).unwrap();
         self.process.kill().unwrap();
         self.process.wait().unwrap();
         end
@@ -53,7 +54,7 @@ fn sigterm_ends_the_wait() {
         came.set(true);
         Some(Event::Signal)
     };
-    let end = Deaf::start().wait(LIMIT, next, || came.get());
+    let end = Uninterruptible::start().wait(LIMIT, next, || came.get());
     assert_eq!(end, Interrupted::Terminated);
     assert!(came.get());
 }
@@ -61,9 +62,9 @@ fn sigterm_ends_the_wait() {
 /// W35: a process that does not release its machine is waited for until the deadline.
 #[test]
 fn the_deadline_ends_the_wait() {
-    let mut deaf = Deaf::start();
-    let pid = deaf.victims[0].lock.pid;
-    let end = deaf.wait(Duration::ZERO, |_| panic!("it is over"), || false);
+    let mut holder = Uninterruptible::start();
+    let pid = holder.victim.pid;
+    let end = holder.wait(Duration::ZERO, |_| panic!("it is over"), || false);
     let reason = format!("process {pid} has not let go of m within 60s");
     assert_eq!(end, Interrupted::Withheld(reason));
 }
@@ -76,6 +77,6 @@ fn another_event_does_not_end_the_wait() {
         events.set(events.get() + 1);
         Some(Event::FileAppeared)
     };
-    let end = Deaf::start().wait(LIMIT, next, || events.get() == 3);
+    let end = Uninterruptible::start().wait(LIMIT, next, || events.get() == 3);
     assert_eq!(end, Interrupted::Terminated);
 }

@@ -1,14 +1,4 @@
-//! The fast path: the lines that most manifests consist of, recognized as a whole.
-//!
-//! These are `NAME:VALUE` and `NAME: VALUE` with a name of graphic ASCII and a simple value on one
-//! line, and the line `:` that starts a manifest. The general path (`general.rs`, `values.rs`)
-//! takes a state machine through every byte and stops wherever the window ends; most manifests
-//! would spend most of their time there. The fast path knows where the line ends before it starts
-//! (`validated.rs` notes the newlines of a whole step at once), compares eight bytes of the name at
-//! a time, and gives up before it changes anything if the line is not one of these.
-//!
-//! So the grammar of these lines stands twice, here and in the general path. A property
-//! test holds both to the same events, values, positions and errors.
+//! The fast path: the lines that most manifests consist of, recognized as a whole (`paths.rs`).
 
 use std::borrow::Cow;
 

@@ -101,22 +101,32 @@ type Rule = dyn Fn(&Request) -> Option<Fault> + Send;
 
 /// The faults of a controller; none at first.
 #[derive(Default)]
-pub(super) struct FaultInjection(Option<Box<Rule>>);
+pub(super) struct FaultInjection {
+    rule: Option<Box<Rule>>,
+    /// How many faults are left.
+    left: usize,
+}
 
 impl FaultInjection {
-    /// Faults by this rule.
-    pub(super) fn new(rule: impl Fn(&Request) -> Option<Fault> + Send + 'static) -> Self {
-        FaultInjection(Some(Box::new(rule)))
+    /// At most `count` faults by this rule.
+    pub(super) fn new(
+        count: usize,
+        rule: impl Fn(&Request) -> Option<Fault> + Send + 'static,
+    ) -> Self {
+        FaultInjection { rule: Some(Box::new(rule)), left: count }
     }
 
     /// The fault that a request meets, if any.
-    pub(super) fn fault(&self, request: &Request) -> Option<Fault> {
-        self.0.as_ref().and_then(|rule| rule(request))
+    pub(super) fn fault(&mut self, request: &Request) -> Option<Fault> {
+        let left = self.left.checked_sub(1)?;
+        let fault = self.rule.as_ref().and_then(|rule| rule(request))?;
+        self.left = left;
+        Some(fault)
     }
 }
 
 impl fmt::Debug for FaultInjection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "FaultInjection(on)" } else { "FaultInjection(off)" })
+        f.debug_struct("FaultInjection").field("left", &self.left).finish_non_exhaustive()
     }
 }

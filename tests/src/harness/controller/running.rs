@@ -68,7 +68,16 @@ impl Controller {
 
     /// From now on fails to answer each request for which `rule` returns a fault.
     pub fn inject_faults(&self, rule: impl Fn(&Request) -> Option<Fault> + Send + 'static) {
-        *self.service.faults() = FaultInjection::new(rule);
+        *self.service.faults() = FaultInjection::new(usize::MAX, rule);
+    }
+
+    /// Fails to answer the next `count` requests for which `rule` returns a fault.
+    pub fn inject_some_faults(
+        &self,
+        count: usize,
+        rule: impl Fn(&Request) -> Option<Fault> + Send + 'static,
+    ) {
+        *self.service.faults() = FaultInjection::new(count, rule);
     }
 
     /// From now on answers all requests again.
@@ -100,10 +109,10 @@ impl Controller {
         self.service.log.wait(limit, find)
     }
 
-    /// Waits until it has been asked for a task, or brought anything else, for the first time.
+    /// Waits for the first request.
     ///
     /// # Errors
-    /// If it has not within [`LIMIT`].
+    /// If it does not come within [`LIMIT`].
     pub fn wait_for_request(&self) -> Result<Exchange> {
         let first = |all: &[Exchange]| all.first().cloned();
         self.wait(LIMIT, first).context("no request came")
@@ -145,12 +154,25 @@ impl Controller {
 
     /// How many tasks have been assigned until now.
     pub fn tasks(&self) -> usize {
-        let is_task = |one: &Exchange| matches!(one.outcome, Outcome::Task { .. });
-        self.exchanges().iter().filter(|exchange| is_task(exchange)).count()
+        count_tasks(&self.exchanges())
+    }
+
+    /// Waits until `count` tasks have been assigned, `limit` at most.
+    ///
+    /// # Errors
+    /// If fewer have been.
+    pub fn wait_for_tasks(&self, count: usize, limit: Duration) -> Result<()> {
+        let are_assigned = |all: &[Exchange]| (count_tasks(all) >= count).then_some(());
+        self.wait(limit, are_assigned).with_context(|| format!("no {count} tasks were assigned"))
     }
 
     /// How many requests for a task there were until now.
     pub fn task_requests(&self) -> usize {
         self.exchanges().iter().filter(|exchange| exchange.request.is_task_request()).count()
     }
+}
+
+fn count_tasks(exchanges: &[Exchange]) -> usize {
+    let is_task = |one: &&Exchange| matches!(one.outcome, Outcome::Task { .. });
+    exchanges.iter().filter(is_task).count()
 }

@@ -15,7 +15,7 @@ use super::process::{ChildHandle, Process};
 /// A farm's namespaces, and the processes that were started in them.
 #[derive(Debug, Clone)]
 pub struct Namespaces {
-    /// `/proc/<holder>/ns`: the holder is a child that was not waited for, so its pid is not reused.
+    /// `/proc/<holder>/ns`: the holder is a child that was not waited for, so its pid is its own.
     folder: PathBuf,
     scratch: PathBuf,
     children: Arc<Mutex<Vec<ChildHandle>>>,
