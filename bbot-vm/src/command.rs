@@ -118,7 +118,7 @@ impl Line {
 fn machine(line: &mut Line, config: &GuestConfig, accelerator: Accelerator) {
     let options = Options::new(config.options.as_deref().unwrap_or_default());
     let chosen = options.accelerator();
-    // QEMU does not fall back to TCG if KVM fails late. One that was found out to fail is not tried.
+    // QEMU does not fall back to TCG if KVM fails late: KVM that is known to fail is not tried.
     let tries_kvm = config.accelerator != Some(Accelerator::Tcg);
     match (options.values(&["machine", "M"]).next().is_some(), chosen.is_some()) {
         (false, false) if tries_kvm => line.pair("-machine", "pc,hpet=off,accel=kvm:tcg"),

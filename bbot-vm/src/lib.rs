@@ -139,7 +139,7 @@ pub use exit::GuestExit;
 pub use guest::{Guest, Probe};
 pub use mac_address::{MacAddress, ParseMacAddressError};
 pub use network::{
-    Interface, Network, NetworkAttachment, NetworkConfig, NetworkWatch, Restored, TapName,
+    Interface, Network, NetworkAttachment, NetworkConfig, NetworkWatch, Restored, TapUse,
     bridge_address, usable_bridge,
 };
 pub use process::{Accelerator, VmUser};

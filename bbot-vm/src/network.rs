@@ -23,10 +23,11 @@ use tables::{Route, Tables};
 
 pub use attachment::NetworkAttachment;
 pub use bridge::{bridge_address, usable_bridge};
-pub use config::{NetworkConfig, TapName};
+pub use config::NetworkConfig;
 pub use interface::Interface;
 pub use restore::Restored;
 pub(crate) use tables::Table;
+pub use tap::TapUse;
 pub(crate) use tap::remove_left as remove_left_tap;
 pub use watch::NetworkWatch;
 

@@ -105,8 +105,8 @@ impl Host {
     }
 }
 
-/// W67: each is noticed before a task is requested, named with its cure, said once, and over as soon
-/// as it is mended.
+/// W67: each is noticed before a task is requested, named with its cure, reported once, and over as
+/// soon as it is mended.
 #[test]
 fn a_host_with_an_unusable_bridge_asks_for_nothing() {
     for (breaks, reason, mends) in [
@@ -295,8 +295,8 @@ fn a_machine_in_a_closed_folder_is_used() {
     agent.end().unwrap();
 }
 
-/// W70: what another program does to our tables and our tap while a guest runs is put right at once,
-/// and the task is done.
+/// W70: what another program does to our tables and our tap while a guest runs is put right at
+/// once, and the task is done.
 #[test]
 fn the_network_of_a_running_guest_is_restored() {
     for (command, restored) in [

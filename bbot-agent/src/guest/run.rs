@@ -217,9 +217,8 @@ impl Run {
             (State::Draining { .. }, Input::Stored { .. } | Input::Exited { .. })
             | (State::Startup | State::Working | State::PoweringDown { .. }, Input::Drained)
             | (State::PoweringDown { .. }, Input::Stored { .. })
-            | (_, Input::Deadline | Input::FirstRequest | Input::Interrupt | Input::NetworkLost) => {
-                Action::Wait
-            }
+            | (_, Input::Deadline | Input::FirstRequest)
+            | (_, Input::Interrupt | Input::NetworkLost) => Action::Wait,
         }
     }
 

@@ -28,7 +28,7 @@ pub(crate) fn gather(config: &Config) -> Facts {
     let network = config.network();
     let bridge = bridge(&config.bridge);
     let tap =
-        Tap { name: network.tap(), state: network.tap_name().map_err(|error| describe(error)) };
+        Tap { name: network.tap(), state: network.tap_use().map_err(|error| describe(error)) };
     Facts {
         ports: ports(config, bridge.state.as_ref().ok()),
         bridge,

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bbot_vm::{Accelerator, BridgeProblem, TapName};
+use bbot_vm::{Accelerator, BridgeProblem, TapUse};
 
 use crate::config::Requirements;
 
@@ -61,7 +61,7 @@ pub(crate) enum BridgeFault {
 pub(crate) struct Tap {
     pub(crate) name: String,
     /// What it is used for, or why that is not known.
-    pub(crate) state: Result<TapName, String>,
+    pub(crate) state: Result<TapUse, String>,
 }
 
 /// A port that the instance is going to listen on.
@@ -251,9 +251,9 @@ fn bridge(bridge: &Bridge) -> Option<Problem> {
 fn tap(tap: &Tap) -> Option<Problem> {
     let name = &tap.name;
     let reason = match &tap.state {
-        Ok(TapName::Free) => return None,
-        Ok(TapName::Own) => format!("network interface {name} is in use by another instance"),
-        Ok(TapName::Foreign) => format!("network interface {name} belongs to another program"),
+        Ok(TapUse::Free) => return None,
+        Ok(TapUse::Own) => format!("network interface {name} is in use by another instance"),
+        Ok(TapUse::Foreign) => format!("network interface {name} belongs to another program"),
         Err(reason) => format!("network interface {name} cannot be examined: {reason}"),
     };
     let cure = format!("`ip link delete {name}`, or another --toolchain-num or --instance");

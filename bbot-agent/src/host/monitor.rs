@@ -72,8 +72,8 @@ impl Monitor {
         }
     }
 
-    /// Looks at the host. No process is started, unless guests have to be tried: at the start, after
-    /// a failure, and while none can be run.
+    /// Looks at the host. No process is started, unless guests have to be tried: at the start,
+    /// after a failure, and while none can be run.
     pub(crate) fn look(&mut self, config: &Config) -> Look {
         let mut problems = Vec::new();
         if let Some(requirements) = self.requirements {

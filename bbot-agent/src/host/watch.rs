@@ -8,8 +8,8 @@ use bbot_vm::{NetworkConfig, NetworkWatch};
 
 use crate::event_loop::Event;
 
-/// Sends [`Event::HostChanged`] for changes of bridge, tap, addresses and nft tables; one for all of
-/// those that come before it is acknowledged. Dropped, it ends.
+/// Sends [`Event::HostChanged`] for changes of bridge, tap, addresses and nft tables; one for all
+/// of those that come before it is acknowledged. Dropped, it ends.
 #[derive(Debug)]
 pub(crate) struct HostWatch {
     is_announced: Arc<AtomicBool>,

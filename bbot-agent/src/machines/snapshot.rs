@@ -14,8 +14,8 @@ const SEARCH: u32 = 0o111;
 
 /// Takes a working snapshot; it is deleted when dropped, unless it is published (W16).
 ///
-/// The user that guests run as must be able to reach the disk image. An operator may have closed the
-/// machine's own folder (W69).
+/// The user that guests run as must be able to reach the disk image. An operator may have closed
+/// the machine's own folder (W69).
 pub(crate) fn take(source: &Path, target: &Path) -> Result<Snapshot, bbot_btrfs::Error> {
     let snapshot = Snapshot::take(source, As(target), |error| {
         let error = anyhow::Error::new(error);

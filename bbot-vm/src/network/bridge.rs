@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 
 use nix::libc;
 
-use super::interface::Interface;
-use super::sys::{INTERFACE_NAME_MAX, InterfaceSocket};
+use super::interface::{Interface, check_interface_name};
+use super::sys::InterfaceSocket;
 use crate::error::{BridgeProblem, Error};
 use crate::mac_address::MacAddress;
 
@@ -64,15 +64,4 @@ pub(super) fn settle_mac(socket: &InterfaceSocket, bridge: &str) -> Result<MacAd
     let mac = if read.octets() == [0; 6] { MacAddress::random() } else { read };
     socket.set_mac(bridge, mac).map_err(Error::interface("settle the MAC address of", bridge))?;
     Ok(mac)
-}
-
-/// The kernel's own rule for names, without the characters that `nft` or a terminal would
-/// misinterpret.
-pub(super) fn check_interface_name(name: &str) -> Result<(), Error> {
-    let good = |c: char| c.is_ascii_graphic() && !"/:\"".contains(c);
-    if name.is_empty() || name.len() > INTERFACE_NAME_MAX || !name.chars().all(good) {
-        let reason = "is not the name of a network interface";
-        return Err(Error::Config { what: "bridge", value: name.to_owned(), reason });
-    }
-    Ok(())
 }

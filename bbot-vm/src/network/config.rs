@@ -1,9 +1,7 @@
 //! Where a guest is connected, and which instance it belongs to.
 
-use super::bridge::check_interface_name;
-use super::interface::Interface;
+use super::interface::check_interface_name;
 use super::tables::Tables;
-use super::tap;
 use crate::error::Error;
 
 /// The marks of redirected packets: this, plus the instance's offset.
@@ -31,17 +29,6 @@ pub struct NetworkConfig {
     pub tftp_port: u16,
 }
 
-/// What the name of an instance's tap is used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum TapName {
-    /// There is no interface of that name.
-    Free,
-    /// There is a tap that a [`Network`](crate::Network) has made.
-    Own,
-    /// There is an interface that another program has made.
-    Foreign,
-}
-
 impl NetworkConfig {
     /// Returns the configuration of the instance with the number `offset` and the name `instance`.
     pub fn new(
@@ -61,19 +48,6 @@ impl NetworkConfig {
     /// Returns the mark (`meta mark`) that the guest's TFTP packets have within the host.
     pub fn mark(&self) -> u32 {
         MARK_BASE + u32::from(self.offset)
-    }
-
-    /// Returns what the name of the tap is used for in the calling thread's network namespace.
-    ///
-    /// # Errors
-    ///
-    /// If the kernel cannot be asked.
-    pub fn tap_name(&self) -> Result<TapName, Error> {
-        Ok(match Interface::find(&self.tap())? {
-            None => TapName::Free,
-            Some(found) if tap::is_own(&found, self.offset) => TapName::Own,
-            Some(_) => TapName::Foreign,
-        })
     }
 
     pub(crate) fn tables(&self) -> Result<Tables, Error> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use nix::libc;
 use nix::sys::socket::SockProtocol;
 
-use super::bridge::check_interface_name;
 use super::netlink::{Attributes, Message, NetlinkSocket, attribute};
+use super::sys::INTERFACE_NAME_MAX;
 use crate::error::Error;
 use crate::mac_address::MacAddress;
 
@@ -125,4 +125,15 @@ fn forward_delay(bridge: &Attributes<'_>) -> Option<Duration> {
     let ticks = bridge.number(IFLA_BR_FORWARD_DELAY)?;
     let has_stp = bridge.number(IFLA_BR_STP_STATE)? != 0;
     (has_stp && ticks != 0).then(|| TICK * ticks)
+}
+
+/// The kernel's own rule for names, without the characters that `nft` or a terminal would
+/// misinterpret.
+pub(super) fn check_interface_name(name: &str) -> Result<(), Error> {
+    let good = |c: char| c.is_ascii_graphic() && !"/:\"".contains(c);
+    if name.is_empty() || name.len() > INTERFACE_NAME_MAX || !name.chars().all(good) {
+        let reason = "is not the name of a network interface";
+        return Err(Error::Config { what: "bridge", value: name.to_owned(), reason });
+    }
+    Ok(())
 }

@@ -37,8 +37,8 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// If the guest cannot reach its TFTP server any more: [`Error::Bridge`], [`Error::TapGone`]; or
-    /// if what was restored does not stay or cannot be verified.
+    /// If the guest cannot reach its TFTP server any more: [`Error::Bridge`], [`Error::TapGone`];
+    /// or if what was restored does not stay or cannot be verified.
     pub fn restore(&mut self) -> Result<Vec<Restored>, Error> {
         let bridge = self.usable_bridge()?;
         let mut restored = self.restore_tap(&bridge)?;

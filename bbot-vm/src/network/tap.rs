@@ -22,6 +22,32 @@ const GONE_LIMIT: Duration = Duration::from_secs(2);
 /// From linux/rtnetlink.h: the group of notifications about interfaces.
 const RTMGRP_LINK: u32 = 1;
 
+/// What the name of an instance's tap is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TapUse {
+    /// There is no interface of that name.
+    Free,
+    /// There is a tap that a [`Network`](crate::Network) has made.
+    Own,
+    /// There is an interface that another program has made.
+    Foreign,
+}
+
+impl NetworkConfig {
+    /// Returns what the name of the tap is used for in the calling thread's network namespace.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel cannot be asked.
+    pub fn tap_use(&self) -> Result<TapUse, Error> {
+        Ok(match Interface::find(&self.tap())? {
+            None => TapUse::Free,
+            Some(found) if is_own(&found, self.offset) => TapUse::Own,
+            Some(_) => TapUse::Foreign,
+        })
+    }
+}
+
 /// Makes the tap, and makes it a port of the bridge.
 pub(super) fn make(socket: &InterfaceSocket, config: &NetworkConfig) -> Result<OwnedFd, Error> {
     let name = config.tap();

@@ -15,7 +15,7 @@ fn fit() -> Facts {
             name: "br1".into(),
             state: Ok(UsableBridge { address: ADDRESS, forward_delay: None }),
         },
-        tap: Tap { name: "tap1".into(), state: Ok(TapName::Free) },
+        tap: Tap { name: "tap1".into(), state: Ok(TapUse::Free) },
         ports: vec![port(Service::Tftp, None), port(Service::Vnc, None)],
         hypervisor: Hypervisor { program: "qemu".into(), is_found: true },
         volumes: vec![Volume { folder: "/build".into(), state: Ok(Space { bytes, files: bytes }) }],
@@ -75,8 +75,8 @@ fn a_bridge_that_is_missing_or_down() {
 fn a_tap_in_the_way() {
     let cure = "`ip link delete tap1`, or another --toolchain-num or --instance";
     for (state, reason) in [
-        (Ok(TapName::Foreign), "network interface tap1 belongs to another program"),
-        (Ok(TapName::Own), "network interface tap1 is in use by another instance"),
+        (Ok(TapUse::Foreign), "network interface tap1 belongs to another program"),
+        (Ok(TapUse::Own), "network interface tap1 is in use by another instance"),
         (Err("why".to_owned()), "network interface tap1 cannot be examined: why"),
     ] {
         check(|facts| facts.tap.state = state, &[(Cause::Tap, reason, cure)]);

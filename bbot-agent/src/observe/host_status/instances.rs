@@ -47,10 +47,10 @@ pub(super) struct Activity {
     #[serde(default)]
     holds: Vec<Held>,
     /// Why it is blocked.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     blocked: Vec<Blocked>,
     /// What an operator should know of the host though guests can be run.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     warnings: Vec<String>,
     controllers: Vec<Contact>,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::lan::{BRIDGE, become_host, ip, run};
 use super::{Network, config};
 use crate::error::{BridgeProblem, Error};
-use crate::network::{Interface, Restored, TapName};
+use crate::network::{Interface, Restored, TapUse};
 
 fn set_up() -> Network {
     become_host();
@@ -131,13 +131,13 @@ fn a_tap_that_is_gone_is_not_replaced() {
 fn a_tap_of_another_program_is_told_from_our_own() {
     become_host();
     let config = config(1, "public-1");
-    assert_eq!(config.tap_name().unwrap(), TapName::Free);
+    assert_eq!(config.tap_use().unwrap(), TapUse::Free);
     let network = Network::set_up(&config).unwrap();
-    assert_eq!(config.tap_name().unwrap(), TapName::Own);
+    assert_eq!(config.tap_use().unwrap(), TapUse::Own);
     network.tear_down().unwrap();
     for command in ["tuntap add dev tap1 mode tap", "link add tap1 type veth peer name cable"] {
         ip(command);
-        assert_eq!(config.tap_name().unwrap(), TapName::Foreign, "{command}");
+        assert_eq!(config.tap_use().unwrap(), TapUse::Foreign, "{command}");
         ip("link delete tap1");
     }
 }
