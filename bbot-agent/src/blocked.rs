@@ -1,7 +1,7 @@
 //! Waits while the host cannot run guests (W67).
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
@@ -12,6 +12,9 @@ use crate::host::health::{Cause, Problem};
 use crate::host::monitor::{Look, Monitor};
 use crate::host::watch::HostWatch;
 use crate::observe::status::{Blocked, Status};
+
+/// The least time between two looks at the host: changes may come in numbers.
+const SPACING: Duration = Duration::from_millis(50);
 
 /// The way into a round.
 #[derive(Debug)]
@@ -88,12 +91,14 @@ impl Gate<'_> {
         if let Some(watch) = watch {
             watch.acknowledge();
         }
+        let (earliest, mut until) = (Instant::now() + SPACING, look.again);
         loop {
             if self.events.signals().is_stopping() {
                 return false;
             }
-            match self.events.next(look.again) {
-                None | Some(Event::HostChanged) => return true,
+            match self.events.next(until) {
+                None => return true,
+                Some(Event::HostChanged) => until = until.min(earliest),
                 Some(_) => {}
             }
         }

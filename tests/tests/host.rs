@@ -230,7 +230,8 @@ fn an_instance_that_does_not_wait_says_why() {
     let options = ["--fake-request", "/run/task", "--dump-result"];
     let mut spec = host.testbed.idle_agent(&options);
     spec.under = ["prlimit", "--nofile=60:60"].map(Into::into).into();
-    let output = host.testbed.output(&spec).unwrap();
+    let farm = &host.testbed.farm;
+    let output = farm.namespaces().output(&mut spec.command(farm).unwrap()).unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "{stderr}");
     assert!(stderr.contains("error: no guest can be run: only "), "{stderr}");

@@ -77,7 +77,9 @@ impl Monitor {
     pub(crate) fn look(&mut self, config: &Config) -> Look {
         let mut problems = Vec::new();
         if let Some(requirements) = self.requirements {
+            let start = Instant::now();
             let facts = facts::gather(config);
+            diag::phase("host", start.elapsed(), &[]);
             problems = health::problems(&facts, &requirements);
             if problems.is_empty() {
                 problems = self.proven(config);
@@ -89,7 +91,7 @@ impl Monitor {
             problems.extend(self.unexplained(now));
         } else {
             // They explain the last failure: with the mend that is over, too.
-            self.worked();
+            self.forget_faults();
         }
         Look { again: now + self.pause(&problems, now), problems }
     }
@@ -123,6 +125,10 @@ impl Monitor {
 
     /// Notes that a guest could be run.
     pub(crate) fn worked(&mut self) {
+        self.forget_faults();
+    }
+
+    fn forget_faults(&mut self) {
         self.faults = 0;
         self.fault = None;
     }
