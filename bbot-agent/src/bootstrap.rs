@@ -1,7 +1,6 @@
 //! Makes a machine ready for tasks: its worker installs the toolchain, and the disk is kept.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::Instant;
@@ -15,6 +14,8 @@ use bbot_manifest::{BootstrappedMachine, Lines, MachineManifest, Manifest};
 use crate::config::Config;
 use crate::diag;
 use crate::event_loop::EventLoop;
+use crate::fs::durable;
+use crate::fs::storage::RealStorage;
 use crate::guest::boot::{Booted, boot};
 use crate::guest::hold::Hold;
 use crate::guest::run::{DISK_FULL, End, Job, Limits};
@@ -208,18 +209,14 @@ fn concern(end: &End) -> Option<&'static str> {
     }
 }
 
-/// Replaces the machine's manifest in the snapshot, and brings the disk to disk: what is published
-/// must not turn out to be empty after a power cut.
+/// Replaces the machine's manifest in the snapshot, and synchronises it and the disk image: what is
+/// published must not be empty after a power failure.
 fn write_manifest(snapshot: &Path, manifest: &BootstrappedMachine) -> anyhow::Result<()> {
     let path = snapshot.join("manifest");
     let text = manifest.to_text(Lines::Wrapped)?;
-    let write = || {
-        // A new file: the old one may be read-only.
-        let new = snapshot.join("manifest.new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, &path)?;
+    // A new file: the old one may be read-only.
+    durable::write(&RealStorage, &path, 0o666, text.as_bytes())?;
+    let sync = || {
         for entry in fs::read_dir(snapshot)? {
             let entry = entry?;
             if entry.file_type()?.is_file() {
@@ -228,7 +225,7 @@ fn write_manifest(snapshot: &Path, manifest: &BootstrappedMachine) -> anyhow::Re
         }
         fs::File::open(snapshot)?.sync_all()
     };
-    write().with_context(|| format!("cannot write {}", path.display()))
+    sync().with_context(|| format!("cannot synchronise {}", snapshot.display()))
 }
 
 #[cfg(test)]

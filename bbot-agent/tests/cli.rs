@@ -6,7 +6,7 @@ fn run(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_bbot-agent"))
         .args(args)
         .env("LANG", "C")
-        // Lines are broken for the reader's terminal; here is none.
+        // Lines are wrapped at the width of the terminal; there is none here.
         .env_remove("COLUMNS")
         .output()
         .expect("the program starts")
@@ -53,15 +53,15 @@ fn bad_command_lines_are_refused() {
     check_refused(&["file:///etc"], &controller("file:///etc", "not a URL"));
 }
 
-/// W5: the journal's priority, also when the rest of the command line is bad.
+/// W5: the priority for the journal, also if the rest of the command line is invalid.
 #[test]
 fn systemd_prefixes_the_refusal() {
     let output = run(&["--systemd-daemon", "12=https://a/"]);
     assert!(text(&output.stderr).starts_with("<3>error: invalid controller "));
 }
 
-/// W5, W40: the shipped unit waits for READY=1, feeds on the loop's watchdog, reads the prefixes,
-/// drains by SIGHUP, and sends SIGTERM to the agent alone, for longer than it takes.
+/// W5, W40: the shipped unit waits for READY=1, uses the watchdog, reads the prefixes, reloads by
+/// SIGHUP, and sends SIGTERM to the agent alone, with a timeout longer than the agent's.
 #[test]
 fn the_unit_leaves_the_guest_to_the_agent() {
     let unit = include_str!("../systemd/bbot-agent@.service");
@@ -78,7 +78,7 @@ fn the_unit_leaves_the_guest_to_the_agent() {
     assert!(limit > 10, "the agent has ten seconds");
 }
 
-/// Checks what is printed against a file beside this one; `UPDATE_EXPECT=1` writes that anew.
+/// Compares the output with a file in `printed/`; `UPDATE_EXPECT=1` writes that file.
 #[track_caller]
 fn check_printed(argument: &str, file: &str) {
     let output = run(&[argument]);
@@ -92,9 +92,9 @@ fn check_printed(argument: &str, file: &str) {
     assert_eq!(printed, expected, "{argument} and {path}");
 }
 
-/// W1: on standard output, exit code 0; grouped by what the options are about.
+/// W1: on standard output, exit code 0; the options are grouped.
 #[test]
-fn what_is_asked_for_is_printed() {
+fn help_and_version_are_printed() {
     check_printed("--version", "version");
     check_printed("-V", "version-short");
     check_printed("--help", "help");

@@ -12,10 +12,10 @@ pub use crate::value::error::ValueError;
 
 /// Why a manifest could not be read or written.
 ///
-/// Its text is `NAME:LINE:COLUMN: error: MESSAGE`, without the parts that are not known. The message
-/// is complete, as those of compilers are; so the error has no [`source`](std::error::Error::source)
-/// but that of a reader or writer, which the message does not include. The errors within it are in
-/// its [`kind`](Self::kind).
+/// Its text is `NAME:LINE:COLUMN: error: MESSAGE`, without the parts that are not known. The
+/// message is complete, as those of compilers are; so the error has no
+/// [`source`](std::error::Error::source) but that of a reader or writer, which the message does not
+/// include. The errors within it are in its [`kind`](Self::kind).
 #[derive(Debug)]
 #[expect(clippy::error_impl_error, reason = "the crate's one error, read as bbot_manifest::Error")]
 pub struct Error(Box<Inner>);

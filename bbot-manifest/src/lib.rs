@@ -53,7 +53,8 @@
 #![cfg_attr(feature = "serde", doc = "")]
 #![cfg_attr(
     feature = "serde",
-    doc = " [`from_str`] and [`from_reader`] deserialize structs, [`to_string`] and [`to_writer`] serialize them."
+    doc = " [`from_str`] and [`from_reader`] deserialize structs, [`to_string`] \
+           and [`to_writer`] serialize them."
 )]
 #![cfg_attr(feature = "serde", doc = "")]
 #![cfg_attr(feature = "serde", doc = " ```")]
@@ -89,7 +90,8 @@
 #![cfg_attr(feature = "serde", doc = "")]
 #![cfg_attr(
     feature = "serde",
-    doc = " The manifests of the protocol and the values are `Serialize` and `Deserialize`, for other formats."
+    doc = " The manifests of the protocol and the values are `Serialize` and `Deserialize`, for \
+           other formats."
 )]
 #![cfg_attr(feature = "serde", doc = "")]
 #![cfg_attr(feature = "serde", doc = " ```")]
@@ -97,7 +99,8 @@
 #![cfg_attr(feature = "serde", doc = "")]
 #![cfg_attr(
     feature = "serde",
-    doc = " let json = r#\"{\"id\":\"4f2a\",\"name\":\"linux-gcc\",\"summary\":\"Debian 12\",\"ram-minimum\":1048576}\"#;"
+    doc = " let json = r#\"{\"id\":\"4f2a\",\"name\":\"linux-gcc\",\"summary\":\"Debian 12\",\
+           \"ram-minimum\":1048576}\"#;"
 )]
 #![cfg_attr(feature = "serde", doc = " let machine: MachineHeader = serde_json::from_str(json)?;")]
 #![cfg_attr(feature = "serde", doc = " let text = machine.to_text(Lines::Wrapped)?;")]
@@ -151,12 +154,12 @@
 //! * The format is that of the C++ implementation, to the byte: text, positions and messages of
 //!   errors, order of versions. Thousands of its results are part of the tests.
 //! * Whatever the input, time is proportional to its length (the data format also sorts names, to
-//!   collect those that are repeated), and memory to its length ([`Parser`]) or to its longest value
-//!   ([`StreamParser`]); [`Limits`] bound both. Nothing panics.
+//!   collect those that are repeated), and memory to its length ([`Parser`]) or to its longest
+//!   value ([`StreamParser`]); [`Limits`] bound both. Nothing panics.
 //! * Values that are unbroken in the text are borrowed, and their events allocate nothing.
 //! * What was parsed can be written, and is then parsed as the same; newlines become LF.
-//! * What the data format serializes without an error it deserializes as the same, within the limits
-//!   that the module `ser` describes.
+//! * What the data format serializes without an error it deserializes as the same, within the
+//!   limits that the module `ser` describes.
 //!
 //! # What it does not
 //!

@@ -311,7 +311,8 @@ prop_compose! {
             result.log = log;
             result
         }).collect();
-        (result.worker_checksum, result.dependency_checksum) = (worker_checksum, dependency_checksum);
+        result.worker_checksum = worker_checksum;
+        result.dependency_checksum = dependency_checksum;
         result.dropped = dropped;
         result
     }

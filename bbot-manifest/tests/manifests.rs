@@ -37,6 +37,7 @@ fn a_machine_has_all_its_values() {
     assert_eq!(machine.changes, ["a", "b"]);
 }
 
+/// D8: a machine has no other values.
 #[test]
 fn invalid_machines_are_refused() {
     type M = MachineManifest;
@@ -60,6 +61,7 @@ fn invalid_machines_are_refused() {
     );
 }
 
+/// D3.
 #[test]
 fn a_bootstrapped_machine_may_follow_an_empty_manifest() {
     let rest = "\nname: a\nsummary: b\ntype: kvm\nmac: 02:16:3e:00:00:01\n:\nid: gcc\n:\n\
@@ -113,6 +115,7 @@ const TASK: &str = "name: libhello\nversion: 1.2.3+4\n\
     auxiliary-environment: X=1\ntarget-config: 'a b' c\npackage-config: x\nhost: true\n\
     warning-regex: ^warning\ninteractive: error\nworker-checksum: w\nnew-value: kept\n";
 
+/// D8: a task keeps values that are not known.
 #[test]
 fn a_task_has_all_its_values() {
     let task: TaskManifest = round_trip(&format!(": 1\n{TASK}"));
@@ -174,6 +177,7 @@ fn a_response_may_have_no_task() {
     check_error::<TaskResponse>(": 1\nsession: a\n", "test:3:1: error: no result-url specified");
 }
 
+/// D2, D7.
 #[test]
 fn a_result_has_statuses_before_logs() {
     let result: ResultManifest = round_trip(
@@ -195,6 +199,7 @@ fn a_result_has_statuses_before_logs() {
     );
 }
 
+/// D8.
 #[test]
 fn a_result_of_nothing_and_unknown_values_are_read() {
     let text = ": 1\nname: unknown\nversion: 0\nstatus: abnormal\nnew: x\n";

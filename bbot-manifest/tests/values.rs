@@ -60,6 +60,7 @@ fn same<const N: usize>(texts: [&str; N]) -> [(&str, &str); N] {
     texts.map(|text| (text, text))
 }
 
+/// D9: the names of machines.
 #[test]
 fn names() {
     check::<PackageName>(
@@ -175,6 +176,7 @@ fn addresses_and_fingerprints() {
     assert_eq!(certificates.parse::<Sha256Fingerprint>().unwrap().to_hex(), keys);
 }
 
+/// D10: the order of the result statuses.
 #[test]
 fn words() {
     let expected = "false, true or both expected";

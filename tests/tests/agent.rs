@@ -130,8 +130,7 @@ fn what_a_killed_agent_left_is_swept() {
     for other in &others {
         testbed.farm.create_subvolume(other).unwrap();
     }
-    let output = testbed.output(&testbed.idle_agent(&["--dump-machines"])).unwrap();
-    assert!(output.status.success(), "{output:?}");
+    testbed.stdout(&testbed.idle_agent(&["--dump-machines"])).unwrap();
     let swept = testbed.farm.inventory().unwrap();
     for other in &others {
         let name = other.file_name().unwrap().to_str().unwrap();
@@ -158,8 +157,7 @@ fn enumeration_writes_nothing() {
     agent.end().unwrap();
     let dump = || {
         let spec = testbed.idle_agent(&["--dump-machines"]);
-        let output = testbed.output(&spec).unwrap();
-        assert!(String::from_utf8(output.stdout).unwrap().contains(MACHINE));
+        assert!(testbed.stdout(&spec).unwrap().contains(MACHINE));
     };
     // The first one brings access times up to date.
     dump();
@@ -271,9 +269,7 @@ fn a_bad_key_is_refused() {
 fn machines_are_dumped() {
     let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
     let spec = testbed.idle_agent(&["--fake-bootstrap", "--dump-machines"]);
-    let output = testbed.output(&spec).unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = testbed.stdout(&spec).unwrap();
     let expected = format!(": 1\nid: {MACHINE}-1.1\nname: {MACHINE}\nsummary: Machine {MACHINE}\n");
     assert_eq!(text, expected);
 }
@@ -283,9 +279,7 @@ fn machines_are_dumped() {
 fn a_task_is_dumped() {
     let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
     let spec = testbed.agent(&["--fake-bootstrap", "--dump-task"]);
-    let output = testbed.output(&spec).unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = testbed.stdout(&spec).unwrap();
     assert!(text.contains("name: libfoo\n") && text.contains("version: 1.0.0\n"), "{text}");
 }
 
@@ -297,9 +291,7 @@ fn a_fake_request_is_done() {
     let file = testbed.farm.scratch().join("task.manifest");
     std::fs::write(&file, TASK).unwrap();
     let spec = testbed.idle_agent(&["--fake-request", file.to_str().unwrap(), "--dump-result"]);
-    let output = testbed.output(&spec).unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = testbed.stdout(&spec).unwrap();
     assert!(text.contains("name: libfoo\n") && text.contains("status: success\n"), "{text}");
     assert_eq!(testbed.controller.exchanges().len(), 0);
 }

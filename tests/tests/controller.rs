@@ -194,7 +194,7 @@ fn an_unknown_agent_is_refused() {
 }
 
 /// A result with a signature of the challenge is stored; without one, with a wrong one, or with a
-/// used session it is not, and the answer does not tell.
+/// used session it is not, and the answer is the same.
 #[test]
 fn a_result_is_stored_if_its_challenge_is_signed() {
     let (setup, fingerprint) = Setup::with_key();

@@ -46,7 +46,7 @@ fn invalid_answers(controller: &Controller) -> Vec<Case> {
         (Fault::Disconnect, 1, None),
         (Fault::EndlessAnswer, 1, None),
         (Fault::retry_after(1), 1, None),
-        (Fault::manifest("rubbish"), 1, None),
+        (Fault::manifest("malformed"), 1, None),
         (Fault::manifest(""), 1, None),
         (Fault::manifest(": 1\nsession: odd\n"), 1, None),
     ]);

@@ -353,8 +353,7 @@ fn a_failure_of_the_host_interrupts_the_task() {
     ];
     for (name, options, fail) in table {
         let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
-        let output = testbed.output(&testbed.idle_agent(&["--dump-machines"])).unwrap();
-        assert!(output.status.success(), "{output:?}");
+        testbed.stdout(&testbed.idle_agent(&["--dump-machines"])).unwrap();
         testbed.controller.add(Package::new("libfoo", "1.0.0", MACHINE));
         let before = testbed.farm.inventory().unwrap();
         let _failure = fail(&testbed);

@@ -118,8 +118,7 @@ fn check_report(testbed: &Testbed, agent: &Agent, hold: &Value) {
         assert!(report.contains(&format!("\n{name}: {value}\n")), "{name}: {report}");
     }
     let dump = testbed.idle_agent(&["--dump-status"]);
-    let output = testbed.output(&dump).unwrap();
-    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let status: Value = serde_json::from_str(&testbed.stdout(&dump).unwrap()).unwrap();
     assert_eq!(status["instances"][0]["holds"][0], *hold, "{status:#}");
     assert_eq!(status["machines"][0]["toolchains"][0]["state"], "held", "{status:#}");
 }

@@ -151,8 +151,8 @@ fn a_refused_result_is_a_dead_letter() {
         assert_eq!(reasons.contains(&format!("refused it: {answer} ")), !kept, "{reasons}");
     }
     let lines = agent.lines();
-    let said = lines.iter().filter(|line| line.contains("moved to the dead letters")).count();
-    assert_eq!(said, ANSWERS.len() - kept);
+    let reports = lines.iter().filter(|line| line.contains("moved to the dead letters")).count();
+    assert_eq!(reports, ANSWERS.len() - kept);
 }
 
 fn contains(body: &[u8], text: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, bail};
 
 use crate::{command, message, setup, tidy, workspace};
 
@@ -18,7 +18,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         workspace::cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
     command::succeed(doc.arg("--locked").env("RUSTDOCFLAGS", "-D warnings"))?;
     message::print(format_args!("$ tidy"));
-    report(&tidy::findings(false)?)?;
+    tidy()?;
     // Work that is not committed yet may be checked too.
     let mut package = workspace::cargo(&["package", "--workspace", "--locked", "--allow-dirty"]);
     command::succeed(package.args(PRIVATE.iter().flat_map(|name| ["--exclude", name])))?;
@@ -31,15 +31,12 @@ fn cargo(arguments: &[&str]) -> Result<()> {
 
 /// The command `tidy`, the quickest of the checks.
 pub(crate) fn tidy() -> Result<ExitCode> {
-    report(&tidy::findings(true)?).map(|()| ExitCode::SUCCESS)
-}
-
-fn report(findings: &[tidy::Finding]) -> Result<()> {
-    for finding in findings {
+    let findings = tidy::findings()?;
+    for finding in &findings {
         message::print(format_args!("{finding}"));
     }
     match findings.len() {
-        0 => Ok(()),
-        count => Err(anyhow!("{count} findings")),
+        0 => Ok(ExitCode::SUCCESS),
+        count => bail!("{count} findings"),
     }
 }

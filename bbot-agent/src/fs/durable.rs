@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::FileError;
-use super::disk::Disk;
+use super::storage::Storage;
 
 /// The suffix of a file that is being written. A crash leaves it: see [`sweep`].
 const NEW_SUFFIX: &str = ".new";
@@ -13,43 +13,55 @@ const NEW_SUFFIX: &str = ".new";
 ///
 /// Its name is durable only after [`sync_parent`].
 pub(crate) fn create(
-    disk: &dyn Disk,
+    storage: &dyn Storage,
     path: &Path,
     mode: u32,
     content: &[u8],
 ) -> Result<bool, FileError> {
-    let new = write_beside(disk, path, mode, content, true)?;
-    match disk.rename_new(&new, path) {
+    let new = write_beside(storage, path, mode, content, true)?;
+    match storage.rename_new(&new, path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         renamed => renamed.map(|()| true),
     }
 }
 
-/// Replaces the file that may be at `path`; its content and its name are durable.
-pub(crate) fn replace(
-    disk: &dyn Disk,
+/// Replaces the file that may be at `path`, with durable content.
+///
+/// Its name is durable only after [`sync_parent`].
+pub(crate) fn write(
+    storage: &dyn Storage,
     path: &Path,
     mode: u32,
     content: &[u8],
 ) -> Result<(), FileError> {
-    let new = write_beside(disk, path, mode, content, true)?;
-    disk.rename(&new, path)?;
-    sync_parent(disk, path)
+    let new = write_beside(storage, path, mode, content, true)?;
+    storage.rename(&new, path)
+}
+
+/// Replaces the file that may be at `path`; its content and its name are durable.
+pub(crate) fn replace(
+    storage: &dyn Storage,
+    path: &Path,
+    mode: u32,
+    content: &[u8],
+) -> Result<(), FileError> {
+    write(storage, path, mode, content)?;
+    sync_parent(storage, path)
 }
 
 /// As [`replace`], for a file that need not survive a power failure: nothing is synchronised.
 pub(crate) fn replace_volatile(
-    disk: &dyn Disk,
+    storage: &dyn Storage,
     path: &Path,
     mode: u32,
     content: &[u8],
 ) -> Result<(), FileError> {
-    let new = write_beside(disk, path, mode, content, false)?;
-    disk.rename(&new, path)
+    let new = write_beside(storage, path, mode, content, false)?;
+    storage.rename(&new, path)
 }
 
 fn write_beside(
-    disk: &dyn Disk,
+    storage: &dyn Storage,
     path: &Path,
     mode: u32,
     content: &[u8],
@@ -58,30 +70,30 @@ fn write_beside(
     let mut new = path.as_os_str().to_owned();
     new.push(NEW_SUFFIX);
     let new = PathBuf::from(new);
-    let mut file = disk.create(&new, mode)?;
-    disk.write(&new, &mut file, content)?;
+    let mut file = storage.create(&new, mode)?;
+    storage.write(&new, &mut file, content)?;
     if sync {
-        disk.sync(&new, &file)?;
+        storage.sync(&new, &file)?;
     }
     Ok(new)
 }
 
 /// Creates a folder, and those above it, durably: a power failure must not remove it with all its
 /// content.
-pub(crate) fn create_folder(disk: &dyn Disk, folder: &Path) -> Result<(), FileError> {
+pub(crate) fn create_folder(storage: &dyn Storage, folder: &Path) -> Result<(), FileError> {
     if folder.is_dir() {
         return Ok(());
     }
     if let Some(parent) = parent(folder) {
-        create_folder(disk, parent)?;
+        create_folder(storage, parent)?;
     }
-    disk.create_folder(folder)?;
-    sync_parent(disk, folder)
+    storage.create_folder(folder)?;
+    sync_parent(storage, folder)
 }
 
 /// Makes the creation, renaming or removal of `path` durable.
-pub(crate) fn sync_parent(disk: &dyn Disk, path: &Path) -> Result<(), FileError> {
-    disk.sync_folder(parent(path).unwrap_or_else(|| Path::new(".")))
+pub(crate) fn sync_parent(storage: &dyn Storage, path: &Path) -> Result<(), FileError> {
+    storage.sync_folder(parent(path).unwrap_or_else(|| Path::new(".")))
 }
 
 /// Returns the folder that a path lies in, if the path names it.
@@ -90,8 +102,8 @@ fn parent(path: &Path) -> Option<&Path> {
 }
 
 /// Removes files from a folder that a crash has left unfinished.
-pub(crate) fn sweep(disk: &dyn Disk, folder: &Path) -> Result<(), FileError> {
-    let names = disk.list(folder)?;
+pub(crate) fn sweep(storage: &dyn Storage, folder: &Path) -> Result<(), FileError> {
+    let names = storage.list(folder)?;
     let unfinished = names.iter().filter(|name| name.ends_with(NEW_SUFFIX));
-    unfinished.into_iter().try_for_each(|name| disk.remove(&folder.join(name)))
+    unfinished.into_iter().try_for_each(|name| storage.remove(&folder.join(name)))
 }

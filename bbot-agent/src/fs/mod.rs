@@ -2,9 +2,9 @@
 
 pub(crate) mod bounded_read;
 pub(crate) mod digest;
-pub(crate) mod disk;
 pub(crate) mod durable;
 mod error;
 pub(crate) mod runtime_dir;
+pub(crate) mod storage;
 
 pub(crate) use error::{FileError, if_present};

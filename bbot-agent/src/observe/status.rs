@@ -10,8 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::diag;
-use crate::fs::disk::RealDisk;
 use crate::fs::durable;
+use crate::fs::storage::RealStorage;
 use crate::observe::held::Held;
 use crate::observe::systemd::ServiceManager;
 
@@ -206,7 +206,7 @@ impl Status {
             controllers: self.contacts.values().collect(),
         };
         let text = serde_json::to_vec(&document)?;
-        Ok(durable::replace_volatile(&RealDisk, &directory.join(FILE), 0o644, &text)?)
+        Ok(durable::replace_volatile(&RealStorage, &directory.join(FILE), 0o644, &text)?)
     }
 
     /// Removes the file: the instance ends.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::entry_id::{EntryId, SUFFIX as ENTRY_SUFFIX};
-use crate::fs::disk::Disk;
+use crate::fs::storage::Storage;
 use crate::fs::{FileError, if_present};
 
 const SUFFIX: &str = ".artifacts";
@@ -18,7 +18,7 @@ const SUFFIX: &str = ".artifacts";
 /// A folder for the artifacts of an entry that is about to be stored; removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Reservation {
-    disk: Arc<dyn Disk>,
+    storage: Arc<dyn Storage>,
     pub(super) id: EntryId,
     pub(super) folder: PathBuf,
     pub(super) is_stored: bool,
@@ -27,14 +27,14 @@ pub(crate) struct Reservation {
 impl Reservation {
     /// Creates the folder of `id`; `None` if it exists.
     pub(super) fn new(
-        disk: Arc<dyn Disk>,
+        storage: Arc<dyn Storage>,
         waiting: &Path,
         id: EntryId,
     ) -> Result<Option<Self>, FileError> {
         let folder = folder(waiting, &id);
-        match disk.create_folder(&folder) {
+        match storage.create_folder(&folder) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
-            created => created.map(|()| Some(Self { disk, id, folder, is_stored: false })),
+            created => created.map(|()| Some(Self { storage, id, folder, is_stored: false })),
         }
     }
 
@@ -48,7 +48,7 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         if !self.is_stored {
             // What remains is swept by the next start.
-            drop(self.disk.remove_folder(&self.folder));
+            drop(self.storage.remove_folder(&self.folder));
         }
     }
 }
@@ -83,23 +83,23 @@ pub(super) fn size(folder: &Path) -> io::Result<u64> {
 
 /// Moves the artifacts of an entry, if it has any, from one folder of entries to another.
 pub(super) fn rename(
-    disk: &dyn Disk,
+    storage: &dyn Storage,
     from: &Path,
     to: &Path,
     id: &EntryId,
 ) -> Result<(), FileError> {
-    if_present(disk.rename(&folder(from, id), &folder(to, id)))
+    if_present(storage.rename(&folder(from, id), &folder(to, id)))
 }
 
 /// Removes the folders of artifacts that have no entry.
-pub(super) fn sweep(disk: &dyn Disk, waiting: &Path) -> Result<(), FileError> {
-    let names = disk.list(waiting)?;
+pub(super) fn sweep(storage: &dyn Storage, waiting: &Path) -> Result<(), FileError> {
+    let names = storage.list(waiting)?;
     for name in &names {
         let Some(entry) = name.strip_suffix(SUFFIX).map(|id| format!("{id}{ENTRY_SUFFIX}")) else {
             continue;
         };
         if EntryId::from_file_name(&entry).is_some() && !names.contains(&entry) {
-            if_present(disk.remove_folder(&waiting.join(name)))?;
+            if_present(storage.remove_folder(&waiting.join(name)))?;
         }
     }
     Ok(())

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::artifacts;
 use super::entry_id::{EntryId, SUFFIX};
 use super::error::OutboxError;
-use crate::fs::disk::Disk;
 use crate::fs::durable;
+use crate::fs::storage::Storage;
 
 /// The folder below the state directory.
 pub(super) const FOLDER: &str = "dead-letters";
@@ -18,35 +18,35 @@ pub(super) const REASON_SUFFIX: &str = ".reason";
 /// The folder of dead letters.
 #[derive(Debug)]
 pub(super) struct DeadLetters {
-    disk: Arc<dyn Disk>,
+    storage: Arc<dyn Storage>,
     pub(super) folder: PathBuf,
 }
 
 impl DeadLetters {
-    pub(super) fn new(disk: Arc<dyn Disk>, state_dir: &Path) -> Self {
-        Self { disk, folder: state_dir.join(FOLDER) }
+    pub(super) fn new(storage: Arc<dyn Storage>, state_dir: &Path) -> Self {
+        Self { storage, folder: state_dir.join(FOLDER) }
     }
 
     /// Moves the entry at `path` here, with the artifacts beside it, and stores the reason.
     pub(super) fn add(&self, path: &Path, id: &EntryId, reason: &str) -> Result<(), OutboxError> {
         let file = self.folder.join(format!("{id}{REASON_SUFFIX}"));
-        durable::replace(&*self.disk, &file, 0o600, format!("{reason}\n").as_bytes())?;
+        durable::replace(&*self.storage, &file, 0o600, format!("{reason}\n").as_bytes())?;
         // Before the entry, as artifacts without one are swept.
         let from = path.parent().unwrap_or(&self.folder);
-        artifacts::rename(&*self.disk, from, &self.folder, id)?;
-        self.disk.rename(path, &self.folder.join(id.file_name()))?;
-        self.disk.sync_folder(&self.folder)?;
-        Ok(durable::sync_parent(&*self.disk, path)?)
+        artifacts::rename(&*self.storage, from, &self.folder, id)?;
+        self.storage.rename(path, &self.folder.join(id.file_name()))?;
+        self.storage.sync_folder(&self.folder)?;
+        Ok(durable::sync_parent(&*self.storage, path)?)
     }
 
     /// Removes the reasons of entries that are not there: a crash has kept them from being moved
     /// here, or the operator has moved them back.
     pub(super) fn sweep_reasons(&self) -> Result<(), OutboxError> {
-        let names = self.disk.list(&self.folder)?;
+        let names = self.storage.list(&self.folder)?;
         for name in &names {
             let Some(id) = name.strip_suffix(REASON_SUFFIX) else { continue };
             if !names.contains(&format!("{id}{SUFFIX}")) {
-                self.disk.remove(&self.folder.join(name))?;
+                self.storage.remove(&self.folder.join(name))?;
             }
         }
         Ok(())

@@ -25,7 +25,7 @@ use bbot_manifest::{Event, Lines, Manifest, Parser, ResultManifest, Serializer};
 
 use super::error::OutboxError;
 use crate::fs::digest::sha256_hex;
-use crate::fs::disk::Disk;
+use crate::fs::storage::Storage;
 
 /// The most bytes of an entry's file: a request may have 10 MiB, the rest is some hundred bytes.
 const FILE_MAX: u64 = 16 << 20;
@@ -119,8 +119,8 @@ impl Entry {
     /// # Errors
     ///
     /// [`OutboxError::Unusable`] if the file does not contain what was written.
-    pub(super) fn load(disk: &dyn Disk, path: &Path) -> Result<Self, OutboxError> {
-        let text = disk.read(path, FILE_MAX)?;
+    pub(super) fn load(storage: &dyn Storage, path: &Path) -> Result<Self, OutboxError> {
+        let text = storage.read(path, FILE_MAX)?;
         let text = text.ok_or_else(|| format!("more than {FILE_MAX} bytes"));
         let entry = text.and_then(|text| Self::parse(&text, &path.display().to_string()));
         entry.map_err(|problem| OutboxError::Unusable { path: path.to_owned(), problem })
@@ -128,10 +128,10 @@ impl Entry {
 
     /// As [`Entry::load`]; `None` if there is no such file.
     pub(super) fn load_if_present(
-        disk: &dyn Disk,
+        storage: &dyn Storage,
         path: &Path,
     ) -> Result<Option<Self>, OutboxError> {
-        match Self::load(disk, path) {
+        match Self::load(storage, path) {
             Err(OutboxError::File(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             entry => entry.map(Some),
         }
@@ -159,7 +159,7 @@ impl Entry {
 }
 
 /// The values of the entry's own manifest.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Head {
     version: Option<String>,
     session: Option<String>,

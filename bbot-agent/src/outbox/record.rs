@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::entry::Entry;
 use super::error::OutboxError;
-use crate::fs::disk::Disk;
+use crate::fs::storage::Storage;
 use crate::fs::{durable, if_present};
 
 /// The file `task-at-hand.manifest`.
 #[derive(Debug)]
 pub(super) struct Record {
-    disk: Arc<dyn Disk>,
+    storage: Arc<dyn Storage>,
     pub(super) path: PathBuf,
     /// Held while the file is read or changed: a posting thread removes the record of the entry
     /// that it has delivered.
@@ -19,26 +19,26 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(disk: Arc<dyn Disk>, path: PathBuf) -> Self {
-        Self { disk, path, changing: Mutex::new(()) }
+    pub(super) fn new(storage: Arc<dyn Storage>, path: PathBuf) -> Self {
+        Self { storage, path, changing: Mutex::new(()) }
     }
 
     /// Writes the record, durably, in place of an earlier one.
     pub(super) fn write(&self, entry: &Entry) -> Result<(), OutboxError> {
         let _changing = self.lock();
-        Ok(durable::replace(&*self.disk, &self.path, 0o600, &entry.to_text()?)?)
+        Ok(durable::replace(&*self.storage, &self.path, 0o600, &entry.to_text()?)?)
     }
 
     /// Reads the record; `None` if there is none.
     pub(super) fn read(&self) -> Result<Option<Entry>, OutboxError> {
-        Entry::load_if_present(&*self.disk, &self.path)
+        Entry::load_if_present(&*self.storage, &self.path)
     }
 
     /// Removes the record, if there is one.
     pub(super) fn remove(&self) -> Result<(), OutboxError> {
         let _changing = self.lock();
         // Should a power failure undo the removal, the entry that answers it is there as well.
-        Ok(if_present(self.disk.remove(&self.path))?)
+        Ok(if_present(self.storage.remove(&self.path))?)
     }
 
     /// Makes sure, before an entry is removed, that the record of its task is removed durably: if
@@ -57,9 +57,9 @@ impl Record {
             Err(error) => return Err(error),
         };
         if is_answered {
-            if_present(self.disk.remove(&self.path))?;
+            if_present(self.storage.remove(&self.path))?;
         }
-        Ok(durable::sync_parent(&*self.disk, &self.path)?)
+        Ok(durable::sync_parent(&*self.storage, &self.path)?)
     }
 
     fn lock(&self) -> MutexGuard<'_, ()> {

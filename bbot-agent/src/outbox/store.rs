@@ -9,7 +9,7 @@ use super::entry::{Artifact, Entry};
 use super::entry_id::{EntryId, EntryIds};
 use super::error::OutboxError;
 use super::record::Record;
-use crate::fs::disk::{Disk, RealDisk};
+use crate::fs::storage::{RealStorage, Storage};
 use crate::fs::{FileError, durable, if_present};
 
 /// The folder of entries that wait, below the state directory.
@@ -18,7 +18,7 @@ pub(super) const WAITING: &str = "outbox";
 /// The outbox of one instance.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    disk: Arc<dyn Disk>,
+    storage: Arc<dyn Storage>,
     waiting: PathBuf,
     dead_letters: DeadLetters,
     record: Record,
@@ -31,24 +31,24 @@ impl Outbox {
     /// Opens the outbox below a state directory: creates what is missing, and removes what a
     /// process that died did not finish.
     pub(crate) fn open(state_dir: &Path) -> Result<Self, OutboxError> {
-        Self::open_on(Arc::new(RealDisk), state_dir)
+        Self::open_on(Arc::new(RealStorage), state_dir)
     }
 
-    fn open_on(disk: Arc<dyn Disk>, state_dir: &Path) -> Result<Self, OutboxError> {
+    fn open_on(storage: Arc<dyn Storage>, state_dir: &Path) -> Result<Self, OutboxError> {
         let outbox = Self {
             waiting: state_dir.join(WAITING),
-            dead_letters: DeadLetters::new(Arc::clone(&disk), state_dir),
-            record: Record::new(Arc::clone(&disk), state_dir.join("task-at-hand.manifest")),
+            dead_letters: DeadLetters::new(Arc::clone(&storage), state_dir),
+            record: Record::new(Arc::clone(&storage), state_dir.join("task-at-hand.manifest")),
             ids: EntryIds::default(),
             uncertain: OnceLock::new(),
-            disk,
+            storage,
         };
         for folder in [state_dir, &outbox.waiting, &outbox.dead_letters.folder] {
-            durable::create_folder(&*outbox.disk, folder)?;
-            durable::sweep(&*outbox.disk, folder)?;
+            durable::create_folder(&*outbox.storage, folder)?;
+            durable::sweep(&*outbox.storage, folder)?;
         }
         outbox.dead_letters.sweep_reasons()?;
-        artifacts::sweep(&*outbox.disk, &outbox.waiting)?;
+        artifacts::sweep(&*outbox.storage, &outbox.waiting)?;
         Ok(outbox)
     }
 
@@ -72,8 +72,8 @@ impl Outbox {
     /// Creates a folder for the artifacts of an entry.
     pub(crate) fn reserve(&self) -> Result<Reservation, OutboxError> {
         loop {
-            let disk = Arc::clone(&self.disk);
-            if let Some(reserved) = Reservation::new(disk, &self.waiting, self.ids.next())? {
+            let storage = Arc::clone(&self.storage);
+            if let Some(reserved) = Reservation::new(storage, &self.waiting, self.ids.next())? {
                 return Ok(reserved);
             }
         }
@@ -89,7 +89,7 @@ impl Outbox {
         mut reservation: Reservation,
         entry: &Entry,
     ) -> Result<EntryId, OutboxError> {
-        self.disk.sync_folder(&reservation.folder)?;
+        self.storage.sync_folder(&reservation.folder)?;
         let path = self.path(&reservation.id);
         if !self.put(&path, &entry.to_text()?)? {
             let source = std::io::ErrorKind::AlreadyExists.into();
@@ -104,19 +104,20 @@ impl Outbox {
         if let Some(path) = self.uncertain.get() {
             return Err(OutboxError::Uncertain { path: path.clone() });
         }
-        if !durable::create(&*self.disk, path, 0o600, text)? {
+        if !durable::create(&*self.storage, path, 0o600, text)? {
             return Ok(false);
         }
-        let synced = durable::sync_parent(&*self.disk, path).inspect_err(|_| self.withdraw(path));
+        let synced =
+            durable::sync_parent(&*self.storage, path).inspect_err(|_| self.withdraw(path));
         Ok(synced.map(|()| true)?)
     }
 
     /// Removes an entry that might not survive a power failure, as its task gets another answer.
     fn withdraw(&self, path: &Path) {
-        match self.disk.remove(path) {
+        match self.storage.remove(path) {
             // To synchronise has failed before. With the next entry the removal is synchronised,
             // too; until then the task is on record.
-            Ok(()) => drop(durable::sync_parent(&*self.disk, path)),
+            Ok(()) => drop(durable::sync_parent(&*self.storage, path)),
             Err(_) => {
                 self.uncertain.get_or_init(|| path.to_owned());
             }
@@ -125,7 +126,7 @@ impl Outbox {
 
     /// Returns the entries that wait, the oldest first.
     pub(crate) fn entries(&self) -> Result<Vec<EntryId>, OutboxError> {
-        let names = self.disk.list(&self.waiting)?;
+        let names = self.storage.list(&self.waiting)?;
         let mut ids: Vec<_> =
             names.iter().filter_map(|name| EntryId::from_file_name(name)).collect();
         ids.sort_unstable();
@@ -144,16 +145,16 @@ impl Outbox {
     /// [`OutboxError::Unusable`] if it does not contain what was written: it is to become a dead
     /// letter.
     pub(crate) fn load(&self, id: &EntryId) -> Result<Entry, OutboxError> {
-        Entry::load(&*self.disk, &self.path(id))
+        Entry::load(&*self.storage, &self.path(id))
     }
 
     /// Removes an entry, which was delivered.
     pub(crate) fn remove(&self, id: &EntryId) -> Result<(), OutboxError> {
         self.record.remove_if_answered(|| self.load_usable(id))?;
-        self.disk.remove(&self.path(id))?;
-        self.disk.sync_folder(&self.waiting)?;
+        self.storage.remove(&self.path(id))?;
+        self.storage.sync_folder(&self.waiting)?;
         // Without its entry the folder is swept by the next start at the latest.
-        Ok(if_present(self.disk.remove_folder(&artifacts::folder(&self.waiting, id)))?)
+        Ok(if_present(self.storage.remove_folder(&artifacts::folder(&self.waiting, id)))?)
     }
 
     /// Moves an entry, which no controller will ever accept, to the dead letters.
@@ -164,7 +165,7 @@ impl Outbox {
 
     /// As [`Outbox::load`]; `None` if the entry is unusable or does not exist.
     fn load_usable(&self, id: &EntryId) -> Result<Option<Entry>, OutboxError> {
-        match Entry::load_if_present(&*self.disk, &self.path(id)) {
+        match Entry::load_if_present(&*self.storage, &self.path(id)) {
             Err(OutboxError::Unusable { .. }) => Ok(None),
             entry => entry,
         }
@@ -191,8 +192,8 @@ impl Outbox {
     /// Removes an artifact of an entry, which is not to be posted any more.
     pub(crate) fn remove_artifact(&self, id: &EntryId, number: usize) -> Result<(), OutboxError> {
         let path = self.artifact(id, number);
-        self.disk.remove(&path)?;
-        Ok(durable::sync_parent(&*self.disk, &path)?)
+        self.storage.remove(&path)?;
+        Ok(durable::sync_parent(&*self.storage, &path)?)
     }
 
     /// Makes the answer durable that the task at hand gets if this process dies (W41).
@@ -233,6 +234,6 @@ impl Outbox {
 }
 
 #[cfg(test)]
-mod failing_disk;
+mod failing_storage;
 #[cfg(test)]
 mod tests;

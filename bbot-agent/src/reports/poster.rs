@@ -48,6 +48,7 @@ impl Poster {
 }
 
 /// Passes entries on to the queues of their controllers.
+#[derive(Debug)]
 struct Dispatcher<D> {
     outbox: Arc<Outbox>,
     /// Attempts to deliver an entry.

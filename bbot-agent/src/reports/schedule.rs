@@ -264,7 +264,7 @@ mod tests {
         assert!(!schedule.cannot_sign());
     }
 
-    /// One thing that happens to a schedule, for the property test.
+    /// An event of a schedule, for the property test.
     #[derive(Debug, Clone)]
     enum Step {
         HandOut,

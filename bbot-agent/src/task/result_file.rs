@@ -1,11 +1,13 @@
 //! Reads the worker's result file: of bounded size, and complete.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use bbot_manifest::{Manifest, ResultManifest};
 use thiserror::Error;
+
+use crate::fs::bounded_read;
 
 /// The most bytes that a result may have, compressed or not: what a controller takes (10 MiB).
 const LIMIT: u64 = 10 << 20;
@@ -27,27 +29,19 @@ pub(super) enum ResultError {
 
 /// Reads and parses the result in `file`; a name that ends in `.lz4` is decompressed.
 pub(super) fn read(file: &Path) -> Result<ResultManifest, ResultError> {
-    let bytes = read_bounded(File::open(file).map_err(ResultError::Read)?)
-        .map_err(ResultError::Read)?
-        .ok_or(ResultError::TooLarge)?;
+    let bytes = File::open(file).and_then(|file| bounded_read::whole(file, LIMIT));
+    let bytes = bytes.map_err(ResultError::Read)?.ok_or(ResultError::TooLarge)?;
     let text =
         if file.extension().is_some_and(|e| e == "lz4") { decompress(&bytes)? } else { bytes };
     ResultManifest::parse(&text, &file.display().to_string()).map_err(ResultError::Manifest)
-}
-
-fn read_bounded(reader: impl Read) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
-    reader.take(LIMIT + 1).read_to_end(&mut bytes)?;
-    Ok((bytes.len() as u64 <= LIMIT).then_some(bytes))
 }
 
 /// Decompresses exactly one LZ4 frame (D11).
 fn decompress(bytes: &[u8]) -> Result<Vec<u8>, ResultError> {
     check_frame(bytes).map_err(ResultError::Frame)?;
     let mut decoder = lz4::Decoder::new(bytes).map_err(ResultError::Decompress)?;
-    let text = read_bounded(&mut decoder)
-        .map_err(ResultError::Decompress)?
-        .ok_or(ResultError::TooLarge)?;
+    let text = bounded_read::whole(&mut decoder, LIMIT).map_err(ResultError::Decompress)?;
+    let text = text.ok_or(ResultError::TooLarge)?;
     decoder.finish().1.map_err(ResultError::Decompress)?;
     Ok(text)
 }

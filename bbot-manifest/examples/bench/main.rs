@@ -6,12 +6,11 @@
 //! ```
 //!
 //! The *limit* is to find all newlines (memchr) and then to check the UTF-8, of the same bytes in
-//! the same run. Times are processor times. All cases are measured in turn, round after round;
-//! the medians count.
-//! `--only parse/logs` runs that case and the limit only. `--once parse/logs` runs that case once,
-//! on less input, and measures nothing: for `valgrind --tool=callgrind`, whose counts of
-//! instructions tell two versions of the code apart independently of other processes. `--scaling` shows
-//! instead how time and memory grow with the input.
+//! the same run. Times are processor times. All cases are measured in turn, round after round; the
+//! medians count. `--only parse/logs` runs that case and the limit only. `--once parse/logs` runs
+//! that case once, on less input, and measures nothing: for `valgrind --tool=callgrind`, whose
+//! counts of instructions tell two versions of the code apart independently of other processes.
+//! `--scaling` shows instead how time and memory grow with the input.
 
 mod cases;
 mod clock;

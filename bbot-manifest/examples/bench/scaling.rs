@@ -49,8 +49,8 @@ pub(crate) fn run(out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Measures in turn, in separate processes, so that no run has memory of an earlier one. The medians
-/// count.
+/// Measures in turn, in separate processes, so that no run has memory of an earlier one. The
+/// medians count.
 fn median_times(name: &str, parser: &str) -> io::Result<[f64; 2]> {
     const ROUNDS: usize = 15;
     let mut times = [[0.0; ROUNDS]; 2];

@@ -23,11 +23,13 @@ pub(crate) use self::values::Value;
 ///
 /// A struct or map is a stream of one manifest. A `Vec` is a list of manifests. A tuple is a list
 /// in which each element takes as many manifests as it needs: a struct one, an `Option` one if
-/// there is one left, a `Vec` all that are left.
+/// there is one left, a `Vec` all that are left. A type that does not ask for either, such as an
+/// untagged enum, gets the manifest if there is one, and otherwise a list.
 ///
-/// In a manifest a `Vec` is a value that may be there several times; give it `#[serde(default)]`
-/// if it may be absent. An `Option` is a value that may be absent. What is flattened is texts,
-/// unless it is read by [`buffered`](crate::flatten::buffered).
+/// In a manifest a `Vec` is a value that may be repeated; give it `#[serde(default)]` if it may be
+/// absent. An `Option` is a value that may be absent. Values that are flattened are texts, unless
+/// they are read by [`buffered`](crate::flatten::buffered). [`ser`](crate::ser) lists what the
+/// format cannot express.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
@@ -57,8 +59,8 @@ pub(crate) use self::values::Value;
 ///
 /// # Errors
 ///
-/// The text is not a list of manifests, or they are not what the type asks for. The error says
-/// which value is wrong, and where it is.
+/// The text is not a list of manifests, or they are not those of the type. The error has the name
+/// and the position of the value.
 pub fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Error> {
     from_slice(text.as_bytes())
 }

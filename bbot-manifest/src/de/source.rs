@@ -1,4 +1,4 @@
-//! Where the manifests to deserialize come from, one at a time.
+//! Reads manifests from a parser, one at a time.
 
 use std::borrow::Cow;
 use std::io::BufRead;
@@ -15,7 +15,7 @@ pub(crate) struct Entry<'de> {
     pub(crate) value_at: Position,
 }
 
-/// What [`Manifests`] needs of an event.
+/// An event, as far as [`Manifests`] needs it.
 pub(crate) enum Step<'de> {
     Start(Position),
     Entry(Entry<'de>),
@@ -65,7 +65,7 @@ impl<'de, R: BufRead> Source<'de> for Streamed<R> {
     }
 }
 
-/// A manifest: its values by name, in the order that the names come in.
+/// A manifest: its values by name, in the order of the first value of each name.
 pub(crate) struct Record<'de> {
     pub(crate) groups: Vec<Group<'de>>,
     pub(crate) end_at: Position,
@@ -80,9 +80,9 @@ pub(crate) struct Group<'de> {
 /// The manifests of a stream.
 pub(crate) struct Manifests<'s, S> {
     source: &'s mut S,
-    /// The start of the next manifest, if it has been seen.
+    /// The position of the next manifest, if its start has been read.
     ahead: Option<Position>,
-    /// Where the last manifest ended.
+    /// The position of the end of the last manifest.
     at: Position,
 }
 
@@ -106,7 +106,7 @@ impl<'s, S> Manifests<'s, S> {
         Ok(self.ahead.is_some())
     }
 
-    /// Returns the next manifest, which must be there.
+    /// Returns the next manifest; that there is none is an error.
     pub(crate) fn next_record<'de>(&mut self) -> Result<Record<'de>, Error>
     where
         S: Source<'de>,
@@ -140,13 +140,13 @@ impl<'s, S> Manifests<'s, S> {
     }
 }
 
-/// Brings together the values of each name.
+/// Groups values by name.
 fn group(entries: Vec<Entry<'_>>) -> Vec<Group<'_>> {
-    // Sorted by name to find those that are there again, so that the time does not grow with the
-    // square of their number.
+    // Sorted by name to find repeated names, so that the time does not grow with the square of
+    // their number.
     let mut order: Vec<usize> = (0..entries.len()).collect();
     order.sort_by(|&a, &b| entries[a].name.cmp(&entries[b].name));
-    // For each entry the first one with the same name.
+    // The index of the first entry with the same name, for each entry.
     let mut first: Vec<usize> = (0..entries.len()).collect();
     for pair in order.windows(2) {
         if entries[pair[0]].name == entries[pair[1]].name {
@@ -154,7 +154,7 @@ fn group(entries: Vec<Entry<'_>>) -> Vec<Group<'_>> {
         }
     }
     let mut groups: Vec<Group<'_>> = Vec::with_capacity(entries.len());
-    // Where the group of an entry is, for those that start one.
+    // The index of the group, for each entry that starts one.
     let mut places = first.clone();
     for (index, entry) in entries.into_iter().enumerate() {
         if first[index] == index {

@@ -13,7 +13,7 @@ struct Text<'a, T: ?Sized>(&'a T);
 
 /// Serializes a value as a text, or as a list of texts.
 ///
-/// A list of one text is that text, as nothing tells them apart in a manifest.
+/// A list of one text is written as that text, which is the same in a manifest.
 struct Texts<S>(S);
 
 /// The texts of a list.

@@ -160,6 +160,7 @@ impl Body for ResultManifest {
         for result in &self.results {
             writer.pair(&format!("{}-status", result.operation), result.status)?;
         }
+        // D7: the checksums between the statuses and the logs.
         writer.optional("worker-checksum", self.worker_checksum.as_ref())?;
         writer.optional("dependency-checksum", self.dependency_checksum.as_ref())?;
         for result in &self.results {

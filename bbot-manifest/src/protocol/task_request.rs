@@ -54,7 +54,8 @@ impl TaskRequest {
         }
     }
 
-    /// Returns which builds the agent takes: those that are not interactive, unless others are given.
+    /// Returns which builds the agent takes: those that are not interactive, unless others are
+    /// given.
     pub fn effective_interactive_mode(&self) -> InteractiveMode {
         self.interactive_mode.unwrap_or_default()
     }

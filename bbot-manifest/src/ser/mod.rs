@@ -1,18 +1,20 @@
 //! The serde data format: serializes manifests.
 //!
-//! [`from_str`](crate::de::from_str) describes the types. Whatever is serialized without an error is
-//! deserialized as the same value, if the type is the same and a `Vec` that may be empty has
+//! [`from_str`](crate::de::from_str) describes the types. Whatever is serialized without an error
+//! is deserialized as the same value, if the type is the same and a `Vec` that may be empty has
 //! `#[serde(default)]`. What a manifest cannot express is an error:
 //!
 //! * a list within a list, of values as well as of manifests;
-//! * `None` within a list, a tuple, a map, an `Option` or a newtype struct, and an empty list within
-//!   a map or an `Option`: nothing is written for them. As fields of a struct they are absent;
+//! * `None` within a list, a tuple, a map, an `Option` or a newtype struct, and an empty list
+//!   within a map or an `Option`: nothing is written for them. As fields of a struct they are
+//!   absent;
 //! * an empty tuple or array as a value;
 //! * in a tuple of manifests, a manifest after an absent one or after a list;
 //! * a CR in a value, which is read as a newline;
-//! * the same name in two entries of a map;
-//! * in an internally tagged enum or a flattened map, values other than texts and lists of texts;
-//!   with [`buffered`](crate::flatten::buffered) there is no such limit.
+//! * the same name in two entries of a map, or in a field and a flattened entry;
+//! * in a flattened map or an internally tagged enum, and in a struct with `#[serde(tag)]`, which a
+//!   format cannot tell from one, values other than texts and lists of texts; with
+//!   [`buffered`](crate::flatten::buffered) there is no such limit.
 //!
 //! serde does not let a format know that an enum is untagged or a struct flattened. Their values
 //! are read as texts: a number in a flattened struct is an error when it is read, and which variant
@@ -35,7 +37,7 @@ use crate::text::{Lines, Serializer};
 
 use self::manifests::{Manifests, Output};
 
-/// Serializes manifests to a text with lines of ordinary length; the reverse of
+/// Serializes manifests to a text with [wrapped](Lines::Wrapped) lines; the reverse of
 /// [`from_str`](crate::de::from_str).
 ///
 /// # Errors

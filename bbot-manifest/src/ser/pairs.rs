@@ -41,8 +41,9 @@ impl<'s, W: Write> Pairs<'s, W> {
 
     /// Serializes the value of a field, which may be absent.
     fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Error> {
-        // The tag of an internally tagged enum is the first field, and the only one whose value
-        // serde passes as a `str`: other fields are passed as references to sized types.
+        // The tag of an internally tagged enum is its first field, and the only one whose value
+        // the code that serde derives passes as a `str`: it passes the other fields by reference,
+        // and their types are sized.
         self.tagged |= self.fields == 0 && is_unsized::<T>();
         self.fields += 1;
         let reading = if self.tagged { Reading::Text } else { Reading::Typed };
@@ -86,7 +87,8 @@ impl<W: Write> SerializeMap for Pairs<'_, W> {
         value: &V,
     ) -> Result<(), Error> {
         let name = self.name(key)?;
-        // serde passes the name of a field as a `str`; a map passes references to its keys.
+        // The code that serde derives passes the name of a field as a `str`; a map passes
+        // references to its keys, whose type is sized.
         if is_unsized::<K>() { self.field(&name, value) } else { self.entry(&name, value) }
     }
 

@@ -1,17 +1,17 @@
 //! Why the grammar is implemented twice, and the test that both implementations agree.
 //!
 //! The *general path* implements all of the grammar. The scanner (`scanner/general.rs` and
-//! `scanner/values.rs`) is a state machine that can stop after any byte and go on when there is more
-//! text. The serializer (`Serializer::write_general_pair`) decodes UTF-8, checks each code point, and
-//! finds the places where a line is broken.
+//! `scanner/values.rs`) is a state machine that can stop after any byte and go on when there is
+//! more text. The serializer (`Serializer::write_general_pair`) decodes UTF-8, checks each code
+//! point, and finds the places where a line is broken.
 //!
-//! Most of a manifest does not need that: it consists of pairs on a line of their own, with a name of
-//! graphic ASCII and a simple value, and of lines with just a colon. The *fast path* recognizes these
-//! as a whole. The scanner (`scanner/fast.rs`) knows the end of the line beforehand, because
+//! Most of a manifest does not need that: it consists of pairs on a line of their own, with a name
+//! of graphic ASCII and a simple value, and of lines with just a colon. The *fast path* recognizes
+//! these as a whole. The scanner (`scanner/fast.rs`) knows the end of the line beforehand, because
 //! `Validated` notes the newlines of some KiB at once while it checks the code points; it looks at
-//! eight bytes of the name at a time (`ascii.rs`). The serializer (`Serializer::write_pair`) writes a
-//! short pair of ASCII without decoding it. Both decide before they change any state; a pair that is
-//! not of this kind takes the general path.
+//! eight bytes of the name at a time (`ascii.rs`). The serializer (`Serializer::write_pair`) writes
+//! a short pair of ASCII without decoding it. Both decide before they change any state; a pair that
+//! is not of this kind takes the general path.
 //!
 //! `cargo xtask bench manifest` measures both: its small manifests take the fast path, its logs the
 //! general one.

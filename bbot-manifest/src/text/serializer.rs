@@ -168,6 +168,7 @@ impl<W: Write> Serializer<W> {
         }
         let start = name.chars().count() + 2;
         if start > SIMPLE_START_MAX || needs_lines(value) {
+            // D2: the introducer on a line of its own.
             self.writer.write_all(b":\n\\\n")?;
             fragment::write_lines(&mut self.writer, value, self.lines)?;
             self.writer.write_all(b"\n\\\n")?;

@@ -1,7 +1,7 @@
 //! The statuses of build results.
 
 crate::words::words! {
-    /// The status of a build or of one of its operations; a worse one is greater.
+    /// The status of a build or of one of its operations; a worse one is greater (D10).
     ///
     /// ```
     /// use bbot_manifest::ResultStatus;
@@ -32,7 +32,7 @@ crate::words::words! {
 }
 
 impl ResultStatus {
-    /// Whether the build failed: [`Error`](Self::Error) or worse.
+    /// Whether the build failed: [`Error`](Self::Error) or worse (D10).
     pub fn is_failure(self) -> bool {
         self >= Self::Error
     }

@@ -7,16 +7,10 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use bbot_tests::bench;
+use bbot_tests::harness::programs::exit_code;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Nothing is left to do if even the message cannot be written.
-            drop(writeln!(std::io::stderr(), "bbot-bench: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    exit_code("bbot-bench", run().map(|()| ExitCode::SUCCESS))
 }
 
 fn run() -> Result<()> {

@@ -9,16 +9,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use bbot_tests::campaign::{CampaignOptions, TraceOptions, campaign, trace};
+use bbot_tests::harness::programs::exit_code;
 
 const USAGE: &str = "usage: bbot-crash campaign [--runs NUMBER] [--seed NUMBER] [--jobs NUMBER]
        bbot-crash trace [--kill NUMBER] [--fail EFFECT] [--log FILE] -- PROGRAM [ARGUMENT]...";
 
 fn main() -> ExitCode {
-    run().unwrap_or_else(|error| {
-        // Nothing is left to do if even the message cannot be written.
-        drop(writeln!(std::io::stderr(), "bbot-crash: {error:#}"));
-        ExitCode::FAILURE
-    })
+    exit_code("bbot-crash", run())
 }
 
 fn run() -> Result<ExitCode> {

@@ -14,20 +14,14 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use bbot_tests::demo::{DemoOptions, show, smoke};
 use bbot_tests::harness::farm::Farm;
+use bbot_tests::harness::programs::exit_code;
 
 const USAGE: &str = "usage: bbot-farm demo --image FOLDER [--report FILE] [--keep]
        bbot-farm smoke --image FOLDER [NAME...]
        bbot-farm example | hold FOLDER | init";
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Nothing is left to do if even the message cannot be written.
-            drop(writeln!(std::io::stderr(), "bbot-farm: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    exit_code("bbot-farm", run().map(|()| ExitCode::SUCCESS))
 }
 
 fn run() -> Result<()> {

@@ -1,7 +1,7 @@
 //! What every test needs: a build host, controllers, agents, guests and operators.
 //!
 //! * [`farm`]: the host: scratch folder, volume, namespaces, machines.
-//! * [`controller`]: hands out tasks and takes results, or fails on purpose.
+//! * [`controller`]: assigns tasks and stores results, or fails on purpose.
 //! * [`agent`]: the real agent, run in a farm.
 //! * [`hypervisor`]: a simulated hypervisor whose guest follows a script.
 //! * [`namespace_guest`]: a guest whose network stack is the kernel's, for real TFTP clients.

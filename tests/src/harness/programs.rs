@@ -1,7 +1,8 @@
 //! Where the workspace's own programs lie.
 
+use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -13,6 +14,15 @@ fn folder() -> Result<PathBuf> {
     let is_test = folder.file_name().is_some_and(|name| name == "deps");
     let folder = if is_test { folder.parent().unwrap_or(folder) } else { folder };
     Ok(folder.to_owned())
+}
+
+/// The exit code of the program `name`, which has ended with `outcome`; an error is printed.
+pub fn exit_code(name: &str, outcome: Result<ExitCode>) -> ExitCode {
+    outcome.unwrap_or_else(|error| {
+        // It fails if standard error is closed: then the exit code alone reports the error.
+        drop(writeln!(std::io::stderr(), "{name}: {error:#}"));
+        ExitCode::FAILURE
+    })
 }
 
 /// The path of the program `name`, built by cargo into the same profile as the running one.

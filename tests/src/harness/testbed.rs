@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::Output;
 
 use anyhow::{Context, Result, ensure};
 use bbot_manifest::{Manifest, ResultRequest};
@@ -152,12 +151,15 @@ impl Testbed {
         Agent::start(&self.farm, &self.agent(options))
     }
 
-    /// Runs an agent to its end; returns its output.
+    /// Runs an agent to its end; returns its standard output.
     ///
     /// # Errors
-    /// If it cannot be started.
-    pub fn output(&self, spec: &AgentSpec) -> Result<Output> {
-        self.farm.namespaces().output(&mut spec.command(&self.farm)?)
+    /// If its exit code is not 0: with its standard error.
+    pub fn stdout(&self, spec: &AgentSpec) -> Result<String> {
+        let output = self.farm.namespaces().output(&mut spec.command(&self.farm)?)?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "the agent ended with {}: {stderr}", output.status);
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// The runtime folder of instance 1, as seen from outside the farm.

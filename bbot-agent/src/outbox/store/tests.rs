@@ -34,7 +34,7 @@ fn entry(session: &str) -> Entry {
 }
 
 fn names(folder: &Path) -> Vec<String> {
-    let mut names = RealDisk.list(folder).unwrap();
+    let mut names = RealStorage.list(folder).unwrap();
     names.sort_unstable();
     names
 }

@@ -1,4 +1,4 @@
-//! Artifacts: what a guest has uploaded beside a good result, made ready for its controller (W33).
+//! Packs the artifacts that a guest has uploaded beside a good result for its controller (W33).
 //!
 //! The guest's `upload.tar` is read in place, and nothing in it ever becomes a path of this host:
 //! its headers are read once, and each folder `upload/<type>/<instance>/` for whose type the
@@ -18,6 +18,7 @@ use std::time::Instant;
 use thiserror::Error;
 
 use crate::diag;
+use crate::fs::FileError;
 use crate::outbox::{Artifact, Entry, EntryId, Outbox};
 
 /// The file that a guest uploads before its result if the build has made artifacts. Under this name
@@ -68,20 +69,20 @@ pub(super) enum ArtifactError {
     #[error("{UPLOAD}: {name:?} is too long a name")]
     LongName { name: String },
     /// A file of the host could not be read or written.
-    #[error("cannot {operation} {}", path.display())]
-    Io { operation: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// Makes `entry` durable, with the artifacts in the `upload` of its guest whose types are in
 /// `urls`.
 ///
 /// The entry names its artifacts, so these are durable first; a crash in between leaves the task
-/// on record, and it is built again. An archive that is not acceptable is reported, and the result
-/// goes without it.
+/// on record, and it is built again. An archive that is not acceptable is logged, and the result is
+/// posted without artifacts.
 ///
 /// # Errors
 ///
-/// The host's trouble, and nothing is stored: another host may perform the task.
+/// A failure of the host, and nothing is stored: another host may perform the task.
 pub(super) fn store(
     outbox: &Outbox,
     entry: Entry,
@@ -93,7 +94,7 @@ pub(super) fn store(
     let start = Instant::now();
     let archive = match File::open(upload) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(outbox.store(&entry)?),
-        archive => archive.map_err(io_error("open", upload))?,
+        archive => archive.map_err(FileError::of("open", upload))?,
     };
     let reservation = outbox.reserve()?;
     match pack(&archive, upload, urls, |number| reservation.path(number)) {
@@ -104,7 +105,7 @@ pub(super) fn store(
             diag::phase("artifacts", start.elapsed(), &[("session", &session)]);
             Ok(id)
         }
-        Err(error @ ArtifactError::Io { .. }) => Err(error.into()),
+        Err(error @ ArtifactError::File(_)) => Err(error.into()),
         Err(error) => {
             diag::error(format_args!("the result goes without artifacts: {error}"));
             Ok(outbox.store(&entry)?)
@@ -118,15 +119,8 @@ pub(super) fn store(
 ///
 /// If it is not, or cannot be read.
 pub(super) fn check(upload: &Path) -> Result<(), ArtifactError> {
-    let archive = File::open(upload).map_err(io_error("open", upload))?;
+    let archive = File::open(upload).map_err(FileError::of("open", upload))?;
     trees(&archive, upload, &BTreeMap::new()).map(drop)
-}
-
-fn io_error<'a>(
-    operation: &'static str,
-    path: &'a Path,
-) -> impl FnOnce(io::Error) -> ArtifactError + 'a {
-    move |source| ArtifactError::Io { operation, path: path.to_owned(), source }
 }
 
 /// Writes the requested artifacts, synchronised; `path` gives the path of each by its number.
@@ -141,9 +135,9 @@ fn pack(
         let path = path(number);
         let mut options = OpenOptions::new();
         let file = options.write(true).create_new(true).mode(0o600).open(&path);
-        let file = file.map_err(io_error("create", &path))?;
+        let file = file.map_err(FileError::of("create", &path))?;
         let sha256 = package::write(archive, upload, &name.instance, &tree, &file, &path)?;
-        file.sync_all().map_err(io_error("synchronise", &path))?;
+        file.sync_all().map_err(FileError::of("synchronise", &path))?;
         let url = urls[&name.kind].clone();
         artifacts.push(Artifact { url, instance: name.instance, sha256 });
     }
@@ -156,7 +150,7 @@ fn trees(
     upload: &Path,
     urls: &BTreeMap<String, String>,
 ) -> Result<tree::Trees, ArtifactError> {
-    let length = archive.metadata().map_err(io_error("read", upload))?.len();
+    let length = archive.metadata().map_err(FileError::of("read", upload))?.len();
     let mut trees = tree::Trees::new();
     for member in archive::Members::new(archive, upload, length) {
         tree::add(&mut trees, &member?, |kind| urls.contains_key(kind))?;

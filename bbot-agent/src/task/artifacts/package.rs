@@ -10,17 +10,18 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use tar::{EntryType, Header};
 
+use super::ArtifactError;
 use super::archive::{BLOCK, Content};
 use super::tree::Tree;
-use super::{ArtifactError, io_error};
+use crate::fs::FileError;
 
-/// How much is copied at a time, in bytes.
+/// The bytes that are copied at a time.
 const CHUNK: usize = 256 << 10;
 
-/// Writes what `tree` has of `archive` (whose name is `source`) below `<instance>/` into `file`
-/// (whose name is `target`). Returns the SHA-256 of the file, in hexadecimal digits.
+/// Writes the members in `tree` of `archive` (whose path is `source`) below `<instance>/` into
+/// `file` (whose path is `target`). Returns the SHA-256 of the file, in hexadecimal digits.
 ///
-/// Members are sorted by name; they belong to root and are as old as the epoch.
+/// Members are sorted by name; owner and time of modification are 0.
 pub(super) fn write(
     archive: &File,
     source: &Path,
@@ -33,22 +34,22 @@ pub(super) fn write(
     let mut chunk = vec![0; CHUNK];
     for (path, content) in tree {
         let header = header(instance, path, content)?;
-        output.write_all(header.as_bytes()).map_err(io_error("write", target))?;
+        output.write_all(header.as_bytes()).map_err(FileError::of("write", target))?;
         let Content::File { offset, size, .. } = *content else { continue };
         let mut copied = 0;
         while copied < size {
             let length = usize::try_from(size - copied).map_or(CHUNK, |left| left.min(CHUNK));
             let chunk = &mut chunk[..length];
-            archive.read_exact_at(chunk, offset + copied).map_err(io_error("read", source))?;
-            output.write_all(chunk).map_err(io_error("write", target))?;
+            archive.read_exact_at(chunk, offset + copied).map_err(FileError::of("read", source))?;
+            output.write_all(chunk).map_err(FileError::of("write", target))?;
             copied += length as u64;
         }
         let padding = size.next_multiple_of(BLOCK) - size;
         let zeros = &mut io::repeat(0).take(padding);
-        io::copy(zeros, &mut output).map_err(io_error("write", target))?;
+        io::copy(zeros, &mut output).map_err(FileError::of("write", target))?;
     }
     // The end mark.
-    output.write_all(&[0; 1024]).map_err(io_error("write", target))?;
+    output.write_all(&[0; 1024]).map_err(FileError::of("write", target))?;
     Ok(hex::encode(output.digest.finalize()))
 }
 
@@ -80,7 +81,7 @@ fn header(instance: &str, path: &[u8], content: &Content) -> Result<Header, Arti
     Ok(header)
 }
 
-/// A file whose digest is taken as it is written.
+/// A file whose digest is computed as it is written.
 struct Output<'a> {
     file: &'a File,
     digest: Sha256,

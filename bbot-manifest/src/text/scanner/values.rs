@@ -40,7 +40,8 @@ impl Scanner {
         let bytes = w.bytes();
         loop {
             if value.fresh && self.lone_backslash(w, value.line)? {
-                // It stands for a newline; the line after it is data even if it is a lone backslash.
+                // It stands for a newline; the line after it is data even if it is a lone
+                // backslash.
                 value.line = (value.line + 1).min(bytes.len());
                 if value.line < bytes.len() {
                     value.line = newline_end(bytes, value.line);
@@ -101,7 +102,8 @@ impl Scanner {
             (value.end, value_at.after(&w.text[value.clone()]))
         };
         if form == Form::Plain {
-            // The last backslash of a line is removed; the value is still a single piece of the text.
+            // The last backslash of a line is removed; the value is still a single piece of the
+            // text.
             if bytes[value.clone()].last() == Some(&b'\\') {
                 value.end -= 1;
             }

@@ -85,8 +85,8 @@ fn interrupt(environment: &mut Environment) -> Result<()> {
 
 /// One that ignores the power button is killed, and is not bootstrapped.
 fn power_down(environment: &mut Environment) -> Result<()> {
-    let deaf = environment.farm.tftp().join("toolchains").join(TOOLCHAIN).join("deaf");
-    std::fs::write(&deaf, "The machine shall not heed its power button.\n")?;
+    let flag = environment.farm.tftp().join("toolchains").join(TOOLCHAIN).join("ignore-power");
+    std::fs::write(&flag, "The machine ignores its power button.\n")?;
     let controller = environment.controller(&[])?;
     let options =
         ["--shutdown-timeout", "3", "--hold-timeout", "none", "--toolchain-id", "another"];
@@ -95,7 +95,7 @@ fn power_down(environment: &mut Environment) -> Result<()> {
     agent.wait_for(LIMIT, |lines| lines.iter().any(is_timeout).then_some(()))?;
     agent.wait_for_phase(LIMIT, "network-down", 1)?;
     ensure!(agent.count_phases("publish") == 0, "it was bootstrapped");
-    std::fs::remove_file(deaf)?;
+    std::fs::remove_file(flag)?;
     agent.end()
 }
 

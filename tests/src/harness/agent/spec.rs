@@ -49,7 +49,7 @@ impl AgentSpec {
         self
     }
 
-    /// The same agent, run by the tracer, which is told what to do by these options.
+    /// The same agent, run by the tracer with these options.
     ///
     /// # Errors
     /// If the tracer has not been built.

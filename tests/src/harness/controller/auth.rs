@@ -84,7 +84,7 @@ fn openssl(command: &mut Command, input: &[u8]) -> Result<Vec<u8>> {
         .spawn()
         .context("cannot run openssl")?;
     if let Some(mut stdin) = child.stdin.take() {
-        // It may reject its arguments before it reads; then its status tells.
+        // It may reject its arguments before it reads; then its exit status is an error.
         drop(stdin.write_all(input));
     }
     let output = child.wait_with_output().context("cannot wait for openssl")?;

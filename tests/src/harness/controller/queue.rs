@@ -40,7 +40,7 @@ impl Package {
 /// An assigned task is assigned again if no result has come after this time.
 const EXPIRY: Nanos = 10_800 * 1_000_000_000;
 
-/// What an agent tells of itself in a task request, as far as the controller uses it.
+/// The part of a task request that the controller uses.
 #[derive(Debug, Clone)]
 pub(super) struct Requester {
     pub(super) toolchain_name: String,

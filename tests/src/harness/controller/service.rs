@@ -26,7 +26,7 @@ const RESULT_REQUEST_MAX: u64 = 10 << 20;
 /// The size limit of an artifact, in bytes.
 const UPLOAD_MAX: u64 = 128 << 20;
 
-/// What a controller has to build, and whom it trusts.
+/// The configuration of a controller.
 #[derive(Debug, Clone, Default)]
 pub struct ControllerConfig {
     /// The packages to be built.

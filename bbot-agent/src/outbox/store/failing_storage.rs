@@ -1,4 +1,4 @@
-//! The outbox on a disk whose n-th operation fails, for every n (I5).
+//! The outbox on a storage whose n-th operation fails, for every n (I5).
 
 use std::fs::File;
 use std::sync::Mutex;
@@ -27,9 +27,9 @@ const OPERATIONS_MAX: u32 = 200;
 /// None.
 const NEVER: Failing = Failing::From(u32::MAX);
 
-/// A real disk of which some operations fail. Nothing is synchronised: no test cuts the power.
+/// A real storage of which some operations fail. Nothing is synchronised: no test cuts the power.
 #[derive(Debug)]
-struct FailingDisk {
+struct FailingStorage {
     failing: Failing,
     errno: Errno,
     /// The operations so far.
@@ -38,7 +38,7 @@ struct FailingDisk {
     failures: Mutex<Vec<String>>,
 }
 
-impl FailingDisk {
+impl FailingStorage {
     fn new(failing: Failing, errno: Errno) -> Self {
         Self { failing, errno, count: AtomicU32::new(0), failures: Mutex::default() }
     }
@@ -60,27 +60,27 @@ impl FailingDisk {
     }
 }
 
-impl Disk for FailingDisk {
+impl Storage for FailingStorage {
     fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FileError> {
         self.check("read", path)?;
-        RealDisk.read(path, limit)
+        RealStorage.read(path, limit)
     }
 
     fn list(&self, folder: &Path) -> Result<Vec<String>, FileError> {
         self.check("list", folder)?;
-        RealDisk.list(folder)
+        RealStorage.list(folder)
     }
 
     fn create(&self, path: &Path, mode: u32) -> Result<File, FileError> {
         self.check("create", path)?;
-        RealDisk.create(path, mode)
+        RealStorage.create(path, mode)
     }
 
-    /// A failure leaves half of it.
+    /// A failure leaves half of the content.
     fn write(&self, path: &Path, file: &mut File, bytes: &[u8]) -> Result<(), FileError> {
         let failed = self.check("write", path);
         let written = if failed.is_err() { &bytes[..bytes.len() / 2] } else { bytes };
-        RealDisk.write(path, file, written).and(failed)
+        RealStorage.write(path, file, written).and(failed)
     }
 
     fn sync(&self, path: &Path, _: &File) -> Result<(), FileError> {
@@ -89,27 +89,27 @@ impl Disk for FailingDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError> {
         self.check("rename", from)?;
-        RealDisk.rename(from, to)
+        RealStorage.rename(from, to)
     }
 
     fn rename_new(&self, from: &Path, to: &Path) -> Result<(), FileError> {
         self.check("rename", from)?;
-        RealDisk.rename_new(from, to)
+        RealStorage.rename_new(from, to)
     }
 
     fn remove(&self, path: &Path) -> Result<(), FileError> {
         self.check("remove", path)?;
-        RealDisk.remove(path)
+        RealStorage.remove(path)
     }
 
     fn create_folder(&self, folder: &Path) -> Result<(), FileError> {
         self.check("create", folder)?;
-        RealDisk.create_folder(folder)
+        RealStorage.create_folder(folder)
     }
 
     fn remove_folder(&self, folder: &Path) -> Result<(), FileError> {
         self.check("remove", folder)?;
-        RealDisk.remove_folder(folder)
+        RealStorage.remove_folder(folder)
     }
 
     fn sync_folder(&self, folder: &Path) -> Result<(), FileError> {
@@ -131,21 +131,21 @@ fn entry(status: ResultStatus) -> Entry {
     }
 }
 
-/// What the controller of the task at hand does with a result.
+/// The reaction of the controller to a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Controller {
     Accepts,
     Refuses,
 }
 
-/// What became of one task.
+/// The course of one task.
 #[derive(Debug, Default)]
 struct Course {
     /// Whether the task was on record.
     is_recorded: bool,
     /// The answer that was stored.
     stored: Option<ResultStatus>,
-    /// What the controller got, in this order; an artifact has no status.
+    /// What was posted, in this order; an artifact has no status.
     posted: Vec<Option<ResultStatus>>,
     /// The texts of the errors that the outbox returned.
     errors: Vec<String>,
@@ -213,8 +213,8 @@ fn store_with_artifacts(outbox: &Outbox) -> Result<EntryId, OutboxError> {
 }
 
 /// Performs and delivers a task, crashes, starts once more, crashes, and starts a third time: on
-/// disks that fail in these ways, the third one not at all. Returns how many operations failed in
-/// the first two lives.
+/// storages that fail in these ways, the third one not at all. Returns how many operations failed
+/// in the first two lives.
 fn check(
     failing: [Failing; 2],
     errno: Errno,
@@ -222,8 +222,8 @@ fn check(
     controller: Controller,
 ) -> [usize; 2] {
     let folder = tempfile::tempdir().unwrap();
-    let [first, second] = failing.map(|failing| Arc::new(FailingDisk::new(failing, errno)));
-    let working = Arc::new(FailingDisk::new(NEVER, errno));
+    let [first, second] = failing.map(|failing| Arc::new(FailingStorage::new(failing, errno)));
+    let working = Arc::new(FailingStorage::new(NEVER, errno));
     drop(Outbox::open_on(working.clone(), folder.path()).unwrap());
     let mut course = Course::default();
     if let Some(outbox) = course.keep(Outbox::open_on(first.clone(), folder.path())) {
@@ -236,7 +236,7 @@ fn check(
         course.keep(outbox.recover_record());
         course.deliver(&outbox, controller);
     }
-    let failures = [first, second].map(|disk| disk.failures.lock().unwrap().clone());
+    let failures = [first, second].map(|storage| storage.failures.lock().unwrap().clone());
     for error in &course.errors {
         let is_told = failures.iter().flatten().any(|text| error.starts_with(text));
         let is_consequence = error.contains("could be neither synchronised nor removed");
@@ -264,7 +264,7 @@ fn check_end(
     case: &str,
 ) {
     let answers: Vec<_> = course.posted.iter().flatten().collect();
-    let names = |name: &str| RealDisk.list(&folder.path().join(name)).unwrap();
+    let names = |name: &str| RealStorage.list(&folder.path().join(name)).unwrap();
     let dead_letters = names("dead-letters");
     let entries = dead_letters.iter().filter(|name| name.ends_with(".manifest"));
     match controller {

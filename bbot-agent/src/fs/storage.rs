@@ -12,8 +12,8 @@ use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use super::FileError;
 use super::bounded_read;
 
-/// A file system.
-pub(crate) trait Disk: fmt::Debug + Send + Sync {
+/// The operations of a file system.
+pub(crate) trait Storage: fmt::Debug + Send + Sync {
     /// Reads a file; `None` if it has more than `limit` bytes.
     fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FileError>;
 
@@ -50,9 +50,9 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
 
 /// The file system of the host.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct RealDisk;
+pub(crate) struct RealStorage;
 
-impl Disk for RealDisk {
+impl Storage for RealStorage {
     fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FileError> {
         let read = File::open(path).and_then(|file| bounded_read::whole(file, limit));
         read.map_err(FileError::of("read", path))
