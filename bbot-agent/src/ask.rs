@@ -113,14 +113,13 @@ impl AskRound<'_> {
                 let expired = AskOutcome::RoundExpired;
                 return Ok(if has_failure { expired } else { AskOutcome::NoTask });
             }
-            let offers: Vec<Offer<'q>> =
-                machines.iter().filter_map(|machine| Offer::of(machine)).collect();
+            let offers = machines.iter().filter_map(|machine| Offer::of(machine));
+            let named = |offer: Offer<'q>| (offer.header().name.as_str(), offer);
+            let offers: Vec<_> = offers.map(named).collect();
             let request = self.request(&offers);
             let Some(response) = self.response(url, &request, round_end)? else {
                 return Ok(AskOutcome::Stop);
             };
-            let named = |offer: &Offer<'q>| (offer.header().name.as_str(), *offer);
-            let offers: Vec<_> = offers.iter().map(named).collect();
             let terms = self.terms(&request, &offers);
             match response.map(|response| verdict(response, url, &terms)) {
                 Ok(Verdict::NoTask) => self.succeeded(url, ContactOutcome::NoTask),
@@ -183,7 +182,7 @@ impl AskRound<'_> {
         self.backoff.record_failure(url.to_owned(), Instant::now(), fastrand::f64());
     }
 
-    fn request(&self, offers: &[Offer<'_>]) -> TaskRequest {
+    fn request(&self, offers: &[(&str, Offer<'_>)]) -> TaskRequest {
         let config = self.config;
         let is_interactive = config.interactive != InteractiveMode::False;
         let login = |address| SocketAddr::new(address, 5900 + config.offset).to_string();
@@ -192,7 +191,7 @@ impl AskRound<'_> {
         let fingerprint = self.controllers.fingerprint().filter(|_| can_sign);
         let mut request = TaskRequest::new(
             config.hostname.clone(),
-            offers.iter().map(|offer| offer.header().clone()).collect(),
+            offers.iter().map(|(_, offer)| offer.header().clone()).collect(),
             config.toolchain.name.to_string(),
             config.toolchain.version.clone(),
         );

@@ -54,13 +54,11 @@ pub fn run() -> ExitCode {
     let ran = run_command_line();
     // A child process that still runs would outlive this one.
     subprocess::kill_all();
-    match ran {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            diag::error(format_args!("{error:#}"));
-            ExitCode::FAILURE
-        }
+    if let Err(error) = ran {
+        diag::error(format_args!("{error:#}"));
+        return ExitCode::FAILURE;
     }
+    ExitCode::SUCCESS
 }
 
 fn run_command_line() -> anyhow::Result<()> {

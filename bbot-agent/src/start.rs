@@ -35,13 +35,9 @@ pub(crate) struct Started {
 
 /// Starts the instance: key, instance lock, directories, outbox.
 pub(crate) fn start(config: Config, channel: EventChannel) -> anyhow::Result<Started> {
-    let signer = match &config.auth_key {
-        Some(key) => {
-            let options = config.openssl_options.clone();
-            Some(Arc::new(Signer::new(config.openssl.clone(), options, key.clone())?))
-        }
-        None => None,
-    };
+    let (openssl, options) = (config.openssl.clone(), config.openssl_options.clone());
+    let signer = config.auth_key.clone().map(|key| Signer::new(openssl, options, key));
+    let signer = signer.transpose()?.map(Arc::new);
     if config.systemd {
         let fingerprint = signer.as_ref().map(|signer| signer.fingerprint());
         config.banner(fingerprint).into_iter().for_each(diag::info);

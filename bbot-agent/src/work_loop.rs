@@ -18,6 +18,7 @@ use crate::event_loop::Event;
 use crate::fs::runtime_dir;
 use crate::machines::complaints::{Complaints, Concern};
 use crate::machines::enumerate::{Busy, Enumeration, Machine, State};
+use crate::machines::fake;
 use crate::machines::layout::MachineDir;
 use crate::machines::offer::Offer;
 use crate::observe::status::Phase;
@@ -83,7 +84,12 @@ fn round(agent: &mut Agent, complaints: &mut Complaints) -> anyhow::Result<Round
     agent.status.enter(Phase::Enumerating, None, None);
     let Some(host_lock) = lock_host(agent)? else { return Ok(Round::Stop) };
     let start = Instant::now();
-    let enumeration = agent.host.enumerate(&host_lock)?;
+    let machines = &agent.config.machines;
+    let enumeration = match &agent.config.fake_machine {
+        Some(file) => fake::enumeration(file, machines)?,
+        None => (agent.host.enumerate(&host_lock))
+            .with_context(|| format!("unable to iterate over {}", machines.display()))?,
+    };
     let count = enumeration.machines.len().to_string();
     diag::phase("enumerate", start.elapsed(), &[("machines", &count)]);
     report_problems(agent, &enumeration, complaints);

@@ -12,6 +12,7 @@ use crate::net::{Inbox, Port, Report, wait_readable};
 use crate::protocol::{
     BlockSize, ClientParameters, ClientStep, ClientTransfer, Datagrams, ErrorCode, Failure,
     MAX_TIME, Options, Packet, PortId, Rollover, Route, Sent, Status, datagram_cost,
+    may_be_requested,
 };
 use crate::store::Source;
 
@@ -141,7 +142,8 @@ impl Client {
     /// Gets the file `name` and writes it into `file`.
     ///
     /// # Errors
-    /// The transfer fails, or `file` cannot be written; a part of the file may have been written.
+    /// The name is not possible, the transfer fails, or `file` cannot be written; a part of the
+    /// file may have been written.
     pub fn get(&self, name: &str, file: impl Write) -> Result<TransferSummary, ClientError> {
         self.get_with_progress(name, file, |_| {})
     }
@@ -156,6 +158,7 @@ impl Client {
         mut file: impl Write,
         mut progress: impl FnMut(Progress),
     ) -> Result<TransferSummary, ClientError> {
+        check_name(name)?;
         let link = Link::open(self)?;
         let started = Instant::now();
         let transfer = ClientTransfer::get(name, self.fitting_parameters(&link), started);
@@ -165,7 +168,7 @@ impl Client {
     /// Puts `file` there under the name `name`.
     ///
     /// # Errors
-    /// The transfer fails, or `file` cannot be read.
+    /// The name is not possible, the transfer fails, or `file` cannot be read.
     pub fn put(&self, name: &str, file: &dyn Source) -> Result<TransferSummary, ClientError> {
         self.put_with_progress(name, file, |_| {})
     }
@@ -180,6 +183,7 @@ impl Client {
         file: &dyn Source,
         mut progress: impl FnMut(Progress),
     ) -> Result<TransferSummary, ClientError> {
+        check_name(name)?;
         let link = Link::open(self)?;
         let started = Instant::now();
         let parameters = self.fitting_parameters(&link);
@@ -238,6 +242,10 @@ impl Client {
         link.dally(&mut inbox, &mut transfer, local, self.dally)?;
         Ok(summary)
     }
+}
+
+fn check_name(name: &str) -> Result<(), ClientError> {
+    if may_be_requested(name) { Ok(()) } else { Err(ClientError::Name(name.to_owned())) }
 }
 
 /// The local file.

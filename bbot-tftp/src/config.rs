@@ -31,6 +31,10 @@ pub struct ServerConfig {
     pub receive_buffer: usize,
     /// The number on the wire that follows 65535 (T14). By default 0.
     pub rollover: Rollover,
+    /// Whether a backslash in the name of a request separates folders, as a slash does (T31): some
+    /// clients of Windows deployments send them. Otherwise such a name is refused. By default
+    /// false.
+    pub backslashes: bool,
     /// The system calls that may be used for many packets at once. By default all.
     pub offload: Offload,
     /// The time for which the server polls for packets before it sleeps, while it has at most one
@@ -49,6 +53,7 @@ impl Default for ServerConfig {
             max_window_bytes: 4 << 20,
             receive_buffer: 4 << 20,
             rollover: Rollover::Zero,
+            backslashes: false,
             offload: Offload::ALL,
             spin: Duration::from_micros(50),
             limits: Limits::default(),
@@ -91,6 +96,12 @@ impl ServerConfig {
     #[must_use]
     pub const fn with_rollover(self, rollover: Rollover) -> Self {
         Self { rollover, ..self }
+    }
+
+    /// Sets [`backslashes`](Self::backslashes).
+    #[must_use]
+    pub const fn with_backslashes(self, backslashes: bool) -> Self {
+        Self { backslashes, ..self }
     }
 
     /// Sets [`offload`](Self::offload).
@@ -182,14 +193,14 @@ pub struct Limits {
     /// The number of half-open transfers: those whose client has not answered yet. The oldest is
     /// dropped for a new one (T6). By default 512.
     pub half_open: usize,
-    /// The number of transfers of one address, half-open and dallying ones included. By
+    /// The number of transfers of one address, half-open ones included, dallying ones not. By
     /// default 320.
     pub per_peer: usize,
     /// The number of dallying transfers: those that have ended but still answer repeated packets
     /// of their client (T24). By default 512.
     pub dallying: usize,
-    /// The number of ERROR packets per second that answer unknown senders and refused requests
-    /// (T2). By default 100.
+    /// The number of ERROR packets per second that each address is sent because of refused requests
+    /// and unknown senders (T32). By default 1000.
     pub errors_per_second: u32,
     /// The maximum time of a transfer without progress (T22). By default 30 s.
     pub idle: Duration,
@@ -206,7 +217,7 @@ impl Default for Limits {
             half_open: 512,
             per_peer: 320,
             dallying: 512,
-            errors_per_second: 100,
+            errors_per_second: 1000,
             idle: Duration::from_secs(30),
             first_answer: Duration::from_secs(20),
             total: Duration::from_secs(24 * 3600),

@@ -55,6 +55,9 @@ impl fmt::Display for Operation {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
+    /// A request cannot have this name (T36): it is empty, contains a NUL, or is too long.
+    #[error("no request can have the name {0:?}")]
+    Name(String),
     /// A UDP socket could not be opened or used.
     #[error("cannot use a UDP socket")]
     Socket(#[source] io::Error),

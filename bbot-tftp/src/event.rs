@@ -1,6 +1,6 @@
 //! What a server reports to the program that it is part of.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::protocol::{Direction, ErrorCode, Failure, TransferId};
@@ -8,7 +8,7 @@ use crate::protocol::{Direction, ErrorCode, Failure, TransferId};
 /// A report of a server.
 ///
 /// For each transfer there is one [`Started`](Self::Started), and then one
-/// [`Finished`](Self::Finished) or [`Failed`](Self::Failed).
+/// [`Finished`](Self::Finished) or [`Failed`](Self::Failed) (T37).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Event {
@@ -40,10 +40,14 @@ pub enum Event {
         direction: Direction,
         /// The file's path in its folder.
         file: String,
+        /// The address and port of the client.
+        peer: SocketAddr,
         /// The file's length, in bytes.
         bytes: u64,
         /// The time since the request.
         duration: Duration,
+        /// The number of packets that the server has sent more than once.
+        retransmits: u64,
     },
     /// A started transfer has failed. Nothing is left of a file that was written.
     #[non_exhaustive]
@@ -54,6 +58,14 @@ pub enum Event {
         direction: Direction,
         /// The file's path in its folder.
         file: String,
+        /// The address and port of the client.
+        peer: SocketAddr,
+        /// The number of bytes that were received, or that the client has acknowledged.
+        bytes: u64,
+        /// The time since the request.
+        duration: Duration,
+        /// The number of packets that the server has sent more than once.
+        retransmits: u64,
         /// Why it has failed.
         reason: Failure,
     },
@@ -71,8 +83,11 @@ pub enum Event {
     },
 }
 
+/// The address of events that are made without one.
+const NO_PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
 /// Events as a server makes them, for the tests of programs that handle events. Fields that are not
-/// arguments have a neutral value.
+/// arguments have a neutral value: zero, or `0.0.0.0:0`.
 impl Event {
     /// A [`FirstRequest`](Self::FirstRequest).
     pub fn first_request(peer: SocketAddr) -> Self {
@@ -97,7 +112,8 @@ impl Event {
         bytes: u64,
         duration: Duration,
     ) -> Self {
-        Self::Finished { id, direction, file: file.into(), bytes, duration }
+        let (file, peer) = (file.into(), NO_PEER);
+        Self::Finished { id, direction, file, peer, bytes, duration, retransmits: 0 }
     }
 
     /// A [`Failed`](Self::Failed).
@@ -107,7 +123,8 @@ impl Event {
         file: impl Into<String>,
         reason: Failure,
     ) -> Self {
-        Self::Failed { id, direction, file: file.into(), reason }
+        let (file, peer, duration) = (file.into(), NO_PEER, Duration::ZERO);
+        Self::Failed { id, direction, file, peer, bytes: 0, duration, retransmits: 0, reason }
     }
 
     /// A [`Refused`](Self::Refused).

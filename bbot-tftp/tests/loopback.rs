@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bbot_tftp::{
-    BlockSize, Client, ClientError, DirStore, Direction, ErrorCode, Event, Failure, Namespace,
-    Offload, Progress, ReadRequest, Server, ServerConfig, ServerHandle, Sink, Source, Store,
-    StoreError, WriteLimits, WritePolicy, WriteRequest,
+    BlockSize, Client, ClientError, ClientParameters, ClientTransfer, DirStore, Direction,
+    ErrorCode, Event, Failure, Namespace, Offload, Progress, ReadRequest, Server, ServerConfig,
+    ServerHandle, Sink, Source, Status, Store, StoreError, WriteLimits, WritePolicy, WriteRequest,
 };
 use tempfile::TempDir;
 
@@ -414,4 +414,22 @@ fn many_uploads_at_once() {
         });
         assert_eq!(names(&fixture.put_folder()).len(), clients.len());
     }
+}
+
+/// T36: a name that no request can have is refused before anything is sent.
+#[test]
+fn impossible_names() {
+    let fixture = Fixture::new(ServerConfig::default());
+    let long = "a".repeat(2000);
+    for name in ["", "file\0octet\0blksize\08", "\0", "file\0", long.as_str()] {
+        let refused = fixture.client().get(name, &mut Vec::new()).unwrap_err();
+        assert!(matches!(&refused, ClientError::Name(refused) if refused == name), "{refused:?}");
+        let refused = fixture.client().put(name, &content(5)).unwrap_err();
+        assert!(matches!(refused, ClientError::Name(_)), "{refused:?}");
+        let now = std::time::Instant::now();
+        let mut transfer = ClientTransfer::get(name, ClientParameters::default(), now);
+        assert!(matches!(transfer.status(), Status::Failed(Failure::Local { .. })), "{name:?}");
+        assert_eq!(transfer.poll_transmit(now), None);
+    }
+    assert!(fixture.events.try_recv().is_err());
 }

@@ -22,7 +22,7 @@ pub(crate) struct Booted {
 ///
 /// # Errors
 ///
-/// What fails here is the host's trouble, or that of `fresh_disk`.
+/// A failure of the host, or of `fresh_disk`.
 pub(crate) fn boot(
     config: &Config,
     events: &mut EventLoop,

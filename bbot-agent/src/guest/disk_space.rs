@@ -77,17 +77,19 @@ mod tests {
 
     /// W26: a disk is full if it has no space for what the guest may still upload.
     #[test]
-    fn a_full_disk_is_told_from_a_greedy_guest() {
+    fn a_full_disk_is_not_an_exceeded_limit() {
         let folder = tempfile::tempdir().unwrap();
         let space = |allowed| DiskSpace::new(folder.path().to_owned(), allowed);
         let full = put(ErrorCode::DISK_FULL);
         assert!(space(u64::MAX).is_exhausted_by_upload(&full));
         assert!(!space(1).is_exhausted_by_upload(&full));
         assert!(!space(u64::MAX).is_exhausted_by_upload(&put(ErrorCode::ACCESS)));
-        let mut greedy = space(u64::MAX);
+        let mut exceeding = space(u64::MAX);
         let bytes = u64::MAX - 1;
         let stored = Event::finished(transfer(), Direction::Put, "a", bytes, Duration::ZERO);
-        assert!(!greedy.is_exhausted_by_upload(&stored) && !greedy.is_exhausted_by_upload(&full));
+        assert!(
+            !exceeding.is_exhausted_by_upload(&stored) && !exceeding.is_exhausted_by_upload(&full)
+        );
         let gone = DiskSpace::new("/no/such/folder".into(), 1);
         assert!({ gone }.is_exhausted_by_upload(&full));
     }

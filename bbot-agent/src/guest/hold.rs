@@ -8,7 +8,7 @@ use super::run::End;
 use crate::config::HoldTimeout;
 use crate::event_loop::NEVER;
 
-/// The hold of a guest, whose processors are stopped meanwhile.
+/// The hold of a guest, during which its processors are stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Hold {
     until: Option<Instant>,

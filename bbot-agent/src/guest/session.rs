@@ -95,7 +95,7 @@ impl GuestSession {
     ///
     /// # Errors
     ///
-    /// What fails here is the host's trouble, not the machine's.
+    /// A failure of the host, not of the machine.
     pub(crate) fn start(
         config: &Config,
         events: Sender<Event>,
@@ -281,7 +281,7 @@ impl GuestSession {
 
     /// Forces the guest down, calls `when_down`, and takes the network apart.
     ///
-    /// What waits for the machine to be free need not wait for what is this instance's alone.
+    /// `when_down` does not wait for the network, which only this instance uses.
     pub(crate) fn end(self, when_down: impl FnOnce()) {
         let start = Instant::now();
         if let Some(tftp) = self.tftp {

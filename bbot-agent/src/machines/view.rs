@@ -1,12 +1,10 @@
 //! The machines of the host, for one instance: its names and its requirements.
 
-use std::path::PathBuf;
+use std::io;
 
-use anyhow::Context;
 use bbot_lock::HostLock;
 
 use super::enumerate::{Enumeration, Requirements, State, enumerate, judge};
-use super::fake;
 use super::layout::{Layout, MachineDir};
 use crate::config::Config;
 
@@ -18,9 +16,6 @@ pub(crate) struct HostView {
     pub(crate) requirements: Requirements,
     /// The most machines that may be busy at once; 0: no limit.
     pub(crate) instance_max: u16,
-    machines: PathBuf,
-    /// The header of the machine that `--fake-machine` names.
-    fake_machine: Option<PathBuf>,
 }
 
 impl HostView {
@@ -33,22 +28,13 @@ impl HostView {
             worker: config.worker_version.clone(),
             greatest: priorities.map(|controller| controller.priority).max(),
         };
-        let machines = config.machines.clone();
-        Self {
-            layout: Layout::new(machines.clone(), toolchain.name.to_string(), config.instance),
-            requirements,
-            instance_max: config.instance_max,
-            machines,
-            fake_machine: config.fake_machine.clone(),
-        }
+        let (machines, toolchain) = (config.machines.clone(), toolchain.name.to_string());
+        let layout = Layout::new(machines, toolchain, config.instance);
+        Self { layout, requirements, instance_max: config.instance_max }
     }
 
-    pub(crate) fn enumerate(&self, host: &HostLock) -> anyhow::Result<Enumeration> {
-        if let Some(file) = &self.fake_machine {
-            return fake::enumeration(file, &self.machines);
-        }
+    pub(crate) fn enumerate(&self, host: &HostLock) -> io::Result<Enumeration> {
         enumerate(&self.layout, host, &self.requirements)
-            .with_context(|| format!("unable to iterate over {}", self.machines.display()))
     }
 
     /// Judges a machine by its manifests; `None` if it does not exist for the agent's bootstrap

@@ -85,13 +85,13 @@ impl Claimant<'_> {
             let busy = Busy::read(&host.layout, host_lock, dir)?;
             let used = busy.as_ref().map_or(Use::Free, |busy| busy.used(true));
             let holder = busy.and_then(|busy| busy.holder);
-            Ok((Claimed { dir, holder }, used))
+            Ok(((dir, holder), used))
         };
         let wanted = look(&assignment.dir)?;
         let machines = std::iter::once(Ok(wanted)).chain(others.map(look));
         let machines = machines.collect::<Result<_, bbot_lock::Error>>()?;
         let state = Host { machines, instance_max: host.instance_max };
-        let victim = |Claimed { dir, holder }: Claimed<'_>| {
+        let victim = |(dir, holder): (&MachineDir, Option<Holder>)| {
             holder.map(|holder| Victim::new(host.layout.lock_file(dir), holder.pid))
         };
         let chosen = victims(&state, assignment.priority, wanted.0);
@@ -116,11 +116,4 @@ impl Claimant<'_> {
         status.enter(Phase::Building, Some(machine), Some(&package));
         Ok(interrupted)
     }
-}
-
-/// A machine, and the process that has locked it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Claimed<'a> {
-    dir: &'a MachineDir,
-    holder: Option<Holder>,
 }

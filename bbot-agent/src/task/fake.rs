@@ -1,4 +1,4 @@
-//! `--fake-machine`: the operator, who tests a worker, puts its result where a guest would upload
+//! `--fake-machine`: the operator tests a worker, and puts its result where a guest would upload
 //! it.
 
 use std::path::Path;

@@ -226,17 +226,13 @@ impl Performer<'_> {
     fn outcome(&self, end: &End, uploads: &Path) -> Outcome {
         let assignment = self.reporter.assignment;
         let result = match end {
-            End::Complete(file) => read_result(&uploads.join(file))
+            End::Complete(file) => result_file::read(&uploads.join(file))
+                .map_err(|error| diag::error(format_args!("{:#}", anyhow::Error::new(error))))
+                .ok()
                 .filter(|result| self.reporter.is_acceptable(result)),
             _ => None,
         };
         let task = &assignment.task.task;
         outcome(&task.name, &task.version, assignment.is_interactive(), end, result)
     }
-}
-
-fn read_result(path: &Path) -> Option<ResultManifest> {
-    result_file::read(path)
-        .map_err(|error| diag::error(format_args!("{:#}", anyhow::Error::new(error))))
-        .ok()
 }

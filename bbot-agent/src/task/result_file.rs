@@ -29,10 +29,8 @@ pub(super) enum ResultError {
 
 /// Reads and parses the result in `file`; a name that ends in `.lz4` is decompressed.
 pub(super) fn read(file: &Path) -> Result<ResultManifest, ResultError> {
-    let bytes = File::open(file)
-        .and_then(|file| bounded_read::whole(file, LIMIT))
-        .map_err(ResultError::Read)?
-        .ok_or(ResultError::TooLarge)?;
+    let bytes = File::open(file).and_then(|file| bounded_read::whole(file, LIMIT));
+    let bytes = bytes.map_err(ResultError::Read)?.ok_or(ResultError::TooLarge)?;
     let text =
         if file.extension().is_some_and(|e| e == "lz4") { decompress(&bytes)? } else { bytes };
     ResultManifest::parse(&text, &file.display().to_string()).map_err(ResultError::Manifest)
@@ -42,9 +40,8 @@ pub(super) fn read(file: &Path) -> Result<ResultManifest, ResultError> {
 fn decompress(bytes: &[u8]) -> Result<Vec<u8>, ResultError> {
     check_frame(bytes).map_err(ResultError::Frame)?;
     let mut decoder = lz4::Decoder::new(bytes).map_err(ResultError::Decompress)?;
-    let text = bounded_read::whole(&mut decoder, LIMIT)
-        .map_err(ResultError::Decompress)?
-        .ok_or(ResultError::TooLarge)?;
+    let text = bounded_read::whole(&mut decoder, LIMIT).map_err(ResultError::Decompress)?;
+    let text = text.ok_or(ResultError::TooLarge)?;
     decoder.finish().1.map_err(ResultError::Decompress)?;
     Ok(text)
 }

@@ -1,6 +1,6 @@
 //! Which requests begin a session, and with which options.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
@@ -87,10 +87,9 @@ impl Admission {
             return Err((ErrorCode::ILLEGAL, "only octet mode is served"));
         }
         self.make_space(sessions, route.peer.ip(), host)?;
-        let path =
-            RequestPath::parse(request.name).ok_or((ErrorCode::ACCESS, "access violation"))?;
+        let path = self.path(request.name).ok_or((ErrorCode::ACCESS, "access violation"))?;
         let requested = Options::parse(&request.options);
-        let opened = Opened::new(self.store.as_ref(), request.direction, &path, &requested);
+        let opened = self.open(request.direction, &path, route.peer, &requested);
         let opened = opened.map_err(|error| error.reply())?;
         let id = self.next_id;
         let buffer = self.open_port(id, route, &requested, &opened, host)?;
@@ -114,8 +113,35 @@ impl Admission {
             end_by: now + self.config.limits.total.min(MAX_TIME),
             scheduled: None,
             announced: false,
+            doubled: None,
+            detached: false,
         });
         Ok(id)
+    }
+
+    /// The path that a name in a request stands for; T31 about backslashes.
+    fn path(&self, name: &[u8]) -> Option<RequestPath> {
+        if self.config.backslashes {
+            RequestPath::parse(&name.iter().copied().map(slash).collect::<Vec<_>>())
+        } else {
+            RequestPath::parse(name)
+        }
+    }
+
+    fn open(
+        &self,
+        direction: Direction,
+        path: &RequestPath,
+        peer: SocketAddr,
+        requested: &Options,
+    ) -> Result<Opened, StoreError> {
+        match direction {
+            Direction::Get => self.store.open(&ReadRequest::new(path, peer)).map(Opened::Read),
+            Direction::Put => {
+                let declared_size = requested.transfer_size;
+                self.store.create(&WriteRequest { path, peer, declared_size }).map(Opened::Write)
+            }
+        }
     }
 
     /// Removes a session and releases what it has used.
@@ -221,6 +247,10 @@ impl Admission {
     }
 }
 
+fn slash(byte: u8) -> u8 {
+    if byte == b'\\' { b'/' } else { byte }
+}
+
 /// The file of a request.
 enum Opened {
     Read(Box<dyn Source>),
@@ -228,21 +258,6 @@ enum Opened {
 }
 
 impl Opened {
-    fn new(
-        store: &dyn Store,
-        direction: Direction,
-        path: &RequestPath,
-        requested: &Options,
-    ) -> Result<Self, StoreError> {
-        match direction {
-            Direction::Get => store.open(&ReadRequest::new(path)).map(Self::Read),
-            Direction::Put => {
-                let declared_size = requested.transfer_size;
-                store.create(&WriteRequest { path, declared_size }).map(Self::Write)
-            }
-        }
-    }
-
     /// The true size of a file that is read.
     fn size(&self) -> Option<u64> {
         match self {

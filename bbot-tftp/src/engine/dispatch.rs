@@ -5,10 +5,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::admission::{Admission, Resources};
+use super::error_budget::ErrorBudget;
 use super::host::Host;
-use super::rate_limit::RateLimit;
 use super::send_buffer::SendBuffer;
-use super::session::Session;
 use super::session_table::SessionTable;
 use crate::config::ServerConfig;
 use crate::event::Event;
@@ -30,7 +29,7 @@ const LINGER: Duration = Duration::from_secs(1);
 pub struct Engine {
     admission: Admission,
     sessions: SessionTable,
-    errors: RateLimit,
+    errors: ErrorBudget,
     /// A well-formed request has been received.
     was_requested: bool,
     draining: bool,
@@ -52,7 +51,7 @@ impl Engine {
         now: Instant,
     ) -> Self {
         Self {
-            errors: RateLimit::new(config.limits.errors_per_second, now),
+            errors: ErrorBudget::new(config.limits.errors_per_second, now),
             admission: Admission::new(config, store, resources),
             sessions: SessionTable::default(),
             was_requested: false,
@@ -120,13 +119,17 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let is_durable = result.is_ok();
         session.committed(result, now);
+        let is_detached = session.detached;
         if is_durable {
             session.log(&"ok", now);
-            host.event(finished_event(session, now));
+            host.event(session.finished_event(now));
+            self.admission.release_buffer(session);
             self.sessions.dally(id);
         }
-        self.settle(id, now, host);
-        if self.draining && is_durable {
+        if !(is_durable && is_detached) {
+            self.settle(id, now, host);
+        }
+        if is_durable && (is_detached || self.draining) {
             self.remove(id, host);
         }
     }
@@ -281,21 +284,31 @@ impl Engine {
         now: Instant,
         host: &mut dyn Host,
     ) -> bool {
-        if self.sessions.is_dallying(id) {
-            self.remove(id, host);
-            return true;
-        }
+        let is_dallying = self.sessions.is_dallying(id);
         let Some(session) = self.sessions.get_mut(id) else { return true };
-        if session.is_established() {
-            return false;
-        }
-        if session.request != datagram {
+        let is_repeated = session.request == datagram;
+        if is_dallying {
+            if is_repeated && session.handle_double(now) {
+                self.settle(id, now, host);
+                return false;
+            }
             self.remove(id, host);
-            return true;
+        } else if is_repeated {
+            if !session.is_established() {
+                session.repeat_opening(now);
+                self.settle(id, now, host);
+            }
+            return false;
+        } else if session.status() == &Status::Committing {
+            // Its data is complete: it ends by its commit (T25).
+            let route = session.route;
+            session.detached = true;
+            self.sessions.detach(id, &route);
+        } else {
+            session.fail(Failure::Replaced);
+            self.abandon(id, &Failure::Replaced, now, host);
         }
-        session.repeat_opening(now);
-        self.settle(id, now, host);
-        false
+        true
     }
 
     /// Sends an ERROR; with `limited`, within the rate limit. Returns whether it was sent.
@@ -308,7 +321,7 @@ impl Engine {
         host: &mut dyn Host,
     ) -> bool {
         let Some((code, message)) = failure.reply() else { return false };
-        if limited.is_some_and(|now| !self.errors.take(now)) {
+        if limited.is_some_and(|now| !self.errors.take(route.peer.ip(), now)) {
             return false;
         }
         let mut bytes = Vec::with_capacity(64);
@@ -360,7 +373,7 @@ impl Engine {
     fn report_success(&self, id: TransferId, now: Instant, host: &mut dyn Host) {
         if let Some(session) = self.sessions.get(id) {
             session.log(&"ok", now);
-            host.event(finished_event(session, now));
+            host.event(session.finished_event(now));
         }
     }
 
@@ -368,16 +381,16 @@ impl Engine {
     fn abandon(&mut self, id: TransferId, failure: &Failure, now: Instant, host: &mut dyn Host) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let (port, route, announced) = (session.port, session.route, session.announced);
+        let detached = session.detached;
         // An unfinished upload is deleted before its client is sent the ERROR.
         session.discard();
         session.log(failure, now);
         if announced {
-            let (direction, file) = (session.direction(), session.file.clone());
-            let reason = failure.clone();
-            host.event(Event::Failed { id, direction, file, reason });
+            host.event(session.failed_event(failure.clone(), now));
         }
         // T6: the address of a client that has never answered may be forged.
-        let was_told = (announced || failure != &Failure::TimedOut)
+        let was_told = !detached
+            && (announced || failure != &Failure::TimedOut)
             && self.send_error(port, &route, failure, None, host);
         if was_told && announced && !self.draining {
             self.linger(id, now);
@@ -413,16 +426,6 @@ fn report_refusal(
     let (peer, direction) = (route.peer, request.direction);
     log::debug!("request refused: peer={peer} file={file:?} {failure}");
     host.event(Event::Refused { peer, direction, file, code });
-}
-
-fn finished_event(session: &Session, now: Instant) -> Event {
-    Event::Finished {
-        id: session.id,
-        direction: session.direction(),
-        file: session.file.clone(),
-        bytes: session.bytes(),
-        duration: now.saturating_duration_since(session.started),
-    }
 }
 
 fn is_request(datagram: &[u8]) -> bool {

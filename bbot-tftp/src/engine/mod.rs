@@ -2,8 +2,8 @@
 
 mod admission;
 mod dispatch;
+mod error_budget;
 mod host;
-mod rate_limit;
 mod send_buffer;
 mod session;
 mod session_table;

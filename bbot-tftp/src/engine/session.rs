@@ -13,6 +13,9 @@ use crate::protocol::{
 };
 use crate::store::{Sink, Source, StoreError};
 
+/// The time for which the request of a finished upload is taken for a late double of it (T26), from
+/// the first repetition on. A client that goes on to repeat it wants to send the file again.
+const LATE_DOUBLES: Duration = Duration::from_secs(5);
 /// The maximum number of payloads that one call writes: less than `IOV_MAX`.
 const MAX_PAYLOADS: usize = 512;
 
@@ -40,6 +43,11 @@ pub(super) struct Session {
     pub(super) reserved: usize,
     /// [`Event::Started`] was reported.
     pub(super) announced: bool,
+    /// The time at which the request was repeated first after the upload had finished.
+    pub(super) doubled: Option<Instant>,
+    /// The client has begun another transfer while this upload was committed: it is sent nothing
+    /// more of this one (T5).
+    pub(super) detached: bool,
 }
 
 impl fmt::Debug for Session {
@@ -204,6 +212,14 @@ impl Session {
         }
     }
 
+    /// Acknowledges the last block of a finished upload again, because its request has arrived once
+    /// more; returns whether that request is a late double (T26).
+    pub(super) fn handle_double(&mut self, now: Instant) -> bool {
+        let Transfer::Receive { core, .. } = &mut self.transfer else { return false };
+        let first = *self.doubled.get_or_insert(now);
+        now.saturating_duration_since(first) < LATE_DOUBLES && core.repeat_last_ack()
+    }
+
     pub(super) fn started_event(&self) -> Event {
         Event::Started {
             id: self.id,
@@ -213,15 +229,47 @@ impl Session {
         }
     }
 
+    pub(super) fn finished_event(&self, now: Instant) -> Event {
+        Event::Finished {
+            id: self.id,
+            direction: self.direction(),
+            file: self.file.clone(),
+            peer: self.route.peer,
+            bytes: self.bytes(),
+            duration: now.saturating_duration_since(self.started),
+            retransmits: self.retransmits(),
+        }
+    }
+
+    pub(super) fn failed_event(&self, reason: Failure, now: Instant) -> Event {
+        Event::Failed {
+            id: self.id,
+            direction: self.direction(),
+            file: self.file.clone(),
+            peer: self.route.peer,
+            bytes: self.bytes(),
+            duration: now.saturating_duration_since(self.started),
+            retransmits: self.retransmits(),
+            reason,
+        }
+    }
+
+    fn retransmits(&self) -> u64 {
+        match &self.transfer {
+            Transfer::Send { core, .. } => core.retransmits(),
+            Transfer::Receive { core, .. } => core.retransmits(),
+        }
+    }
+
     /// Logs the end of the transfer in one line.
     pub(super) fn log(&self, result: &dyn fmt::Display, now: Instant) {
-        let (parameters, retransmits) = match &self.transfer {
-            Transfer::Send { core, .. } => (core.parameters(), core.retransmits()),
-            Transfer::Receive { core, .. } => (core.parameters(), core.retransmits()),
+        let parameters = match &self.transfer {
+            Transfer::Send { core, .. } => core.parameters(),
+            Transfer::Receive { core, .. } => core.parameters(),
         };
         log::debug!(
             "transfer {}: peer={} direction={} file={:?} bytes={} blksize={} window={} \
-             seconds={:.6} retransmits={retransmits} result={result}",
+             seconds={:.6} retransmits={} result={result}",
             self.id,
             self.route.peer,
             self.direction(),
@@ -230,6 +278,7 @@ impl Session {
             parameters.block_size,
             parameters.window_size,
             now.saturating_duration_since(self.started).as_secs_f64(),
+            self.retransmits(),
         );
     }
 }

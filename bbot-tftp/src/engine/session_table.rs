@@ -13,7 +13,7 @@ use crate::protocol::{Route, TransferId, TransferMap};
 pub(super) struct SessionTable {
     sessions: TransferMap<Session>,
     routes: BTreeMap<Route, TransferId>,
-    /// The number of sessions of each address.
+    /// The number of sessions of each address, without those that dally.
     peers: HashMap<IpAddr, usize>,
     /// Identifiers increase, so that the first one is the oldest.
     half_open: BTreeSet<TransferId>,
@@ -58,19 +58,31 @@ impl SessionTable {
     pub(super) fn remove(&mut self, id: TransferId) -> Option<Session> {
         let session = self.sessions.remove(&id)?;
         self.half_open.remove(&id);
-        self.dallying.remove(&id);
-        self.routes.remove(&session.route);
+        self.detach(id, &session.route);
         if let Some(at) = session.scheduled {
             self.timers.remove(&(at, id));
         }
-        let peer = session.route.peer.ip();
+        if !self.dallying.remove(&id) {
+            self.discount(session.route.peer.ip());
+        }
+        Some(session)
+    }
+
+    /// Separates a session from its client: the client's packets and requests belong to it no more.
+    pub(super) fn detach(&mut self, id: TransferId, route: &Route) {
+        // Another session of this client may have taken its place.
+        if self.by_route(route) == Some(id) {
+            self.routes.remove(route);
+        }
+    }
+
+    fn discount(&mut self, peer: IpAddr) {
         if let Some(count) = self.peers.get_mut(&peer) {
             *count -= 1;
             if *count == 0 {
                 self.peers.remove(&peer);
             }
         }
-        Some(session)
     }
 
     /// Records that the client has answered.
@@ -78,9 +90,15 @@ impl SessionTable {
         self.half_open.remove(&id);
     }
 
-    /// Records that the session has ended, but remains for a while.
+    /// Records that the session has ended, but remains for a while. From now on it does not count
+    /// as one of its client's (T6).
     pub(super) fn dally(&mut self, id: TransferId) {
-        self.dallying.insert(id);
+        let peer = self.sessions.get(&id).map(|session| session.route.peer.ip());
+        if let Some(peer) = peer
+            && self.dallying.insert(id)
+        {
+            self.discount(peer);
+        }
     }
 
     pub(super) fn is_dallying(&self, id: TransferId) -> bool {
@@ -138,7 +156,7 @@ impl SessionTable {
         self.dallying.len()
     }
 
-    /// The number of sessions of an address.
+    /// The number of sessions of an address that are in progress or half-open.
     pub(super) fn count_of(&self, peer: IpAddr) -> usize {
         self.peers.get(&peer).copied().unwrap_or(0)
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::numbering::Rollover;
 use super::options::Options;
-use super::packet::{Direction, ErrorCode, Packet, Request};
+use super::packet::{Direction, ErrorCode, MAX_REQUEST, Packet, Request};
 use super::receive::{ReceiveStep, ReceiveTransfer};
 use super::send::{SendStep, SendTransfer};
 use super::timing::{Expiry, Role, Timing};
@@ -112,6 +112,15 @@ enum Attempts {
     Several,
 }
 
+/// The space that the mode and the options of a request take at most, in bytes.
+const MODE_AND_OPTIONS: usize = 128;
+
+/// Returns whether a request can have this name: a NUL would end it, and what follows would be read
+/// as the mode and as options (T36).
+pub(crate) fn may_be_requested(name: &str) -> bool {
+    !name.is_empty() && !name.contains('\0') && name.len() <= MAX_REQUEST - MODE_AND_OPTIONS
+}
+
 /// What a [`ClientTransfer`] has to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClientStep {
@@ -129,12 +138,13 @@ pub enum ClientStep {
 }
 
 impl ClientTransfer {
-    /// Begins to request the file `name`.
+    /// Begins to request the file `name`. With a name that no request can have (T36), the transfer
+    /// has failed at once.
     pub fn get(name: &str, parameters: ClientParameters, now: Instant) -> Self {
         Self::new(Direction::Get, name, 0, parameters, now)
     }
 
-    /// Begins to offer a file of `size` bytes under the name `name`.
+    /// Begins to offer a file of `size` bytes under the name `name`; as [`get`](Self::get).
     ///
     /// Where the option `tsize` is requested, its value is replaced by `size`.
     pub fn put(name: &str, size: u64, mut parameters: ClientParameters, now: Instant) -> Self {
@@ -152,11 +162,17 @@ impl ClientTransfer {
     ) -> Self {
         let pairs = parameters.options.to_pairs();
         let options = pairs.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
+        let is_possible = may_be_requested(name);
         let name = name.as_bytes();
         let mut request = Vec::new();
         Packet::Request(Request { direction, name, mode: b"octet", options }).encode(&mut request);
         let timing = Timing::new(Role::Sender, None, parameters.idle_limit, now);
-        let state = State::Requesting { due: true, timing, attempts: Attempts::None };
+        let state = if is_possible {
+            State::Requesting { due: true, timing, attempts: Attempts::None }
+        } else {
+            let failure = Failure::local(ErrorCode::ILLEGAL, "name not possible");
+            State::Failed(Status::Failed(failure))
+        };
         Self { direction, parameters, size, request, granted: Options::default(), state }
     }
 

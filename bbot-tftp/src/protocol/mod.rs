@@ -29,6 +29,7 @@ pub use send::{SendStep, SendTransfer};
 pub use transfer::{Failure, Opening, Parameters, Status};
 pub use transfer_id::{PortId, TransferId};
 
+pub(crate) use client_transfer::may_be_requested;
 pub(crate) use packet::{HEADER, MAX_DATAGRAM, data_header};
 pub(crate) use path::TEMPORARY_PREFIX;
 pub(crate) use receive_buffer::datagram_cost;

@@ -123,7 +123,7 @@ pub enum DecodeError {
     /// The first two bytes are not the opcode of a packet.
     #[error("unknown opcode {0}")]
     UnknownOpcode(u16),
-    /// A string has no NUL, or an option has no value.
+    /// The name or the mode of a request has no NUL.
     #[error("string without end")]
     Unterminated,
     /// The file name of a request is empty.
@@ -154,7 +154,7 @@ impl<'a> Packet<'a> {
                 Ok(Packet::Error { code: ErrorCode(code), message })
             }
             6 if body.len() > MAX_REQUEST => Err(DecodeError::TooLong),
-            6 => decode_options(body).map(Packet::OptionAck),
+            6 => Ok(Self::OptionAck(decode_options(body))),
             other => Err(DecodeError::UnknownOpcode(other)),
         }
     }
@@ -208,22 +208,20 @@ fn decode_request(direction: Direction, body: &[u8]) -> Result<Request<'_>, Deco
         return Err(DecodeError::EmptyName);
     }
     let (mode, rest) = take_string(rest)?;
-    Ok(Request { direction, name, mode, options: decode_options(rest)? })
+    Ok(Request { direction, name, mode, options: decode_options(rest) })
 }
 
-fn decode_options(mut rest: &[u8]) -> Result<OptionPairs<'_>, DecodeError> {
+/// An option that has no value, or whose strings do not end, is the last one: it is left out (T4).
+fn decode_options(mut rest: &[u8]) -> OptionPairs<'_> {
     let mut options = Vec::new();
-    while !rest.is_empty() {
-        let (name, after) = take_string(rest)?;
-        // Some boot loaders pad their requests with NULs.
-        if name.is_empty() {
-            break;
-        }
-        let (value, after) = take_string(after)?;
+    // Some boot loaders pad their requests with NULs.
+    while let Ok((name @ [_, ..], after)) = take_string(rest)
+        && let Ok((value, after)) = take_string(after)
+    {
         options.push((name, value));
         rest = after;
     }
-    Ok(options)
+    options
 }
 
 fn take_u16(bytes: &[u8]) -> Result<(u16, &[u8]), DecodeError> {
@@ -279,8 +277,12 @@ mod tests {
         assert!(plain.is_octet());
         check(b"\0\x01a/b\0OcTeT\0blksize\x001428\0", &Ok(Packet::Request(plain.clone())));
         check(b"\0\x01a/b\0OcTeT\0blksize\x001428\0\0\0", &Ok(Packet::Request(plain)));
-        check(b"\0\x02f\0octet\0blksize\0", &Err(DecodeError::Unterminated));
-        check(b"\0\x02f\0octet\0blksize\x001428", &Err(DecodeError::Unterminated));
+        let (direction, name, mode) = (Direction::Put, &b"f"[..], &b"octet"[..]);
+        let short = Request { direction, name, mode, options: vec![(b"tsize", b"5")] };
+        for last in [&b""[..], b"b", b"blksize", b"blksize\0", b"blksize\x001428", b"\0x\0"] {
+            let request = [b"\0\x02f\0octet\0tsize\x005\0", last].concat();
+            check(&request, &Ok(Packet::Request(short.clone())));
+        }
         check(b"\0\x02f\0octet", &Err(DecodeError::Unterminated));
         check(b"\0\x02f", &Err(DecodeError::Unterminated));
         check(b"\0\x02\0octet\0", &Err(DecodeError::EmptyName));
@@ -299,6 +301,7 @@ mod tests {
         check(b"\0\x05\0\x4dno\0", &Ok(error.clone()));
         check(b"\0\x05\0\x4dno", &Ok(error));
         check(b"\0\x06tsize\x005\0", &Ok(Packet::OptionAck(vec![(b"tsize", b"5")])));
+        check(b"\0\x06tsize\x005\0x\0", &Ok(Packet::OptionAck(vec![(b"tsize", b"5")])));
     }
 
     /// T4: a datagram of one byte or with an unknown opcode is not a packet.

@@ -107,8 +107,7 @@ impl ReceiveTransfer {
             Status::Active => {}
             Status::Dallying => {
                 if self.rollover().wire(self.blocks) == wire {
-                    self.due = Some(self.blocks);
-                    self.retransmits += 1;
+                    self.repeat_last_ack();
                 }
                 return None;
             }
@@ -189,6 +188,16 @@ impl ReceiveTransfer {
         if self.status == Status::Active && self.blocks == 0 {
             self.acknowledge_again();
         }
+    }
+
+    /// Acknowledges the last block of a finished file once more; returns whether it is finished.
+    pub(crate) fn repeat_last_ack(&mut self) -> bool {
+        let is_finished = self.status == Status::Dallying;
+        if is_finished {
+            self.due = Some(self.blocks);
+            self.retransmits += 1;
+        }
+        is_finished
     }
 
     /// The time at which [`handle_timeout`](Self::handle_timeout) and then

@@ -83,6 +83,9 @@ pub enum Failure {
     /// The peer's port is closed.
     #[error("peer's port is closed")]
     Unreachable,
+    /// The client has begun another transfer from the same port (T5).
+    #[error("client has begun another transfer")]
+    Replaced,
     /// This end has ended the transfer.
     #[error("{message} (error {})", code.0)]
     #[non_exhaustive]
@@ -108,12 +111,12 @@ impl Failure {
     }
 
     /// The code and the message of the ERROR that the peer is sent, if any: an ERROR is never
-    /// answered with an ERROR.
+    /// answered with an ERROR, and one to a client that has begun another transfer would end that.
     pub fn reply(&self) -> Option<(ErrorCode, &'static str)> {
         match self {
             Self::TimedOut => Some((ErrorCode::UNDEFINED, "timed out")),
             Self::Local { code, message } => Some((*code, message)),
-            Self::Peer { .. } | Self::Unreachable => None,
+            Self::Peer { .. } | Self::Unreachable | Self::Replaced => None,
         }
     }
 }

@@ -76,7 +76,7 @@ impl Store for DirStore {
     }
 
     fn create(&self, request: &WriteRequest<'_>) -> Result<Box<dyn Sink>, StoreError> {
-        let WriteRequest { path, declared_size } = *request;
+        let WriteRequest { path, declared_size, .. } = *request;
         let root = self.write.as_ref().ok_or(StoreError::Denied)?;
         if self.namespace.policy == WritePolicy::Refuse {
             return Err(StoreError::Denied);

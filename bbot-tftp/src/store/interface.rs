@@ -1,6 +1,7 @@
 //! The traits of storage: files that are read, and files that are written.
 
 use std::io::{self, IoSlice, IoSliceMut};
+use std::net::SocketAddr;
 
 use super::store_error::StoreError;
 use crate::protocol::RequestPath;
@@ -30,12 +31,14 @@ pub trait Store: Send {
 pub struct ReadRequest<'a> {
     /// The path of the file.
     pub path: &'a RequestPath,
+    /// The address and port of the client, which may be forged (T35).
+    pub peer: SocketAddr,
 }
 
 impl<'a> ReadRequest<'a> {
-    /// A request to read the file at `path`.
-    pub const fn new(path: &'a RequestPath) -> Self {
-        Self { path }
+    /// A request of `peer` to read the file at `path`.
+    pub const fn new(path: &'a RequestPath, peer: SocketAddr) -> Self {
+        Self { path, peer }
     }
 }
 
@@ -45,15 +48,17 @@ impl<'a> ReadRequest<'a> {
 pub struct WriteRequest<'a> {
     /// The path of the file.
     pub path: &'a RequestPath,
+    /// The address and port of the client, which may be forged (T35).
+    pub peer: SocketAddr,
     /// The size that the client has declared, in bytes. The file may have another one: a store may
     /// refuse the file because of it, but should not allocate space (T10).
     pub declared_size: Option<u64>,
 }
 
 impl<'a> WriteRequest<'a> {
-    /// A request to write the file at `path`, of an unknown size.
-    pub const fn new(path: &'a RequestPath) -> Self {
-        Self { path, declared_size: None }
+    /// A request of `peer` to write the file at `path`, of an unknown size.
+    pub const fn new(path: &'a RequestPath, peer: SocketAddr) -> Self {
+        Self { path, peer, declared_size: None }
     }
 
     /// Sets [`declared_size`](Self::declared_size).

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod replacement;
 mod requests;
 mod transfers;
 #[path = "../virtual_server/mod.rs"]

@@ -31,13 +31,13 @@ fn ports_of_answers() {
     assert_eq!(packets.len(), 2);
 }
 
-/// T2: an unknown sender gets ERROR 5, at a limited rate, and the transfer is not affected.
+/// T2, T32: an unknown sender gets ERROR 5, at a limited rate, and the transfer is not affected.
 #[test]
 fn unknown_senders() {
     let mut server = server();
     server.ask(LISTENER, RRQ);
     let deadline = server.engine.poll_timeout();
-    for _ in 0..1000 {
+    for _ in 0..5000 {
         server.receive(other_client(), port_of(1), &ack(1));
     }
     let answers = server.sent();
@@ -86,14 +86,7 @@ fn malformed_requests() {
     {
         assert_eq!(server.ask(LISTENER, junk), [[]; 0] as [[u8; 0]; 0], "{junk:?}");
     }
-    for broken in [
-        &b"\0\x01"[..],
-        b"\0\x01file",
-        b"\0\x01file\0octet",
-        b"\0\x02\0octet\0",
-        b"\0\x01file\0octet\0blksize\0",
-        b"\0\x01file\0octet\0blksize\x008",
-    ] {
+    for broken in [&b"\0\x01"[..], b"\0\x01file", b"\0\x01file\0octet", b"\0\x02\0octet\0"] {
         check_error(&server.ask(LISTENER, broken), ErrorCode::ILLEGAL);
     }
     for mode in ["netascii", "NETASCII", "mail", "octet8", ""] {
@@ -103,11 +96,19 @@ fn malformed_requests() {
     let long = [b"\0\x01file\0octet\0x\0".to_vec(), vec![b'y'; 2100], vec![0]].concat();
     assert!(server.ask(LISTENER, &long).is_empty());
     assert!(server.engine.is_idle());
+    // An option without a value is left out, and those before it are granted.
+    for last in ["blksize", "blksize\0", "blksize\x008"] {
+        let request = format!("\0\x01file\0octet\0tsize\x000\0{last}");
+        assert_eq!(server.ask(LISTENER, request.as_bytes()), [b"\0\x06tsize\x001300\0".to_vec()]);
+        let request = format!("\0\x01file\0octet\0{last}");
+        assert_eq!(blocks(&server.ask(LISTENER, request.as_bytes())), [1], "{last:?}");
+    }
+    server.ask(port_of(7), &error(ErrorCode::UNDEFINED));
     assert_eq!(blocks(&server.ask(LISTENER, b"\0\x01/file\0OCTET\0\0\0")), [1]);
 }
 
 /// T5: a repeated request repeats the first packet; after the client's first answer it is ignored;
-/// after the end of the transfer it begins a new one.
+/// after the end of a download it begins a new one.
 #[test]
 fn repeated_requests() {
     let mut server = server();
@@ -125,7 +126,7 @@ fn repeated_requests() {
     assert!(server.engine.is_idle());
 }
 
-/// T5, T24: the last block of a finished upload is acknowledged again, until a new request is
+/// T5, T24: the last block of a finished upload is acknowledged again, until another request is
 /// received from the same port.
 #[test]
 fn dallying_transfers() {
@@ -139,10 +140,11 @@ fn dallying_transfers() {
             assert_eq!(server.ask(first, &data(1, b"one")), [ack(1)]);
         }
         assert!(server.ask(first, &data(9, b"what?")).is_empty());
-        assert_eq!(server.ask(LISTENER, WRQ), [ack(0)]);
+        assert_eq!(server.ask(LISTENER, b"\0\x02other\0octet\0"), [ack(0)]);
         let second = port(&server);
         assert_eq!(server.ask(second, &data(1, b"two")), [ack(1)]);
-        assert_eq!(server.store.get("up").unwrap(), b"two");
+        assert_eq!(server.store.get("up").unwrap(), b"one");
+        assert_eq!(server.store.get("other").unwrap(), b"two");
         server.pass(SECOND * 31);
         assert!(server.engine.is_idle() && server.host.ports.is_empty());
     }
@@ -286,4 +288,86 @@ fn floods_of_half_open_requests() {
     server.pass(SECOND * 120);
     assert!(server.engine.is_idle() && server.host.ports.is_empty());
     assert!(server.host.commits.is_empty());
+}
+
+/// T32: 60 clients that ask for 20 missing files each have all their answers at once, also beside a
+/// flood of another address, whose own answers are limited.
+#[test]
+fn missing_files_and_a_flood() {
+    let missing = |name: u32| format!("\0\x01missing-{name}\0octet\0").into_bytes();
+    let flooder = |port| SocketAddr::from(([192, 0, 2, 200], port));
+    let mut server = server();
+    for name in 0..20 {
+        for machine in 1..=60 {
+            for port in 1..=30 {
+                server.receive(flooder(port), LISTENER, &missing(name));
+            }
+            server.sent();
+            let client = SocketAddr::from(([192, 0, 2, machine], 2000));
+            server.receive(client, LISTENER, &missing(name));
+            let answers = server.sent();
+            assert!(matches!(&answers[..], [answer] if answer.to == client), "{name} {machine}");
+        }
+    }
+    let most = usize::try_from(Limits::default().errors_per_second).unwrap();
+    server.pass(SECOND);
+    (1..=20_000).for_each(|port| server.receive(flooder(port), LISTENER, &missing(0)));
+    assert_eq!(server.sent().len(), most);
+}
+
+/// T6, T24: uploads that have finished do not count as transfers of their client, and in
+/// single-port mode have released their parts of the receive buffer.
+#[test]
+fn many_small_uploads() {
+    for mut server in [server(), single_port()] {
+        let request = b"\0\x02up\0octet\0blksize\x00512\0windowsize\x004\0";
+        let mut granted = None;
+        for number in 1..=1000 {
+            let client = SocketAddr::from((CLIENT.0, 1000 + number));
+            server.receive(client, LISTENER, request);
+            let answer = server.sent().pop().unwrap();
+            let first = granted.get_or_insert_with(|| answer.bytes.clone());
+            assert_eq!(*first, answer.bytes, "{number}");
+            server.receive(client, answer.port, &data(1, b"content"));
+            server.commit();
+            assert_eq!(server.sent().pop().unwrap().bytes, ack(1), "{number}");
+        }
+        assert!(granted.unwrap().ends_with(b"windowsize\x004\0"));
+        server.pass(SECOND * 40);
+        assert!(server.engine.is_idle());
+    }
+}
+
+/// T31: a backslash separates folders if so configured; no name leads out of its folder that way.
+#[test]
+fn backslashes() {
+    let request = |name: &str| format!("\0\x01{name}\0octet\0").into_bytes();
+    for single_port in [false, true] {
+        let config = ServerConfig::default().with_single_port(single_port);
+        let mut server = with_file(config);
+        check_error(&server.ask(LISTENER, &request("\\file")), ErrorCode::ACCESS);
+        let mut server = with_file(config.with_backslashes(true));
+        server.store.put("boot/x64/loader", b"loader");
+        for name in ["\\file", "file", "\\\\file", ".\\file"] {
+            assert_eq!(blocks(&server.ask(LISTENER, &request(name))), [1], "{name}");
+        }
+        let loader = request("\\boot\\x64/loader");
+        assert_eq!(server.ask(LISTENER, &loader), [data(1, b"loader")]);
+        for name in ["..\\file", "boot\\..\\file", "\\", "\\.bbot-tftp-1"] {
+            check_error(&server.ask(LISTENER, &request(name)), ErrorCode::ACCESS);
+        }
+        assert_eq!(server.ask(LISTENER, b"\0\x02a\\b\0octet\0"), [ack(0)]);
+        let port = server.host.ports.iter().max().copied().unwrap_or(LISTENER);
+        server.ask(port, &data(1, b"stored"));
+        assert_eq!(server.store.get("a/b").unwrap(), b"stored");
+    }
+}
+
+/// T35: a store knows which client asks.
+#[test]
+fn the_store_gets_the_address() {
+    let mut server = server();
+    server.ask(LISTENER, RRQ);
+    server.receive(other_client(), LISTENER, WRQ);
+    assert_eq!(server.store.requests(), [client(), other_client()]);
 }

@@ -18,7 +18,10 @@ use bbot_tftp::{
 
 /// Files in memory, by name.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct MemoryStore(pub(crate) Arc<Mutex<HashMap<String, Vec<u8>>>>);
+pub(crate) struct MemoryStore(
+    pub(crate) Arc<Mutex<HashMap<String, Vec<u8>>>>,
+    Arc<Mutex<Vec<SocketAddr>>>,
+);
 
 impl MemoryStore {
     pub(crate) fn put(&self, name: &str, content: &[u8]) {
@@ -28,6 +31,11 @@ impl MemoryStore {
     pub(crate) fn get(&self, name: &str) -> Option<Vec<u8>> {
         self.0.lock().unwrap().get(name).cloned()
     }
+
+    /// The clients of all requests so far.
+    pub(crate) fn requests(&self) -> Vec<SocketAddr> {
+        self.1.lock().unwrap().clone()
+    }
 }
 
 /// The maximum size of an upload, in bytes.
@@ -35,11 +43,13 @@ pub(crate) const MAX_UPLOAD: usize = 40 << 20;
 
 impl Store for MemoryStore {
     fn open(&self, request: &ReadRequest<'_>) -> Result<Box<dyn Source>, StoreError> {
+        self.1.lock().unwrap().push(request.peer);
         let content = self.get(request.path.as_str()).ok_or(StoreError::NotFound)?;
         Ok(Box::new(content))
     }
 
     fn create(&self, request: &WriteRequest<'_>) -> Result<Box<dyn Sink>, StoreError> {
+        self.1.lock().unwrap().push(request.peer);
         if request.path.as_str() == "denied" {
             return Err(StoreError::Denied);
         }

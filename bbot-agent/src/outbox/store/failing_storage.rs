@@ -205,8 +205,8 @@ fn store_with_artifacts(outbox: &Outbox) -> Result<EntryId, OutboxError> {
 }
 
 /// Performs and delivers a task, crashes, starts once more, crashes, and starts a third time: on
-/// storages that fail in these ways, the third one not at all. Returns how many operations failed in
-/// the first two lives.
+/// storages that fail in these ways, the third one not at all. Returns how many operations failed
+/// in the first two lives.
 fn check(
     failing: [Failing; 2],
     errno: Errno,

@@ -1,8 +1,8 @@
-//! Reads the members of a guest's archive: headers only, each bounded before it is looked at.
+//! Reads the headers of the members of a guest's archive.
 //!
-//! What is not understood is refused, not skipped: two readers that disagree about where a member
-//! ends see two different archives. Formats: POSIX.1-1988 (ustar), POSIX.1-2001 (pax) and GNU, as
-//! far as they are about files and folders.
+//! A header that is not understood is an error, and is not skipped: two readers that disagree about
+//! where a member ends see two different archives. Formats: POSIX.1-1988 (ustar), POSIX.1-2001
+//! (pax) and GNU, as far as they are about files and folders.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -13,12 +13,12 @@ use tar::{EntryType, Header, PaxExtensions};
 use super::{ArtifactError, Problem};
 use crate::fs::FileError;
 
-/// The most headers that an archive may have; packages for distributions are some dozen files.
+/// The most headers that an archive may have; an artifact has some dozen files.
 pub(super) const MEMBERS_MAX: usize = 10_000;
 
 const EXTENSION_MAX: u64 = 16 << 10;
 
-/// The longest name in bytes; what is wanted must fit into a ustar header's 256 in the end.
+/// The longest name in bytes; a ustar header takes at most 256.
 const PATH_MAX: usize = 512;
 
 /// The unit of archives, in bytes.
@@ -27,7 +27,7 @@ pub(super) const BLOCK: u64 = 512;
 /// A file or a folder in the archive.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Member {
-    /// Where its header is.
+    /// The offset of its header.
     pub(super) at: u64,
     /// Its name's components: none is empty, `.` or `..`, or has control characters.
     pub(super) path: Vec<Vec<u8>>,
@@ -39,9 +39,7 @@ pub(super) struct Member {
 pub(super) enum Content {
     Folder,
     File {
-        /// Where its bytes are in the archive.
         offset: u64,
-        /// How many there are.
         size: u64,
         /// Whether its owner may execute it.
         is_executable: bool,
@@ -54,7 +52,7 @@ pub(super) struct Members<'a> {
     path: &'a Path,
     /// The archive's length in bytes.
     length: u64,
-    /// Where the next header is.
+    /// The offset of the next header.
     position: u64,
     headers: usize,
     is_over: bool,
@@ -113,7 +111,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Reads what belongs to an extended header.
+    /// Reads the content of an extended header.
     fn extension(&self, at: u64, offset: u64, size: u64) -> Result<Vec<u8>, ArtifactError> {
         let too_long = Problem::Extension("an extended header is too long");
         let length = usize::try_from(size).ok().filter(|_| size <= EXTENSION_MAX);
@@ -144,7 +142,7 @@ impl Iterator for Members<'_> {
     }
 }
 
-/// The sum of a header's bytes, where its own field counts as blanks.
+/// Verifies the checksum: the sum of the header's bytes, where its own field counts as blanks.
 fn check_sum(header: &Header) -> Result<(), Problem> {
     let bytes = header.as_bytes();
     let sum = |bytes: &[u8]| bytes.iter().map(|byte| u32::from(*byte)).sum::<u32>();
@@ -152,7 +150,6 @@ fn check_sum(header: &Header) -> Result<(), Problem> {
     if header.cksum().ok() == Some(expected) { Ok(()) } else { Err(Problem::Header) }
 }
 
-/// What a member of this type is.
 fn content(
     header: &Header,
     kind: EntryType,
@@ -161,7 +158,7 @@ fn content(
     size: u64,
 ) -> Result<Content, Problem> {
     let is_folder = match kind {
-        // As archives were written before there was a type for folders.
+        // The oldest format has no type for folders.
         EntryType::Regular => path.ends_with(b"/"),
         EntryType::Continuous => false,
         EntryType::Directory => true,
@@ -171,11 +168,11 @@ fn content(
         let mode = header.mode().map_err(|_| Problem::Number)?;
         return Ok(Content::File { offset, size, is_executable: mode & 0o100 != 0 });
     }
-    // Some readers skip such bytes and others do not.
+    // Some readers skip the content of a folder and others do not.
     if size == 0 { Ok(Content::Folder) } else { Err(Problem::Extension("a folder has bytes")) }
 }
 
-/// Returns the name in a pax header, if it is one for a single member and has one.
+/// Returns the name in a pax header, if it has one; `is_single`: it is for a single member.
 fn pax(records: &[u8], is_single: bool) -> Result<Option<Vec<u8>>, Problem> {
     let mut path = None;
     for record in PaxExtensions::new(records) {
@@ -191,7 +188,7 @@ fn pax(records: &[u8], is_single: bool) -> Result<Option<Vec<u8>>, Problem> {
     Ok(path)
 }
 
-/// Splits a name that stays inside the archive.
+/// Splits a name; an error if it leads out of the archive.
 fn components(path: &[u8]) -> Result<Vec<Vec<u8>>, Problem> {
     let is_bad = path.is_empty()
         || path.starts_with(b"/")

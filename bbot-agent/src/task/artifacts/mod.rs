@@ -1,4 +1,4 @@
-//! Artifacts: what a guest has uploaded beside a good result, made ready for its controller (W33).
+//! Packs the artifacts that a guest has uploaded beside a good result for its controller (W33).
 //!
 //! The guest's `upload.tar` is read in place, and nothing in it ever becomes a path of this host:
 //! its headers are read once, and each folder `upload/<type>/<instance>/` for whose type the
@@ -77,12 +77,12 @@ pub(super) enum ArtifactError {
 /// `urls`.
 ///
 /// The entry names its artifacts, so these are durable first; a crash in between leaves the task
-/// on record, and it is built again. An archive that is not acceptable is reported, and the result
-/// goes without it.
+/// on record, and it is built again. An archive that is not acceptable is logged, and the result is
+/// posted without artifacts.
 ///
 /// # Errors
 ///
-/// The host's trouble, and nothing is stored: another host may perform the task.
+/// A failure of the host, and nothing is stored: another host may perform the task.
 pub(super) fn store(
     outbox: &Outbox,
     entry: Entry,

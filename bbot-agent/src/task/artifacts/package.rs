@@ -15,13 +15,13 @@ use super::archive::{BLOCK, Content};
 use super::tree::Tree;
 use crate::fs::FileError;
 
-/// How much is copied at a time, in bytes.
+/// The bytes that are copied at a time.
 const CHUNK: usize = 256 << 10;
 
-/// Writes what `tree` has of `archive` (whose name is `source`) below `<instance>/` into `file`
-/// (whose name is `target`). Returns the SHA-256 of the file, in hexadecimal digits.
+/// Writes the members in `tree` of `archive` (whose path is `source`) below `<instance>/` into
+/// `file` (whose path is `target`). Returns the SHA-256 of the file, in hexadecimal digits.
 ///
-/// Members are sorted by name; they belong to root and are as old as the epoch.
+/// Members are sorted by name; owner and time of modification are 0.
 pub(super) fn write(
     archive: &File,
     source: &Path,
@@ -81,7 +81,7 @@ fn header(instance: &str, path: &[u8], content: &Content) -> Result<Header, Arti
     Ok(header)
 }
 
-/// A file whose digest is taken as it is written.
+/// A file whose digest is computed as it is written.
 struct Output<'a> {
     file: &'a File,
     digest: Sha256,

@@ -170,7 +170,7 @@ fn programs_agree_with_us() {
     for format in ["v7", "ustar", "gnu", "pax"] {
         let mut tar = Command::new("tar");
         tar.arg("-C").arg(folder.path()).args(["-cf", "-", "--format", format]);
-        // The oldest format has no room for long names.
+        // The oldest format cannot hold long names.
         tar.args((format == "v7").then_some("--exclude=l*"));
         let output = tar.arg("upload").output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -233,7 +233,7 @@ fn odd_instances_are_refused() {
     for name in [" ", "a b", "a\"b", "a;b", "\u{fc}", ".hidden", "a:b", &"x".repeat(65)] {
         let bytes = archive(&[folder(&format!("upload/bindist/{name}/"))]);
         assert_eq!(refused(&bytes), Problem::Instance(name.as_bytes().to_vec()), "{name:?}");
-        // Where nobody wants it, it is nobody's business.
+        // An instance name does not matter if the type is not requested.
         let bytes = archive(&[folder(&format!("upload/other/{name}/"))]);
         assert_eq!(packed(&bytes).outcome.unwrap(), []);
     }
@@ -327,12 +327,12 @@ fn a_name_that_ustar_cannot_hold_is_refused() {
 /// An operator reads what was wrong, where; a guest's name cannot play with the terminal.
 #[test]
 fn problems_are_told() {
-    let told = |bytes: &[u8]| packed(bytes).outcome.unwrap_err().to_string();
+    let error = |bytes: &[u8]| packed(bytes).outcome.unwrap_err().to_string();
     let link = archive(&[file("a", "x"), member(EntryType::Symlink, b"b", b"")]);
-    assert_eq!(told(&link), "upload.tar, byte 1024: type '2' is neither file nor folder");
+    assert_eq!(error(&link), "upload.tar, byte 1024: type '2' is neither file nor folder");
     let escape = archive(&[file("\x1b[2J", "")]);
     let expected = "upload.tar, byte 0: \"\\u{1b}[2J\" is not a name inside the archive";
-    assert_eq!(told(&escape), expected);
+    assert_eq!(error(&escape), expected);
 }
 
 proptest! {

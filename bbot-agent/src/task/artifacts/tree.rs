@@ -6,16 +6,16 @@ use std::collections::btree_map::Entry;
 use super::archive::{Content, Member};
 use super::{ArtifactError, Problem};
 
-/// Which artifact: `upload/<type>/<instance>/`.
+/// The name of an artifact: `upload/<type>/<instance>/`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Name {
-    /// Its type: what the controller does with it, such as `bindist`.
+    /// Its type, which selects the URL, such as `bindist`.
     pub(super) kind: String,
     /// Its instance, such as `archive` or `debian`; fit for a file's name and a form's field.
     pub(super) instance: String,
 }
 
-/// What is in an artifact's folder, by the name below it; its own is empty.
+/// The members of an artifact by their names below its folder, whose own name is empty.
 pub(super) type Tree = BTreeMap<Vec<u8>, Content>;
 
 /// The artifacts of an archive.
@@ -23,7 +23,7 @@ pub(super) type Trees = BTreeMap<Name, Tree>;
 
 const INSTANCE_MAX: usize = 64;
 
-/// Adds a member to the artifact that it belongs to, if that one's type is wanted.
+/// Adds a member to its artifact, if the type of that is wanted.
 pub(super) fn add(
     trees: &mut Trees,
     member: &Member,
@@ -32,7 +32,7 @@ pub(super) fn add(
     let [top, kind, instance, rest @ ..] = &member.path[..] else { return Ok(()) };
     let kind = std::str::from_utf8(kind).ok().filter(|kind| top == b"upload" && is_wanted(kind));
     let Some(kind) = kind else { return Ok(()) };
-    // A file beside the folders is none.
+    // A file beside the folders is no artifact.
     if rest.is_empty() && member.content != Content::Folder {
         return Ok(());
     }
@@ -44,7 +44,7 @@ pub(super) fn add(
         .map_err(|()| bad(Problem::Twice(member.path.join(&b'/'))))
 }
 
-/// Puts a member into its folder, and the folders above it; an error if something else is there.
+/// Inserts a member with the folders above it; an error if another member has the name.
 fn insert(tree: &mut Tree, path: &[Vec<u8>], content: Content) -> Result<(), ()> {
     for depth in 0..path.len() {
         put(tree, path[..depth].join(&b'/'), Content::Folder)?;

@@ -5,13 +5,13 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 /// A process that has a machine for a task of priority 7 and ignores interrupts.
-struct Deaf {
+struct Uninterruptible {
     _folder: tempfile::TempDir,
     process: Child,
     victim: Victim,
 }
 
-impl Deaf {
+impl Uninterruptible {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let lock_file = folder.path().join("m/m-public.lock");
@@ -54,7 +54,7 @@ fn sigterm_ends_the_wait() {
         came.set(true);
         Some(Event::Signal)
     };
-    let end = Deaf::start().wait(LIMIT, next, || came.get());
+    let end = Uninterruptible::start().wait(LIMIT, next, || came.get());
     assert_eq!(end, Interrupted::Terminated);
     assert!(came.get());
 }
@@ -62,9 +62,9 @@ fn sigterm_ends_the_wait() {
 /// W35: a process that does not release its machine is waited for until the deadline.
 #[test]
 fn the_deadline_ends_the_wait() {
-    let mut deaf = Deaf::start();
-    let pid = deaf.victim.pid;
-    let end = deaf.wait(Duration::ZERO, |_| panic!("it is over"), || false);
+    let mut holder = Uninterruptible::start();
+    let pid = holder.victim.pid;
+    let end = holder.wait(Duration::ZERO, |_| panic!("it is over"), || false);
     let reason = format!("process {pid} has not let go of m within 60s");
     assert_eq!(end, Interrupted::Withheld(reason));
 }
@@ -77,6 +77,6 @@ fn another_event_does_not_end_the_wait() {
         events.set(events.get() + 1);
         Some(Event::FileAppeared)
     };
-    let end = Deaf::start().wait(LIMIT, next, || events.get() == 3);
+    let end = Uninterruptible::start().wait(LIMIT, next, || events.get() == 3);
     assert_eq!(end, Interrupted::Terminated);
 }
