@@ -13,8 +13,7 @@ use bbot_manifest::{BootstrappedMachine, Lines, MachineManifest, Manifest};
 use crate::config::Config;
 use crate::diag;
 use crate::event_loop::EventLoop;
-use crate::fs::durable;
-use crate::fs::storage::RealStorage;
+use crate::fs::storage::REAL;
 use crate::guest::boot::{Booted, boot};
 use crate::guest::hold::Hold;
 use crate::guest::run::{DISK_FULL, End, Job, Limits};
@@ -222,7 +221,7 @@ fn write_manifest(snapshot: &Path, manifest: &BootstrappedMachine) -> anyhow::Re
     let path = snapshot.join("manifest");
     let text = manifest.to_text(Lines::Wrapped)?;
     // A new file: the old one may be read-only.
-    durable::write(&RealStorage, &path, 0o666, text.as_bytes())?;
+    REAL.put(&path, 0o666, text.as_bytes())?;
     let sync = || {
         for entry in fs::read_dir(snapshot)? {
             let entry = entry?;
