@@ -6,7 +6,6 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use bbot_btrfs::Snapshot;
 use bbot_lock::{Acquired, HostLock, MachineLock};
 use bbot_manifest::protocol::{BootstrapManifest, MacAddress, ToolchainManifest};
 use bbot_manifest::{BootstrappedMachine, Lines, MachineManifest, Manifest};
@@ -14,8 +13,7 @@ use bbot_manifest::{BootstrappedMachine, Lines, MachineManifest, Manifest};
 use crate::config::Config;
 use crate::diag;
 use crate::event_loop::EventLoop;
-use crate::fs::durable;
-use crate::fs::storage::RealStorage;
+use crate::fs::storage::REAL;
 use crate::guest::boot::{Booted, boot};
 use crate::guest::hold::Hold;
 use crate::guest::run::{DISK_FULL, End, Job, Limits};
@@ -25,7 +23,8 @@ use crate::machines::enumerate::{read_bootstrapped, read_manifest, with_current}
 use crate::machines::fake;
 use crate::machines::freshness::{Age, Freshness, compare, own_versions};
 use crate::machines::layout::{Layout, MachineDir};
-use crate::machines::snapshot;
+use crate::machines::ownership;
+use crate::machines::snapshot::WorkingSnapshot;
 use crate::machines::view::HostView;
 use crate::observe::status::Status;
 
@@ -61,6 +60,7 @@ impl Bootstrap<'_> {
         let Acquired::Lock(mut lock) = MachineLock::try_acquire(&host_lock, &lock_file)? else {
             return Ok(Bootstrapped::NotNeeded);
         };
+        self.check_replaceable()?;
         let Some(disk) = take_snapshot(&self.host.layout, machine)? else {
             return Ok(Bootstrapped::NotNeeded);
         };
@@ -84,11 +84,17 @@ impl Bootstrap<'_> {
         // W14: durable first, then visible under its name.
         let start = Instant::now();
         write_manifest(snapshot.path(), &manifest)?;
+        self.check_replaceable()?;
         snapshot.publish(&self.host.layout.bootstrapped(machine))?;
         diag::phase("publish", start.elapsed(), &[("machine", machine.name.as_str())]);
         self.report_age(&manifest.bootstrap);
         lock.release()?;
         Ok(Bootstrapped::Done)
+    }
+
+    /// Checks that what a publication would replace is ours (W44).
+    fn check_replaceable(&self) -> anyhow::Result<()> {
+        ownership::check_bootstrapped(&self.host.layout, self.machine)
     }
 
     /// Lets the worker install the toolchain on `first`, or on a fresh disk after each mis-boot
@@ -97,7 +103,7 @@ impl Bootstrap<'_> {
         &mut self,
         first: Disk,
         mac: MacAddress,
-    ) -> anyhow::Result<Option<(Snapshot, BootstrappedMachine)>> {
+    ) -> anyhow::Result<Option<(WorkingSnapshot, BootstrappedMachine)>> {
         let config = self.config;
         if config.fake_bootstrap {
             let versions = own_versions(&config.worker_version);
@@ -190,7 +196,7 @@ impl Bootstrap<'_> {
 fn take_snapshot(layout: &Layout, dir: &MachineDir) -> anyhow::Result<Option<Disk>> {
     let start = Instant::now();
     let taken = with_current(dir, |source| {
-        let snapshot = snapshot::take(source, &layout.snapshot(dir))?;
+        let snapshot = WorkingSnapshot::take(layout, dir, source)?;
         let machine = read_manifest(&snapshot.path().join("manifest"))?;
         Ok(Disk { snapshot, machine })
     })?;
@@ -215,7 +221,7 @@ fn write_manifest(snapshot: &Path, manifest: &BootstrappedMachine) -> anyhow::Re
     let path = snapshot.join("manifest");
     let text = manifest.to_text(Lines::Wrapped)?;
     // A new file: the old one may be read-only.
-    durable::write(&RealStorage, &path, 0o666, text.as_bytes())?;
+    REAL.put(&path, 0o666, text.as_bytes())?;
     let sync = || {
         for entry in fs::read_dir(snapshot)? {
             let entry = entry?;

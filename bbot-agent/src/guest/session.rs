@@ -10,7 +10,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use bbot_btrfs::Snapshot;
 use bbot_manifest::MachineManifest;
 use bbot_tftp::{Namespace, Server, ServerConfig, ServerHandle, WriteLimits};
 use bbot_vm::{
@@ -25,6 +24,7 @@ use crate::config::Config;
 use crate::diag;
 use crate::event_loop::{Event, EventLoop};
 use crate::fs::runtime_dir::{self, PRIVATE};
+use crate::machines::snapshot::WorkingSnapshot;
 
 /// How long QEMU may take to exit after it was told to, before it is killed. It takes some 10 ms,
 /// and its disk is thrown away (W40: a stop must not wait for a guest).
@@ -55,7 +55,7 @@ pub(crate) struct Setup {
 /// The disk of one boot, and the manifest that came with it.
 #[derive(Debug)]
 pub(crate) struct Disk {
-    pub(crate) snapshot: Snapshot,
+    pub(crate) snapshot: WorkingSnapshot,
     /// The manifest of the machine in it.
     pub(crate) machine: MachineManifest,
 }
