@@ -54,23 +54,16 @@ enum Round {
 /// Works until it is told to stop.
 pub(crate) fn work(agent: &mut Agent) -> anyhow::Result<()> {
     let mut complaints = Complaints::default();
-    let mut is_started = false;
-    loop {
+    let is_up = start_up(agent)?;
+    while is_up && !agent.events.signals().is_stopping() {
         agent.events.post_due();
-        if !is_fit(agent, is_started)? {
+        if !is_fit(agent, true)? {
             break;
-        }
-        if !is_started {
-            agent.status.ready();
-            is_started = true;
         }
         match round(agent, &mut complaints)? {
             Round::Again => {}
             Round::Stop => break,
             Round::Idle { half } => pause(agent, half),
-        }
-        if agent.events.signals().is_stopping() {
-            break;
         }
     }
     agent.status.enter(Phase::Stopping, None, None);
@@ -83,6 +76,21 @@ pub(crate) fn work(agent: &mut Agent) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Recovers, on a host that can run guests; returns false if the agent is to stop.
+fn start_up(agent: &mut Agent) -> anyhow::Result<bool> {
+    if !is_fit(agent, false)? {
+        return Ok(false);
+    }
+    agent.status.ready();
+    if !agent.config.is_fake() {
+        agent.status.enter(Phase::Enumerating, None, None);
+        if let Some(host_lock) = lock_host(agent)? {
+            recovery::sweep_snapshots(&agent.host.layout, &host_lock);
+        }
+    }
+    Ok(true)
+}
+
 /// Waits until guests can be run, and before the first round until what an earlier process has left
 /// is removed; returns false if the agent is to stop.
 fn is_fit(agent: &mut Agent, is_started: bool) -> anyhow::Result<bool> {
@@ -90,11 +98,11 @@ fn is_fit(agent: &mut Agent, is_started: bool) -> anyhow::Result<bool> {
     if !is_recovered {
         agent.status.enter(Phase::Recovering, None, None);
     }
-    let Agent { config, host, events, status, monitor, .. } = agent;
+    let Agent { config, events, status, monitor, .. } = agent;
     let outbox = events.reports.as_ref().map(|reports| Arc::clone(&reports.outbox));
     let recover = || {
         if !is_recovered {
-            recovery::sweep(config, &host.layout, outbox.as_deref())?;
+            recovery::sweep(config, outbox.as_deref())?;
             is_recovered = true;
         }
         Ok(())

@@ -20,6 +20,7 @@ mod hold;
 mod host;
 mod machines;
 mod outbox;
+mod ownership;
 mod priorities;
 mod recovery;
 mod smoke;

@@ -2,7 +2,7 @@
 
 pub(crate) mod bounded_read;
 pub(crate) mod digest;
-pub(crate) mod durable;
+mod durable;
 mod error;
 pub(crate) mod runtime_dir;
 pub(crate) mod storage;

@@ -20,14 +20,9 @@ pub(crate) trait Storage: fmt::Debug + Send + Sync {
     /// Returns the names in a folder, without those that are not UTF-8.
     fn list(&self, folder: &Path) -> Result<Vec<String>, FileError>;
 
-    /// Creates a file with these permissions, or truncates the one that exists.
-    fn create(&self, path: &Path, mode: u32) -> Result<File, FileError>;
-
-    /// Writes to the file, whose path is `path`.
-    fn write(&self, path: &Path, file: &mut File, bytes: &[u8]) -> Result<(), FileError>;
-
-    /// Brings the file's content to the device, fsync(2).
-    fn sync(&self, path: &Path, file: &File) -> Result<(), FileError>;
+    /// Writes a file, in place of the one that may exist. With `sync`, brings its content to the
+    /// device, fsync(2).
+    fn write(&self, path: &Path, mode: u32, content: &[u8], sync: bool) -> Result<(), FileError>;
 
     /// Renames a file or folder, in place of the one that may be at `to`.
     fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError>;
@@ -49,6 +44,9 @@ pub(crate) trait Storage: fmt::Debug + Send + Sync {
 }
 
 /// The file system of the host.
+pub(crate) const REAL: &dyn Storage = &RealStorage;
+
+/// The file system of the host.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RealStorage;
 
@@ -66,18 +64,15 @@ impl Storage for RealStorage {
         names.map_err(FileError::of("list", folder))
     }
 
-    fn create(&self, path: &Path, mode: u32) -> Result<File, FileError> {
+    fn write(&self, path: &Path, mode: u32, content: &[u8], sync: bool) -> Result<(), FileError> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(mode);
-        options.open(path).map_err(FileError::of("create", path))
-    }
-
-    fn write(&self, path: &Path, file: &mut File, bytes: &[u8]) -> Result<(), FileError> {
-        file.write_all(bytes).map_err(FileError::of("write", path))
-    }
-
-    fn sync(&self, path: &Path, file: &File) -> Result<(), FileError> {
-        file.sync_all().map_err(FileError::of("synchronise", path))
+        let mut file = options.open(path).map_err(FileError::of("create", path))?;
+        file.write_all(content).map_err(FileError::of("write", path))?;
+        if sync {
+            file.sync_all().map_err(FileError::of("synchronise", path))?;
+        }
+        Ok(())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError> {

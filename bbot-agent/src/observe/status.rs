@@ -2,6 +2,7 @@
 //! service manager.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,8 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::diag;
-use crate::fs::durable;
-use crate::fs::storage::RealStorage;
+use crate::fs::storage::REAL;
 use crate::observe::held::Held;
 use crate::observe::systemd::ServiceManager;
 
@@ -44,20 +44,10 @@ pub(crate) enum Phase {
     Stopping,
 }
 
-impl Phase {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Recovering => "recovering",
-            Self::Enumerating => "enumerating",
-            Self::Blocked => "blocked",
-            Self::Asking => "asking",
-            Self::Bootstrapping => "bootstrapping",
-            Self::Interrupting => "interrupting",
-            Self::Building => "building",
-            Self::Holding => "holding",
-            Self::Idle => "idle",
-            Self::Stopping => "stopping",
-        }
+impl fmt::Display for Phase {
+    /// The name is that of the file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
     }
 }
 
@@ -143,7 +133,7 @@ impl Activity {
     }
 
     fn status_text(&self) -> String {
-        let mut words = self.phase.name().to_owned();
+        let mut words = self.phase.to_string();
         words.extend(self.package.iter().flat_map(|package| [" ", package]));
         if let Some(machine) = &self.machine {
             words.extend([if self.package.is_some() { " on " } else { " " }, machine]);
@@ -254,7 +244,7 @@ impl Status {
             controllers: self.contacts.values().collect(),
         };
         let text = serde_json::to_vec(&document)?;
-        Ok(durable::replace_volatile(&RealStorage, &directory.join(FILE), 0o644, &text)?)
+        Ok(REAL.publish(&directory.join(FILE), 0o644, &text)?)
     }
 
     /// Removes the file: the instance ends.
@@ -336,7 +326,7 @@ pub(crate) mod tests {
     #[test]
     fn phases_have_one_name() {
         for phase in PHASES {
-            assert_eq!(serde_json::to_value(phase).unwrap(), phase.name());
+            assert_eq!(serde_json::to_value(phase).unwrap(), phase.to_string());
         }
     }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::artifacts;
 use super::entry_id::{EntryId, SUFFIX};
 use super::error::OutboxError;
-use crate::fs::durable;
 use crate::fs::storage::Storage;
 
 /// The folder below the state directory.
@@ -30,13 +29,13 @@ impl DeadLetters {
     /// Moves the entry at `path` here, with the artifacts beside it, and stores the reason.
     pub(super) fn add(&self, path: &Path, id: &EntryId, reason: &str) -> Result<(), OutboxError> {
         let file = self.folder.join(format!("{id}{REASON_SUFFIX}"));
-        durable::replace(&*self.storage, &file, 0o600, format!("{reason}\n").as_bytes())?;
+        self.storage.replace(&file, 0o600, format!("{reason}\n").as_bytes())?;
         // Before the entry, as artifacts without one are swept.
         let from = path.parent().unwrap_or(&self.folder);
         artifacts::rename(&*self.storage, from, &self.folder, id)?;
         self.storage.rename(path, &self.folder.join(id.file_name()))?;
         self.storage.sync_folder(&self.folder)?;
-        Ok(durable::sync_parent(&*self.storage, path)?)
+        Ok(self.storage.sync_parent(path)?)
     }
 
     /// Removes the reasons of entries that are not there: a crash has kept them from being moved

@@ -21,7 +21,9 @@
 use std::io;
 use std::path::Path;
 
-use bbot_manifest::{Event, Lines, Manifest, Parser, ResultManifest, Serializer};
+use bbot_manifest::ser::to_string_with;
+use bbot_manifest::{Event, Lines, Manifest, Parser, ResultManifest};
+use serde::Serialize;
 
 use super::error::OutboxError;
 use crate::fs::digest::sha256_hex;
@@ -94,22 +96,16 @@ impl Entry {
     }
 
     fn body(&self) -> Result<Vec<u8>, bbot_manifest::Error> {
-        let mut serializer = Serializer::new(Vec::new(), Lines::Long);
-        serializer.start()?;
         let version = if self.artifacts.is_empty() { PLAIN } else { WITH_ARTIFACTS };
-        serializer.pair("entry-version", version)?;
-        serializer.pair("session", &self.session)?;
-        serializer.pair("result-url", &self.result_url)?;
-        if let Some(challenge) = &self.challenge {
-            serializer.pair("challenge", challenge)?;
-        }
-        if let Some(fingerprint) = &self.fingerprint {
-            serializer.pair("fingerprint", fingerprint)?;
-        }
-        for artifact in &self.artifacts {
-            serializer.pair("artifact", artifact.to_value())?;
-        }
-        let mut body = serializer.finish()?;
+        let head = Head {
+            entry_version: Some(version.to_owned()),
+            session: Some(self.session.clone()),
+            result_url: Some(self.result_url.clone()),
+            challenge: self.challenge.clone(),
+            fingerprint: self.fingerprint.clone(),
+            artifact: self.artifacts.iter().map(Artifact::to_value).collect(),
+        };
+        let mut body = to_string_with(&head, Lines::Long)?.into_bytes();
         body.extend_from_slice(self.result.to_text(Lines::Long)?.as_bytes());
         Ok(body)
     }
@@ -141,12 +137,12 @@ impl Entry {
     pub(super) fn parse(text: &[u8], name: &str) -> Result<Self, String> {
         let body = verified(text).ok_or("its digest is not that of its content")?;
         let (head, result) = Head::parse(body, name).map_err(|error| error.to_string())?;
-        let version = head.version.ok_or("it has no entry-version")?;
+        let version = head.entry_version.ok_or("it has no entry-version")?;
         if ![PLAIN, WITH_ARTIFACTS].contains(&&*version) {
             let known = WITH_ARTIFACTS;
             return Err(format!("its entry-version is {version}, and this agent knows {known}"));
         }
-        let artifacts = head.artifacts.iter().map(|value| Artifact::parse(value));
+        let artifacts = head.artifact.iter().map(|value| Artifact::parse(value));
         Ok(Self {
             session: head.session.ok_or("it has no session")?,
             result_url: head.result_url.ok_or("it has no result-url")?,
@@ -159,14 +155,15 @@ impl Entry {
 }
 
 /// The values of the entry's own manifest.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
 struct Head {
-    version: Option<String>,
+    entry_version: Option<String>,
     session: Option<String>,
     result_url: Option<String>,
     challenge: Option<String>,
     fingerprint: Option<String>,
-    artifacts: Vec<String>,
+    artifact: Vec<String>,
 }
 
 impl Head {
@@ -178,13 +175,13 @@ impl Head {
             match event? {
                 Event::Pair(pair) => {
                     let field = match pair.name {
-                        "entry-version" => &mut head.version,
+                        "entry-version" => &mut head.entry_version,
                         "session" => &mut head.session,
                         "result-url" => &mut head.result_url,
                         "challenge" => &mut head.challenge,
                         "fingerprint" => &mut head.fingerprint,
                         "artifact" => {
-                            head.artifacts.push(pair.value.into_owned());
+                            head.artifact.push(pair.value.into_owned());
                             continue;
                         }
                         _ => continue,

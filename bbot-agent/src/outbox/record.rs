@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::entry::Entry;
 use super::error::OutboxError;
+use crate::fs::if_present;
 use crate::fs::storage::Storage;
-use crate::fs::{durable, if_present};
 
 /// The file `task-at-hand.manifest`.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Record {
     /// Writes the record, durably, in place of an earlier one.
     pub(super) fn write(&self, entry: &Entry) -> Result<(), OutboxError> {
         let _changing = self.lock();
-        Ok(durable::replace(&*self.storage, &self.path, 0o600, &entry.to_text()?)?)
+        Ok(self.storage.replace(&self.path, 0o600, &entry.to_text()?)?)
     }
 
     /// Reads the record; `None` if there is none.
@@ -59,7 +59,7 @@ impl Record {
         if is_answered {
             if_present(self.storage.remove(&self.path))?;
         }
-        Ok(durable::sync_parent(&*self.storage, &self.path)?)
+        Ok(self.storage.sync_parent(&self.path)?)
     }
 
     fn lock(&self) -> MutexGuard<'_, ()> {

@@ -10,7 +10,7 @@ use super::entry_id::{EntryId, EntryIds};
 use super::error::OutboxError;
 use super::record::Record;
 use crate::fs::storage::{RealStorage, Storage};
-use crate::fs::{FileError, durable, if_present};
+use crate::fs::{FileError, if_present};
 
 /// The folder of entries that wait, below the state directory.
 pub(super) const WAITING: &str = "outbox";
@@ -44,8 +44,8 @@ impl Outbox {
             storage,
         };
         for folder in [state_dir, &outbox.waiting, &outbox.dead_letters.folder] {
-            durable::create_folder(&*outbox.storage, folder)?;
-            durable::sweep(&*outbox.storage, folder)?;
+            outbox.storage.create_folders(folder)?;
+            outbox.storage.sweep(folder)?;
         }
         outbox.dead_letters.sweep_reasons()?;
         artifacts::sweep(&*outbox.storage, &outbox.waiting)?;
@@ -104,11 +104,10 @@ impl Outbox {
         if let Some(path) = self.uncertain.get() {
             return Err(OutboxError::Uncertain { path: path.clone() });
         }
-        if !durable::create(&*self.storage, path, 0o600, text)? {
+        if !self.storage.create(path, 0o600, text)? {
             return Ok(false);
         }
-        let synced =
-            durable::sync_parent(&*self.storage, path).inspect_err(|_| self.withdraw(path));
+        let synced = self.storage.sync_parent(path).inspect_err(|_| self.withdraw(path));
         Ok(synced.map(|()| true)?)
     }
 
@@ -117,7 +116,7 @@ impl Outbox {
         match self.storage.remove(path) {
             // To synchronise has failed before. With the next entry the removal is synchronised,
             // too; until then the task is on record.
-            Ok(()) => drop(durable::sync_parent(&*self.storage, path)),
+            Ok(()) => drop(self.storage.sync_parent(path)),
             Err(_) => {
                 self.uncertain.get_or_init(|| path.to_owned());
             }
@@ -193,7 +192,7 @@ impl Outbox {
     pub(crate) fn remove_artifact(&self, id: &EntryId, number: usize) -> Result<(), OutboxError> {
         let path = self.artifact(id, number);
         self.storage.remove(&path)?;
-        Ok(durable::sync_parent(&*self.storage, &path)?)
+        Ok(self.storage.sync_parent(&path)?)
     }
 
     /// Makes the answer durable that the task at hand gets if this process dies (W41).

@@ -1,6 +1,5 @@
 //! The outbox on a storage whose n-th operation fails, for every n (I5).
 
-use std::fs::File;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -71,20 +70,13 @@ impl Storage for FailingStorage {
         RealStorage.list(folder)
     }
 
-    fn create(&self, path: &Path, mode: u32) -> Result<File, FileError> {
+    /// A failure to write leaves half of the content.
+    fn write(&self, path: &Path, mode: u32, content: &[u8], sync: bool) -> Result<(), FileError> {
         self.check("create", path)?;
-        RealStorage.create(path, mode)
-    }
-
-    /// A failure leaves half of the content.
-    fn write(&self, path: &Path, file: &mut File, bytes: &[u8]) -> Result<(), FileError> {
         let failed = self.check("write", path);
-        let written = if failed.is_err() { &bytes[..bytes.len() / 2] } else { bytes };
-        RealStorage.write(path, file, written).and(failed)
-    }
-
-    fn sync(&self, path: &Path, _: &File) -> Result<(), FileError> {
-        self.check("synchronise", path)
+        let written = if failed.is_err() { &content[..content.len() / 2] } else { content };
+        RealStorage.write(path, mode, written, false).and(failed)?;
+        if sync { self.check("synchronise", path) } else { Ok(()) }
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError> {
