@@ -214,8 +214,11 @@ fn take_snapshot(layout: &Layout, dir: &MachineDir) -> anyhow::Result<Option<Dis
 /// Why an operator should inspect the guest of a bootstrap that ended like this, if so.
 fn concern(end: &End) -> Option<String> {
     Some(match end {
-        End::Complete(_) | End::Terminated | End::Interrupted => return None,
-        End::DiskFull | End::NetworkLost => return None,
+        End::Complete(_)
+        | End::Terminated
+        | End::Interrupted
+        | End::DiskFull
+        | End::NetworkLost => return None,
         End::MisBoot => "bootstrap startup timeout".into(),
         End::TimedOut => "bootstrap timeout".into(),
         End::WouldNotShutDown => "bootstrap shutdown timeout".into(),

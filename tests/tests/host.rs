@@ -58,7 +58,9 @@ impl Host {
     }
 
     fn run_all(&self, commands: &[&str]) {
-        commands.iter().for_each(|command| self.run(command));
+        for command in commands {
+            self.run(command);
+        }
     }
 
     /// Lets the guests go on.

@@ -257,7 +257,8 @@ impl Config {
 
     /// Returns whether guests are started, and the host must be able to run them.
     pub(crate) fn runs_guests(&self) -> bool {
-        !self.is_fake() && !self.dump_machines && !(self.fake_bootstrap && self.fake_build)
+        let all_fake = self.fake_bootstrap && self.fake_build;
+        !(self.is_fake() || self.dump_machines || all_fake)
     }
 
     /// Returns whether the instance ends after one task, or without one: it does not wait for the

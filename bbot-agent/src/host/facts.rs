@@ -27,8 +27,7 @@ use crate::config::Config;
 pub(crate) fn gather(config: &Config) -> Facts {
     let network = config.network();
     let bridge = bridge(&config.bridge);
-    let tap =
-        Tap { name: network.tap(), state: network.tap_use().map_err(|error| describe(error)) };
+    let tap = Tap { name: network.tap(), state: network.tap_use().map_err(describe) };
     Facts {
         ports: ports(config, bridge.state.as_ref().ok()),
         bridge,
@@ -57,14 +56,14 @@ fn ports(config: &Config, bridge: Option<&UsableBridge>) -> Vec<Port> {
     let mut found = Vec::new();
     if let Some(bridge) = bridge {
         let address = SocketAddr::from((bridge.address, config.network().tftp_port));
-        let obstacle = UdpSocket::bind(address).err().map(obstacle);
+        let obstacle = UdpSocket::bind(address).err().as_ref().map(obstacle);
         found.push(Port { service: Service::Tftp, address, obstacle });
     }
     let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let interactive = config.interactive_address.filter(|address| *address != local);
     for address in std::iter::once(local).chain(interactive) {
         let address = VncAddress::new(address, config.offset).socket();
-        let obstacle = try_listen(address).err().map(|error| obstacle(error.into()));
+        let obstacle = try_listen(address).err().map(|error| obstacle(&error.into()));
         found.push(Port { service: Service::Vnc, address, obstacle });
     }
     found
@@ -79,7 +78,7 @@ fn try_listen(address: SocketAddr) -> nix::Result<()> {
     listen(&socket, Backlog::new(1)?)
 }
 
-fn obstacle(error: io::Error) -> PortObstacle {
+fn obstacle(error: &io::Error) -> PortObstacle {
     match error.kind() {
         io::ErrorKind::AddrInUse => PortObstacle::InUse,
         _ => PortObstacle::Other(error.to_string()),

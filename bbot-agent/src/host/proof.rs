@@ -18,9 +18,9 @@ const KVM: &str = "/dev/kvm";
 pub(crate) fn prove(config: &Config) -> Proof {
     let start = Instant::now();
     let network = Network::set_up(&config.network()).and_then(Network::tear_down);
-    let network = network.err().map(|error| describe(error.into()));
+    let network = network.err().map(|error| describe(&error.into()));
     let mut without_kvm = None;
-    let guest = run_guest(config, &mut without_kvm).map_err(describe);
+    let guest = run_guest(config, &mut without_kvm).map_err(|error| describe(&error));
     diag::phase("proof", start.elapsed(), &[]);
     Proof { guest, without_kvm, network }
 }
@@ -33,10 +33,10 @@ fn run_guest(config: &Config, without_kvm: &mut Option<String>) -> anyhow::Resul
         user: VmUser::resolve(config.vm_user.as_deref())?,
         runtime_dir: config.runtime_dir.join(PRIVATE),
     };
-    if Path::new(KVM).exists() {
+    if Path::new(KVM).try_exists().unwrap_or(true) {
         match probe.run(Accelerator::Kvm) {
             Ok(()) => return Ok(Accelerator::Kvm),
-            Err(error) => *without_kvm = Some(describe(error.into())),
+            Err(error) => *without_kvm = Some(describe(&error.into())),
         }
     }
     probe.run(Accelerator::Tcg).context("by TCG")?;
@@ -44,7 +44,7 @@ fn run_guest(config: &Config, without_kvm: &mut Option<String>) -> anyhow::Resul
 }
 
 /// In one line: a hypervisor may have written several.
-fn describe(error: anyhow::Error) -> String {
+fn describe(error: &anyhow::Error) -> String {
     let text = format!("{error:#}");
     text.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }

@@ -27,8 +27,8 @@ pub(crate) struct WorkingSnapshot {
 impl WorkingSnapshot {
     /// Takes a snapshot of `source`, a subvolume of `machine`, and marks it (W45).
     ///
-    /// The user that guests run as must be able to reach the disk image. An operator may have closed
-    /// the machine's own folder (W69).
+    /// The user that guests run as must be able to reach the disk image. An operator may have
+    /// closed the machine's own folder (W69).
     pub(crate) fn take(
         layout: &Layout,
         machine: &MachineDir,

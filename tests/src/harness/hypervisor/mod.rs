@@ -76,7 +76,12 @@ fn run_diskless(qmp: RawFd) -> Result<ExitCode> {
     let (sender, events) = channel();
     let qmp = sys::inherited(qmp).context("no QMP socket")?;
     let connection = Arc::new(Mutex::new(qmp.try_clone()?));
-    let machine = Machine { processors: Arc::default(), events: sender, qmp: connection };
+    let machine = Machine {
+        processors: Arc::default(),
+        power: Arc::default(),
+        events: sender,
+        qmp: connection,
+    };
     // An error of the connection is the end of it.
     start("qmp", move || drop(qmp::serve(qmp, &machine)))?;
     loop {
