@@ -6,7 +6,6 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use bbot_btrfs::Snapshot;
 use bbot_lock::{Acquired, HostLock, MachineLock};
 use bbot_manifest::protocol::{BootstrapManifest, MacAddress, ToolchainManifest};
 use bbot_manifest::{BootstrappedMachine, Lines, MachineManifest, Manifest};
@@ -24,7 +23,8 @@ use crate::machines::enumerate::{read_bootstrapped, read_manifest, with_current}
 use crate::machines::fake;
 use crate::machines::freshness::{Age, Freshness, compare, own_versions};
 use crate::machines::layout::{Layout, MachineDir};
-use crate::machines::snapshot;
+use crate::machines::ownership;
+use crate::machines::snapshot::WorkingSnapshot;
 use crate::machines::view::HostView;
 use crate::observe::status::Status;
 
@@ -60,6 +60,7 @@ impl Bootstrap<'_> {
         let Acquired::Lock(mut lock) = MachineLock::try_acquire(&host_lock, &lock_file)? else {
             return Ok(Bootstrapped::NotNeeded);
         };
+        self.check_replaceable()?;
         let Some(disk) = take_snapshot(&self.host.layout, machine)? else {
             return Ok(Bootstrapped::NotNeeded);
         };
@@ -83,11 +84,17 @@ impl Bootstrap<'_> {
         // W14: durable first, then visible under its name.
         let start = Instant::now();
         write_manifest(snapshot.path(), &manifest)?;
+        self.check_replaceable()?;
         snapshot.publish(&self.host.layout.bootstrapped(machine))?;
         diag::phase("publish", start.elapsed(), &[("machine", machine.name.as_str())]);
         self.report_age(&manifest.bootstrap);
         lock.release()?;
         Ok(Bootstrapped::Done)
+    }
+
+    /// Checks that what a publication would replace is ours (W44).
+    fn check_replaceable(&self) -> anyhow::Result<()> {
+        ownership::check_bootstrapped(&self.host.layout, self.machine)
     }
 
     /// Lets the worker install the toolchain on `first`, or on a fresh disk after each mis-boot
@@ -96,7 +103,7 @@ impl Bootstrap<'_> {
         &mut self,
         first: Disk,
         mac: MacAddress,
-    ) -> anyhow::Result<Option<(Snapshot, BootstrappedMachine)>> {
+    ) -> anyhow::Result<Option<(WorkingSnapshot, BootstrappedMachine)>> {
         let config = self.config;
         if config.fake_bootstrap {
             let versions = own_versions(&config.worker_version);
@@ -115,7 +122,7 @@ impl Bootstrap<'_> {
         let booted = boot(config, self.events, &setup, config.bootstrap_retries, fresh_disk)?;
         let Some(Booted { session, disk, end }) = booted else { return Ok(None) };
         let concern = concern(&end);
-        self.conclude(session, &end, concern);
+        self.conclude(session, &end, concern.as_deref());
         match (end, concern) {
             (End::Complete(file), _) => {
                 let mut versions: BootstrapManifest = read_manifest(&folder.join(&file))?;
@@ -189,7 +196,7 @@ impl Bootstrap<'_> {
 fn take_snapshot(layout: &Layout, dir: &MachineDir) -> anyhow::Result<Option<Disk>> {
     let start = Instant::now();
     let taken = with_current(dir, |source| {
-        let snapshot = snapshot::take(source, &layout.snapshot(dir))?;
+        let snapshot = WorkingSnapshot::take(layout, dir, source)?;
         let machine = read_manifest(&snapshot.path().join("manifest"))?;
         Ok(Disk { snapshot, machine })
     })?;
@@ -198,14 +205,14 @@ fn take_snapshot(layout: &Layout, dir: &MachineDir) -> anyhow::Result<Option<Dis
 }
 
 /// Why an operator should inspect the guest of a bootstrap that ended like this, if so.
-fn concern(end: &End) -> Option<&'static str> {
-    match end {
-        End::Complete(_) | End::Terminated | End::Interrupted | End::DiskFull => None,
-        End::MisBoot => Some("bootstrap startup timeout"),
-        End::TimedOut => Some("bootstrap timeout"),
-        End::WouldNotShutDown => Some("bootstrap shutdown timeout"),
-        End::Exited { .. } => Some("unexpected exit during bootstrap"),
-    }
+fn concern(end: &End) -> Option<String> {
+    Some(match end {
+        End::Complete(_) | End::Terminated | End::Interrupted | End::DiskFull => return None,
+        End::MisBoot => "bootstrap startup timeout".into(),
+        End::TimedOut => "bootstrap timeout".into(),
+        End::WouldNotShutDown => "bootstrap shutdown timeout".into(),
+        End::Exited { exit, .. } => format!("unexpected exit during bootstrap: {exit}"),
+    })
 }
 
 /// Replaces the machine's manifest in the snapshot, and synchronises it and the disk image: what is
@@ -230,6 +237,7 @@ fn write_manifest(snapshot: &Path, manifest: &BootstrappedMachine) -> anyhow::Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guest::exit::Exit;
 
     /// W27: every failure of a bootstrap raises a concern, a stop does not.
     #[test]
@@ -242,7 +250,7 @@ mod tests {
         ] {
             assert_eq!(concern(&end), None, "{end:?}");
         }
-        let exited = End::Exited { by_signal: false };
+        let exited = End::Exited { exit: Exit::PoweredOff, has_asked: true };
         for end in [End::MisBoot, End::TimedOut, End::WouldNotShutDown, exited] {
             assert!(concern(&end).is_some(), "{end:?}");
         }

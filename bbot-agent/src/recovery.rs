@@ -6,11 +6,10 @@
 //! the next enumeration finds them free.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::Context;
-use nix::errno::Errno;
-use nix::sys::signal::kill;
-use nix::unistd::Pid;
+use bbot_lock::{HostLock, MachineState};
 
 use crate::config::Config;
 use crate::diag;
@@ -19,25 +18,21 @@ use crate::guest::run::Job;
 use crate::guest::session::network_config;
 use crate::guest::tftp_folder;
 use crate::machines::layout::{Layout, MachineDir};
+use crate::machines::{mark, ownership};
 use crate::outbox::Outbox;
 
-/// Sweeps. Sweeping twice is harmless.
+/// Sweeps all but the snapshots. Sweeping twice is harmless.
 ///
 /// # Errors
 ///
 /// Only what would make work impossible; a leftover that cannot be removed is logged and stays.
-pub(crate) fn sweep(
-    config: &Config,
-    layout: &Layout,
-    outbox: Option<&Outbox>,
-) -> anyhow::Result<()> {
+pub(crate) fn sweep(config: &Config, outbox: Option<&Outbox>) -> anyhow::Result<()> {
     // The guests first: they keep the snapshots and the tap in use.
     for swept in bbot_vm::sweep(&network_config(config), &config.runtime_dir)? {
         diag::info(format_args!("removed leftover {swept}"));
     }
     // A console log that a live guest's end would have removed; usually there is none.
     drop(fs::remove_file(config.runtime_dir.join(PRIVATE).join("console.log")));
-    sweep_snapshots(layout);
     for job in [Job::Bootstrap, Job::Build] {
         tftp_folder::remove(&tftp_folder::path(config, job))?;
     }
@@ -49,55 +44,58 @@ pub(crate) fn sweep(
     Ok(())
 }
 
-fn sweep_snapshots(layout: &Layout) {
+/// Deletes the working snapshots that dead processes of this instance left (W3, W45).
+///
+/// The host lock is held because the locks of machines are examined.
+pub(crate) fn sweep_snapshots(layout: &Layout, host: &HostLock) {
     // Enumeration reports an unreadable tree.
     let Ok((machines, _)) = layout.machines() else { return };
     for machine in &machines {
-        if let Err(error) = sweep_machine(layout, machine) {
+        if let Err(error) = sweep_machine(layout, host, machine) {
             diag::warn(format_args!("cannot sweep {}: {error:#}", machine.path.display()));
         }
     }
 }
 
-fn sweep_machine(layout: &Layout, machine: &MachineDir) -> anyhow::Result<()> {
+fn sweep_machine(layout: &Layout, host: &HostLock, machine: &MachineDir) -> anyhow::Result<()> {
     for entry in fs::read_dir(&machine.path)? {
         let entry = entry?;
         let file_name = entry.file_name();
         let owner = file_name.to_str().and_then(|name| layout.snapshot_owner(&machine.name, name));
-        if owner.is_some_and(|pid| !is_alive(pid)) {
-            bbot_btrfs::delete(&entry.path())?;
-            diag::info(format_args!("removed leftover snapshot {}", entry.path().display()));
+        let Some(pid) = owner else { continue };
+        let path = entry.path();
+        if is_in_use(layout, host, machine, &path, pid)? {
+            continue;
         }
+        if let Err(error) = ownership::check_snapshot(layout, machine, &path) {
+            diag::warn(format_args!("{} is not removed: {error:#}", path.display()));
+            continue;
+        }
+        bbot_btrfs::delete(&path)?;
+        diag::info(format_args!("removed leftover snapshot {}", path.display()));
     }
     Ok(())
 }
 
-/// Returns whether another process with this pid exists, be it an agent or not.
+/// Returns whether a process works with the snapshot, whose name has this pid (W45).
 ///
-/// If the kernel has reused the pid, that process cannot be told from another implementation of the
-/// agent, which knows no instance lock and whose snapshots must stay; so a leftover is removed by
-/// the first start after that process has ended. This process itself is not the owner: the owner
-/// had the pid before.
-fn is_alive(pid: u32) -> bool {
-    let Ok(raw) = i32::try_from(pid) else { return false };
-    raw > 0 && pid != std::process::id() && kill(Pid::from_raw(raw), None) != Err(Errno::ESRCH)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::process::{Command, Stdio};
-
-    #[test]
-    fn tells_the_dead_from_the_living() {
-        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
-        let pid = child.id();
-        assert!(is_alive(pid));
-        drop(child.stdin.take());
-        child.wait().unwrap();
-        assert!(!is_alive(pid));
-        assert!(!is_alive(std::process::id()));
-        assert!(!is_alive(0));
-        assert!(!is_alive(u32::MAX));
+/// This agent locks the mark of each of its snapshots. Another implementation, or this one before
+/// it has set the mark, has the machine locked and names itself in the lock file by the same pid.
+/// Whether a process has that pid says nothing: it may be another one by now, or one of another pid
+/// namespace.
+fn is_in_use(
+    layout: &Layout,
+    host: &HostLock,
+    machine: &MachineDir,
+    snapshot: &Path,
+    pid: u32,
+) -> anyhow::Result<bool> {
+    if mark::read(snapshot)?.is_some_and(|mark| mark.is_in_use) {
+        return Ok(true);
     }
+    Ok(match bbot_lock::probe(host, &layout.lock_file(machine))? {
+        MachineState::Free => false,
+        MachineState::Busy(None) => true,
+        MachineState::Busy(Some(holder)) => u32::try_from(holder.pid).is_ok_and(|it| it == pid),
+    })
 }

@@ -54,19 +54,22 @@ pub(crate) fn work(agent: &mut Agent) -> anyhow::Result<()> {
     if !agent.config.is_fake() {
         agent.status.enter(Phase::Recovering, None, None);
         let outbox = agent.events.reports.as_ref().map(|reports| &*reports.outbox);
-        recovery::sweep(&agent.config, &agent.host.layout, outbox)?;
+        recovery::sweep(&agent.config, outbox)?;
     }
     agent.status.ready();
     let mut complaints = Complaints::default();
-    loop {
+    if !agent.config.is_fake() {
+        agent.status.enter(Phase::Enumerating, None, None);
+        if let Some(host_lock) = lock_host(agent)? {
+            recovery::sweep_snapshots(&agent.host.layout, &host_lock);
+        }
+    }
+    while !agent.events.signals().is_stopping() {
         agent.events.post_due();
         match round(agent, &mut complaints)? {
             Round::Again => {}
             Round::Stop => break,
             Round::Idle { half } => pause(agent, half),
-        }
-        if agent.events.signals().is_stopping() {
-            break;
         }
     }
     agent.status.enter(Phase::Stopping, None, None);

@@ -55,6 +55,8 @@ pub enum Operation {
     GetReadOnly { path: PathBuf },
     /// [`set_read_only`](crate::set_read_only)
     SetReadOnly { path: PathBuf, read_only: bool },
+    /// [`identity`](crate::identity)
+    Identify { path: PathBuf },
     /// [`publish`](crate::publish)
     Publish { new: PathBuf, name: PathBuf },
 }
@@ -84,6 +86,10 @@ impl Operation {
         Self::SetReadOnly { path: path.to_owned(), read_only }
     }
 
+    pub(crate) fn identify(path: &Path) -> Self {
+        Self::Identify { path: path.to_owned() }
+    }
+
     pub(crate) fn publish(new: &Path, name: &Path) -> Self {
         Self::Publish { new: new.to_owned(), name: name.to_owned() }
     }
@@ -104,6 +110,9 @@ impl fmt::Display for Operation {
             Self::SetReadOnly { path, read_only } => {
                 let state = if *read_only { "read-only" } else { "writable" };
                 write!(f, "make subvolume {} {state}", path.display())
+            }
+            Self::Identify { path } => {
+                write!(f, "read the identity of subvolume {}", path.display())
             }
             Self::Publish { new, name } => {
                 write!(f, "publish subvolume {} as {}", new.display(), name.display())
@@ -228,6 +237,12 @@ mod tests {
             Operation::set_read_only(a, false),
             Cause::NotSubvolume,
             "cannot make subvolume /m/a writable",
+            "not a btrfs subvolume",
+        );
+        check(
+            Operation::identify(a),
+            Cause::NotSubvolume,
+            "cannot read the identity of subvolume /m/a",
             "not a btrfs subvolume",
         );
         check(

@@ -65,6 +65,7 @@
 //!
 //! * [`publish`] is atomic for every process that opens the name, and durable when it returns.
 //! * [`delete`] deletes nothing but a subvolume, never a folder.
+//! * [`publish`] displaces nothing but a subvolume, never a folder, a file or a symbolic link.
 //! * No path makes it panic, and no path is given to a shell or another program.
 //!
 //! # What it does not guarantee
@@ -87,12 +88,14 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod identity;
 mod owned;
 mod publication;
 mod subvolume;
 mod target;
 
 pub use error::{Cause, Error, Operation};
+pub use identity::{Identity, identity};
 pub use owned::Snapshot;
 pub use publication::{Published, publish};
 pub use subvolume::{create, delete, is_read_only, is_subvolume, set_read_only, snapshot};

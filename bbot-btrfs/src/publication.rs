@@ -1,4 +1,4 @@
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use crate::error::call;
-use crate::{As, Error, Operation};
+use crate::{As, Cause, Error, Operation};
 
 /// How often the name may appear or vanish between the two attempts to take it.
 const ATTEMPTS: u32 = 100;
@@ -15,8 +15,8 @@ const ATTEMPTS: u32 = 100;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Published {
-    /// Whether another file or folder had the name before. It now has the name that the new
-    /// subvolume had.
+    /// Whether another subvolume had the name before. It now has the name that the new subvolume
+    /// had.
     pub displaced: bool,
 }
 
@@ -30,19 +30,42 @@ pub struct Published {
 ///
 /// # Errors
 ///
-/// `new` does not exist ([`Error::is_not_found`]), or another error of the system. If the sync of a
+/// `new` does not exist ([`Error::is_not_found`]); it is not a subvolume, or what has the name is
+/// not ([`Cause::NotSubvolume`]), and neither is changed; or another error of the system. If the
+/// sync of a
 /// parent folder fails, the change has taken place nevertheless, but may not survive a power
 /// failure.
 pub fn publish(new: &Path, name: As<'_>) -> Result<Published, Error> {
-    call(&[new, name.0], || {
-        let displaced = take_name(new, name.0)?;
-        sync_parent(name.0)?;
-        if new.parent() != name.0.parent() {
-            sync_parent(new)?;
-        }
-        Ok(Published { displaced })
-    })
-    .map_err(|cause| Error { operation: Operation::publish(new, name.0), cause })
+    check_displaced(name.0)
+        .and_then(|()| check(new))
+        .and_then(|()| call(&[new, name.0], || exchange(new, name.0)))
+        .map_err(|cause| Error { operation: Operation::publish(new, name.0), cause })
+}
+
+fn exchange(new: &Path, name: &Path) -> io::Result<Published> {
+    let displaced = take_name(new, name)?;
+    sync_parent(name)?;
+    if new.parent() != name.parent() {
+        sync_parent(new)?;
+    }
+    Ok(Published { displaced })
+}
+
+/// Checks that the path itself is a subvolume: not a folder, nor a link to a subvolume.
+fn check(path: &Path) -> Result<(), Cause> {
+    let is_subvolume = call(&[path], || {
+        let is_folder = fs::symlink_metadata(path)?.is_dir();
+        Ok(is_folder && libbtrfsutil::is_subvolume(path).map_err(|e| e.os_error())?)
+    })?;
+    if is_subvolume { Ok(()) } else { Err(Cause::NotSubvolume) }
+}
+
+/// Checks that what has the name, if anything has, may be displaced.
+fn check_displaced(name: &Path) -> Result<(), Cause> {
+    match check(name) {
+        Err(cause) if cause.is(Errno::ENOENT) => Ok(()),
+        checked => checked,
+    }
 }
 
 /// Renames by exchange or, if nothing has the name, without replacing anything. Returns whether it

@@ -5,12 +5,12 @@
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::fs::File;
-use std::io::{BufWriter, IsTerminal, Read};
+use std::io::{BufWriter, Error, ErrorKind, IsTerminal, Read};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use bbot_tftp::{Client, Offload, Progress, TransferSummary};
+use bbot_tftp::{AtomicFile, Client, ClientError, Offload, Progress, TransferSummary};
 
 const USAGE: &str = "\
 usage: tftp get|put HOST:PORT NAME FILE [--blksize N] [--window N] [--timeout SECONDS]
@@ -41,14 +41,17 @@ fn main() -> ExitCode {
 
 fn run(settings: &Settings) -> Result<(), String> {
     let Settings { command, server, name, file, client, quiet } = settings;
-    let cannot = |verb: &str, e: std::io::Error| format!("cannot {verb} {}: {e}", file.display());
+    let cannot = |verb: &str, e: Error| format!("cannot {verb} {}: {}", file.display(), cause(&e));
     let mut bar = Bar { enabled: !quiet && std::io::stderr().is_terminal(), shown: None };
     let progress = |progress| bar.show(progress);
     let result = match command {
         Command::Get => {
-            let file = File::create(file).map_err(|e| cannot("create", e))?;
+            let file = AtomicFile::create(file).map_err(|e| cannot("create", e))?;
             let mut file = BufWriter::with_capacity(1 << 20, file);
-            client.get_with_progress(name, &mut file, progress)
+            let result = client.get_with_progress(name, &mut file, progress);
+            // What is left in the buffer of a failed transfer is not wanted.
+            let (file, _) = file.into_parts();
+            result.and_then(|summary| file.commit().map_err(ClientError::File).map(|()| summary))
         }
         Command::Put => {
             let mut content = Vec::new();
@@ -58,11 +61,23 @@ fn run(settings: &Settings) -> Result<(), String> {
         }
     };
     bar.clear();
-    let summary = result.map_err(|error| format!("{server}: {name}: {error}"))?;
+    let verb = if matches!(command, Command::Get) { "write" } else { "read" };
+    let summary = result.map_err(|error| match error {
+        ClientError::File(error) => cannot(verb, error),
+        ClientError::Socket(error) => format!("{server}: cannot use a UDP socket: {error}"),
+        error => format!("{server}: {name}: {error}"),
+    })?;
     if !quiet {
         report(&summary);
     }
     Ok(())
+}
+
+fn cause(error: &Error) -> String {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => format!("disk full: {error}"),
+        _ => error.to_string(),
+    }
 }
 
 #[allow(clippy::cast_precision_loss, reason = "the rate is rounded anyway")]

@@ -139,7 +139,9 @@ impl Client {
         Self { dally, ..self }
     }
 
-    /// Gets the file `name` and writes it into `file`.
+    /// Gets the file `name` and writes it into `file`, which is flushed before the server is told
+    /// that all of it has arrived. An [`AtomicFile`](crate::AtomicFile) keeps an older file where
+    /// this fails.
     ///
     /// # Errors
     /// The name is not possible, the transfer fails, or `file` cannot be written; a part of the
@@ -223,10 +225,10 @@ impl Client {
                 progress(Progress { bytes: reported, size });
             }
             match transfer.status() {
-                Status::Committing => {
-                    local.flush().map_err(ClientError::File)?;
-                    transfer.committed(Instant::now());
-                }
+                Status::Committing => match local.flush() {
+                    Ok(()) => transfer.committed(Instant::now()),
+                    Err(error) => local.fail(error, &mut transfer),
+                },
                 Status::Dallying | Status::Done => break,
                 Status::Failed(failure) => return Err(link.give_up(failure.clone(), local)),
                 Status::Active => link.exchange(&mut inbox, &mut transfer, local)?,
@@ -264,6 +266,12 @@ impl LocalFile<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         if let Self::Write(file) = self { file.flush() } else { Ok(()) }
+    }
+
+    /// Ends the transfer because the file cannot be written.
+    fn fail(&mut self, error: io::Error, transfer: &mut ClientTransfer) {
+        transfer.fail(Failure::local(ErrorCode::DISK_FULL, "cannot write the file"));
+        *self = Self::Failed(Some(error));
     }
 
     fn write(&mut self, mut payloads: &mut [IoSlice<'_>]) -> io::Result<()> {
@@ -419,8 +427,7 @@ impl Link {
         // The ACK is sent before the payloads are written: the server can go on meanwhile.
         self.pump(transfer, local);
         if let Err(error) = local.write(&mut payloads) {
-            transfer.fail(Failure::local(ErrorCode::DISK_FULL, "cannot write the file"));
-            *local = LocalFile::Failed(Some(error));
+            local.fail(error, transfer);
         }
         // T2: other senders get an ERROR, but an ERROR is not answered.
         for (route, is_error) in unknown_senders {

@@ -31,8 +31,8 @@ pub use protocol::{
 };
 pub use server::{Server, ServerHandle};
 pub use store::{
-    DirStore, Namespace, ReadRequest, Sink, Source, Store, StoreError, WriteLimits, WritePolicy,
-    WriteRequest,
+    AtomicFile, DirStore, Namespace, ReadRequest, Sink, Source, Store, StoreError, WriteLimits,
+    WritePolicy, WriteRequest,
 };
 
 #[cfg(test)]
@@ -51,6 +51,7 @@ mod tests {
         is_send::<Box<dyn Source>>();
         is_send::<Box<dyn Sink>>();
         is_send_and_sync::<ServerHandle>();
+        is_send_and_sync::<AtomicFile>();
         is_send_and_sync::<DirStore>();
         is_send_and_sync::<Client>();
         is_send_and_sync::<ClientTransfer>();

@@ -6,6 +6,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use tempfile::TempDir;
 
 /// Cargo builds the examples with the tests, into a folder beside the tests'.
@@ -37,6 +39,21 @@ impl Tftpd {
         let mut client = example("tftp");
         client.args([command, &self.address, name]).arg(file).args(options);
         client.output().unwrap()
+    }
+}
+
+impl Tftpd {
+    /// Begins an upload, of which the server has received a part.
+    fn begin_upload(&self, name: &str) {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+        let mut answer = [0; 100];
+        socket.send_to(format!("\0\x02{name}\0octet\0").as_bytes(), &self.address).unwrap();
+        let (_, port) = socket.recv_from(&mut answer).unwrap();
+        assert_eq!(answer[..4], [0, 4, 0, 0]);
+        socket.send_to(&[&[0, 3, 0, 1][..], &[7; 512]].concat(), port).unwrap();
+        socket.recv_from(&mut answer).unwrap();
+        assert_eq!(answer[..4], [0, 4, 0, 1]);
     }
 }
 
@@ -154,5 +171,75 @@ fn wrong_arguments() {
         let output = example(program).args(arguments).output().unwrap();
         let stderr = text(&output.stderr);
         assert!(!output.status.success() && stderr.contains(expected), "{arguments:?}: {stderr}");
+    }
+}
+
+/// Moves the calling thread to a mount namespace with a file system of 64 KiB at `folder`.
+fn mount_small_disk(folder: &Path) {
+    unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS).expect("this test runs as root");
+    let (nothing, private) = (None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE);
+    mount(nothing, "/", nothing, private, nothing).unwrap();
+    mount(Some("small"), folder, Some("tmpfs"), MsFlags::empty(), Some("size=64k")).unwrap();
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// T28: a get that fails, for whatever reason, leaves the local file as it was; of a full disk it
+/// is said that it is full.
+#[test]
+fn a_failed_get_keeps_the_local_file() {
+    let (root, own) = (TempDir::with_prefix("bbot-").unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(root.path().join("large"), vec![7; 100_000]).unwrap();
+    std::fs::write(root.path().join("larger"), vec![7; 3 << 20]).unwrap();
+    mount_small_disk(own.path());
+    let server = Tftpd::start(root.path(), &[]);
+    let file = own.path().join("file");
+    std::fs::write(&file, "old").unwrap();
+    for (name, options, expected) in [
+        ("missing", &[][..], "file not found"),
+        ("large", &[], "file: disk full: No space left on device"),
+        ("large", &["--window", "8", "--tsize"], "file: disk full: No space left on device"),
+        ("larger", &[], "file: disk full: No space left on device"),
+    ] {
+        let output = server.tftp("get", name, &file, options);
+        let stderr = text(&output.stderr);
+        assert!(!output.status.success() && stderr.contains(expected), "{stderr}");
+        assert_eq!(std::fs::read(&file).unwrap(), b"old");
+        let new = own.path().join("new");
+        assert!(!server.tftp("get", name, &new, options).status.success());
+        assert_eq!(names(own.path()), ["file"]);
+    }
+    std::fs::write(root.path().join("small"), "new").unwrap();
+    assert!(server.tftp("get", "small", &file, &[]).status.success());
+    assert_eq!(std::fs::read(&file).unwrap(), b"new");
+}
+
+/// T27: nothing is left of the uploads of a server that is killed; what an earlier version has left
+/// is removed by the next start, and its names do not collide with new ones.
+#[test]
+fn a_killed_server_leaves_nothing() {
+    let root = TempDir::with_prefix("bbot-").unwrap();
+    std::fs::create_dir(root.path().join("sub")).unwrap();
+    std::fs::write(root.path().join("old"), "old").unwrap();
+    for options in [&["--write", "overwrite"][..], &["--write", "create", "--single-port"]] {
+        for name in [".bbot-tftp-1-0", "sub/.bbot-tftp-4194304-7"] {
+            std::fs::write(root.path().join(name), "left by an earlier version").unwrap();
+        }
+        let server = Tftpd::start(root.path(), options);
+        for name in ["new", "sub/new"] {
+            server.begin_upload(name);
+        }
+        if options.contains(&"overwrite") {
+            server.begin_upload("old");
+        }
+        drop(server);
+        let mut left = names(root.path());
+        left.sort();
+        assert_eq!(left, ["old", "sub"]);
+        assert_eq!(names(&root.path().join("sub")), [] as [&str; 0]);
+        assert_eq!(std::fs::read(root.path().join("old")).unwrap(), b"old");
     }
 }

@@ -19,6 +19,7 @@ mod guests;
 mod hold;
 mod machines;
 mod outbox;
+mod ownership;
 mod priorities;
 mod recovery;
 mod smoke;

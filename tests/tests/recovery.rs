@@ -1,5 +1,6 @@
 //! What an agent removes at its start, and what it leaves, on a host where everything is real.
 
+use std::fs::File;
 use std::time::Duration;
 
 use bbot_tests::harness::agent::Agent;
@@ -9,13 +10,20 @@ use bbot_tests::harness::limits::LIMIT;
 use bbot_tests::harness::testbed::{MACHINE, TOOLCHAIN, Testbed};
 
 /// Everything that an ended process of instance 1 of the toolchain `default` may have left. The
-/// farm's init has the pid 1; no process has the pid 999999.
+/// farm's init has the pid 1, so that the pid in the name of one snapshot is that of a running
+/// process, which has not locked it; no process has the pid 999999.
 const OURS: &str = r#"
     mkdir -p "$tftp/build/default-1/put" "$tftp/bootstrap/default-1" "$run/default-1/private"
     touch "$tftp/build/default-1/put/result.manifest.lz4" "$run/default-1/private/console.log"
     touch "$run/default-1/status.json" "$run/default-1/status.json.new"
     btrfs -q subvolume snapshot "$machine-1.1" "$machine-default-1-999999-0"
     btrfs -q subvolume snapshot "$machine-1.1" "$machine-default-1-999999-12"
+    btrfs -q subvolume snapshot "$machine-1.1" "$machine-default-1-1-0"
+    btrfs -q subvolume snapshot "$machine-default" "$machine-default-1-999999-13"
+    rm "$machine-default-1-999999-13/.bbot-agent"
+    btrfs -q subvolume snapshot "$machine-default" "$machine-default-1-999999-14"
+    echo default > "$machine-default-1-999999-14/.bbot-agent"
+    echo : 1 > "$machine-default-1-999999-14/manifest"
     touch "$machine-default.lock"
     ip tuntap add tap1 mode tap
     nft add table bridge bbot-default-1
@@ -23,8 +31,10 @@ const OURS: &str = r#"
 "#;
 
 /// What resembles it: leftovers of the instances 11 and 2, and of instance 1 of the toolchain
-/// `default-1`, and names that the agent does not make. The pid in the name of one snapshot is that
-/// of a running process: the agent cannot know that the process is not the snapshot's owner.
+/// `default-1`, names that the agent does not make, and what has the name of a snapshot of this
+/// instance but was not made by it (W44): an operator's image, what another agent has bootstrapped
+/// for a toolchain of that name, a revision, what bears another toolchain's mark, a folder. One is
+/// in use (W45): its mark is locked.
 const OTHERS: &str = r#"
     for other in default-11 default-1-1 default-2; do
         mkdir -p "$tftp/build/$other/put" "$tftp/bootstrap/$other" "$run/$other/private"
@@ -33,10 +43,22 @@ const OTHERS: &str = r#"
         nft add table bridge "bbot-$other"
         nft add table ip "bbot-$other"
     done
-    btrfs -q subvolume snapshot "$machine-1.1" "$machine-default-1-1-0"
     for odd in default-1 default-1-999999 default-1-999999-0x default-1-x-0; do
         btrfs -q subvolume snapshot "$machine-1.1" "$machine-$odd"
     done
+    operator="$machine-default-1-999999-20"
+    btrfs -q subvolume create "$operator"
+    cp "$machine-1.1/manifest" "$operator/"
+    btrfs -q subvolume snapshot "$machine-1.1" "$machine-default-1-999999-21"
+    cp "$machine-default/manifest" "$machine-default-1-999999-21/"
+    btrfs -q subvolume snapshot "$machine-1.1" "$machine-default-1-999999-22"
+    echo default-1-999999-22 > "$machine-default-1-999999-22/.bbot-agent"
+    ln -s "$(basename "$machine")-default-1-999999-22" "$machine-7"
+    btrfs -q subvolume snapshot "$machine-1.1" "$machine-default-1-999999-23"
+    echo other > "$machine-default-1-999999-23/.bbot-agent"
+    btrfs -q subvolume snapshot "$machine-1.1" "$machine-default-1-999999-24"
+    echo default > "$machine-default-1-999999-24/.bbot-agent"
+    mkdir "$machine-default-1-999999-25"
     ip tuntap add tap11 mode tap
     ip tuntap add tap101 mode tap
 "#;
@@ -90,6 +112,16 @@ impl Host {
         code != Some(0)
     }
 
+    /// Locks the mark of a snapshot as the process that works with it does.
+    fn lock_mark(&self, snapshot: &str) -> File {
+        let farm = &self.testbed.farm;
+        let folder = farm.machine_folder(MACHINE).join(format!("{MACHINE}-{snapshot}"));
+        let open = || File::open(folder.join(".bbot-agent"));
+        let file = farm.namespaces().run(open).unwrap().unwrap();
+        file.lock().unwrap();
+        file
+    }
+
     fn inventory(&self) -> Inventory {
         self.testbed.farm.inventory().unwrap()
     }
@@ -107,10 +139,13 @@ fn added(before: &Inventory, now: &Inventory) -> Vec<String> {
 /// W3: everything with the instance's name that belongs to no running process is removed; what has
 /// a similar name stays, and so does what belongs to a running process. A second start finds
 /// nothing.
+///
+/// W44, W45: neither a name nor a pid alone decides.
 #[test]
 fn only_own_leftovers_are_removed() {
     let host = Host::new();
     host.make(OTHERS);
+    let in_use = host.lock_mark("default-1-999999-24");
     let others = ["default-11", "default-1-1"].map(|instance| host.hypervisor(instance));
     host.recover();
     let before = host.inventory();
@@ -133,8 +168,19 @@ fn only_own_leftovers_are_removed() {
             "another instance's guest was killed"
         );
     }
-    let alive = format!("subvolume {}/{MACHINE}/{MACHINE}-default-1-1-0", layout::VOLUME);
-    assert!(before.of_kind("subvolume").contains(&alive.as_str()));
+    for foreign in 20..25 {
+        let path = format!("{}/{MACHINE}/{MACHINE}-default-1-999999-{foreign}", layout::VOLUME);
+        assert!(before.of_kind("subvolume").contains(&format!("subvolume {path}").as_str()));
+        let is_report = |line: &&String| line.contains("is not removed") && line.contains(&path);
+        let reports = lines.iter().filter(is_report).count();
+        assert_eq!(reports, usize::from(foreign != 24), "{foreign}: {lines:#?}");
+    }
+    drop(in_use);
+    host.recover();
+    let now = host.inventory();
+    let mut gone = before.added_since(&now);
+    gone.retain(|item| item.starts_with("subvolume"));
+    assert!(gone.len() == 1 && gone[0].ends_with("999999-24"), "{gone:#?}");
 }
 
 /// W3, W41: a start that is killed at any of its effects leaves nothing that the next one does not

@@ -3,6 +3,7 @@
 mod banner;
 mod controllers;
 mod host;
+mod toolchain_name;
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -21,6 +22,7 @@ use crate::cli::Cli;
 use crate::diag::quoted;
 
 pub(crate) use controllers::Controller;
+pub(crate) use toolchain_name::ToolchainName;
 
 /// The longest path of a runtime directory, in bytes: the kernel limits the path of a socket in it
 /// to 107 bytes.
@@ -156,45 +158,6 @@ pub(crate) enum HoldTimeout {
     Limit(Duration),
     /// Until the operator ends it.
     Forever,
-}
-
-/// The name of a toolchain: ASCII letters, digits, `.`, `_`, `+`, `-`, but not digits only.
-///
-/// With a number, `<machine>-<toolchain>` could be a revision, or an instance of another toolchain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ToolchainName(String);
-
-impl ToolchainName {
-    /// The names of files contain it, and are limited, too.
-    const LEN_MAX: usize = 100;
-
-    /// Returns the name.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for ToolchainName {
-    type Err = &'static str;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"._+-".contains(&byte);
-        if name.is_empty() || name.len() > Self::LEN_MAX {
-            Err("must have 1 to 100 characters")
-        } else if !name.bytes().all(is_fit) {
-            Err("may have letters, digits, '.', '_', '+' and '-' only")
-        } else if name.bytes().all(|byte| byte.is_ascii_digit()) {
-            Err("must not be a number")
-        } else {
-            Ok(Self(name.to_owned()))
-        }
-    }
-}
-
-impl fmt::Display for ToolchainName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 /// Why a command line is refused.

@@ -27,6 +27,11 @@ fn bad_values_are_refused() {
         ("--toolchain-name", "a b", name),
         ("--toolchain-name", "\u{e4}", name),
         ("--toolchain-name", "17", "must not be a number"),
+        (
+            "--toolchain-name",
+            "1.2",
+            "must not begin with a number and a dot, as the revisions of machines do",
+        ),
         ("--toolchain-name", "", "must have 1 to 100 characters"),
         ("--toolchain-name", &long, "must have 1 to 100 characters"),
         ("--toolchain-lock", "lock", "must be an absolute path"),

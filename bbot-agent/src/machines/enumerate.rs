@@ -11,15 +11,13 @@ use bbot_manifest::{BootstrappedMachine, MachineManifest, Manifest, StandardVers
 
 use super::freshness::{Freshness, freshness};
 use super::layout::{Layout, MachineDir};
+use super::ownership::{self, MANIFEST_LIMIT};
 use crate::fs::bounded_read;
 use crate::schedule::host::{Running, Use};
 use crate::schedule::priority::Priority;
 
 /// How often the reading of a machine is retried whose link changes meanwhile (W9).
 pub(crate) const LINK_RETRIES: u32 = 10;
-
-/// The most bytes of a machine's manifest.
-const MANIFEST_LIMIT: u64 = 1 << 20;
 
 /// What a bootstrapped machine must meet to be offered (W8).
 #[derive(Debug, Clone)]
@@ -219,14 +217,20 @@ pub(crate) fn judge(
 ) -> anyhow::Result<Option<State>> {
     let Some(machine) = read_current(dir)? else { return Ok(None) };
     Ok(Some(match read_bootstrapped(layout, dir) {
-        None => State::Due("not bootstrapped"),
-        Some(Err(_)) => State::Due("broken bootstrapped manifest"),
+        None => due_for_want(layout, dir, "not bootstrapped")?,
+        Some(Err(_)) => due_for_want(layout, dir, "broken bootstrapped manifest")?,
         Some(Ok(have)) => match requirements.freshness(&machine, &have) {
             Freshness::Ready => State::Ready(Box::new(have)),
             Freshness::Due(reason) => State::Due(reason),
             Freshness::Newer => State::Newer,
         },
     }))
+}
+
+/// Returns that the machine is due, for this reason, unless something else than a bootstrapped
+/// machine of ours has its name (W44).
+fn due_for_want(layout: &Layout, dir: &MachineDir, reason: &'static str) -> anyhow::Result<State> {
+    ownership::check_bootstrapped(layout, dir).map(|()| State::Due(reason))
 }
 
 /// Reads the manifest of the current revision; `None` if there is no link.
@@ -298,6 +302,7 @@ fn remove_bootstrapped(layout: &Layout, host: &HostLock, dir: &MachineDir) -> an
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         result => result.with_context(|| format!("cannot look at {}", path.display()))?,
     };
+    ownership::check_bootstrapped(layout, dir)?;
     if let Acquired::Lock(lock) = MachineLock::try_acquire(host, &layout.lock_file(dir))? {
         bbot_btrfs::delete(&path)?;
         lock.release()?;
@@ -324,7 +329,7 @@ mod tests {
     impl Host {
         fn new() -> Self {
             let root = tempfile::tempdir().unwrap();
-            let layout = Layout::new(root.path().into(), "public".into(), 1);
+            let layout = Layout::new(root.path().into(), "public".parse().unwrap(), 1);
             Self { root, layout }
         }
 
@@ -406,6 +411,7 @@ mod tests {
         host.bootstrapped("c");
         host.machine("d", &text());
         host.write("v/d/d-public/manifest", "rubbish");
+        host.write("v/d/d-public/.bbot-agent", "public\n");
         host.machine("e", &text());
         host.bootstrapped("e");
         host.edit("v/e/e-public/manifest", "libbpkg-version: 0.16.0", "libbpkg-version: 0.17.0");

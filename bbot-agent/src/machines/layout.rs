@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use bbot_manifest::MachineName;
 
+use super::entry::{Entry, SnapshotName};
+use crate::config::ToolchainName;
+
 /// The bootstrap protocol that this agent speaks: the `P` of `<name>-<P>`.
 const PROTOCOL: &str = "1";
 
@@ -14,7 +17,7 @@ const PROTOCOL: &str = "1";
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     root: PathBuf,
-    toolchain: String,
+    toolchain: ToolchainName,
     instance: u16,
 }
 
@@ -38,34 +41,18 @@ pub(crate) struct BadEntry {
 
 impl Layout {
     /// Returns the layout for instance `instance` of `toolchain` below `root` (`--machines`).
-    pub(crate) fn new(root: PathBuf, toolchain: String, instance: u16) -> Self {
+    pub(crate) fn new(root: PathBuf, toolchain: ToolchainName, instance: u16) -> Self {
         Self { root, toolchain, instance }
     }
 
-    /// Lists the machines of all volumes, in order of their names.
-    ///
-    /// W7: dot names, files and symbolic links are skipped at both levels. D9: a folder whose name
-    /// is not that of a machine is an error of that machine only.
+    /// Returns the name of the toolchain.
+    pub(crate) fn toolchain(&self) -> &ToolchainName {
+        &self.toolchain
+    }
+
+    /// Lists the machines, as [`machines`] does.
     pub(crate) fn machines(&self) -> io::Result<(Vec<MachineDir>, Vec<BadEntry>)> {
-        let mut machines = Vec::new();
-        let mut bad = Vec::new();
-        for volume in folders(&self.root)? {
-            let entries = match folders(&volume) {
-                Ok(entries) => entries,
-                Err(error) => {
-                    bad.push(BadEntry { path: volume, reason: error.to_string() });
-                    continue;
-                }
-            };
-            for path in entries {
-                match machine_name(&path) {
-                    Ok(name) => machines.push(MachineDir { name, path }),
-                    Err(reason) => bad.push(BadEntry { path, reason }),
-                }
-            }
-        }
-        machines.sort();
-        Ok((machines, bad))
+        machines(&self.root)
     }
 
     /// Returns the bootstrapped subvolume `<name>-<toolchain>`.
@@ -82,21 +69,48 @@ impl Layout {
     pub(crate) fn snapshot(&self, machine: &MachineDir) -> PathBuf {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let prefix = self.snapshot_prefix(&machine.name);
-        machine.path.join(format!("{prefix}{}-{count}", std::process::id()))
+        let Self { toolchain, instance, .. } = self;
+        let (name, pid) = (&machine.name, std::process::id());
+        machine.path.join(format!("{name}-{toolchain}-{instance}-{pid}-{count}"))
     }
 
     /// Returns the pid in the name of a working snapshot of exactly this instance (W3).
     pub(crate) fn snapshot_owner(&self, machine: &MachineName, file_name: &str) -> Option<u32> {
-        let rest = file_name.strip_prefix(&self.snapshot_prefix(machine))?;
-        let (pid, count) = rest.split_once('-')?;
-        let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-        (digits(pid) && digits(count)).then(|| pid.parse().ok())?
+        match Entry::parse(machine, file_name)? {
+            Entry::Snapshot(SnapshotName { toolchain, instance, pid, .. })
+                if toolchain == self.toolchain && instance == self.instance =>
+            {
+                Some(pid)
+            }
+            _ => None,
+        }
     }
+}
 
-    fn snapshot_prefix(&self, machine: &MachineName) -> String {
-        format!("{machine}-{}-{}-", self.toolchain, self.instance)
+/// Lists the machines of all volumes below `root` (`--machines`), in order of their names.
+///
+/// W7: dot names, files and symbolic links are skipped at both levels. D9: a folder whose name is
+/// not that of a machine is an error of that machine only.
+pub(crate) fn machines(root: &Path) -> io::Result<(Vec<MachineDir>, Vec<BadEntry>)> {
+    let mut machines = Vec::new();
+    let mut bad = Vec::new();
+    for volume in folders(root)? {
+        let entries = match folders(&volume) {
+            Ok(entries) => entries,
+            Err(error) => {
+                bad.push(BadEntry { path: volume, reason: error.to_string() });
+                continue;
+            }
+        };
+        for path in entries {
+            match machine_name(&path) {
+                Ok(name) => machines.push(MachineDir { name, path }),
+                Err(reason) => bad.push(BadEntry { path, reason }),
+            }
+        }
     }
+    machines.sort();
+    Ok((machines, bad))
 }
 
 impl MachineDir {
@@ -140,7 +154,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     fn layout(toolchain: &str, instance: u16) -> Layout {
-        Layout::new("/build/machines".into(), toolchain.into(), instance)
+        Layout::new("/build/machines".into(), toolchain.parse().unwrap(), instance)
     }
 
     fn machine() -> MachineDir {
@@ -182,6 +196,9 @@ mod tests {
             "linux-gcc-public-1-4242-",
             "linux-gcc-public-1-4242-0x",
             "linux-gcc-public-1-+4242-0",
+            "linux-gcc-public-01-4242-0",
+            "linux-gcc-public-1-4242-00",
+            "linux-gcc-public-1-0-0",
             "linux-gcc-14-public-1-4242-0",
         ] {
             assert_eq!(owner("public", 1, foreign), None, "{foreign}");
@@ -199,7 +216,7 @@ mod tests {
         fs::write(root.path().join("a/file"), "").unwrap();
         symlink("m1", root.path().join("a/link")).unwrap();
         symlink("a", root.path().join("volume-link")).unwrap();
-        let layout = Layout::new(root.path().into(), "public".into(), 1);
+        let layout = Layout::new(root.path().into(), "public".parse().unwrap(), 1);
         let (machines, bad) = layout.machines().unwrap();
         let names: Vec<String> = machines.iter().map(|m| m.name.to_string()).collect();
         assert_eq!(names, ["m1", "m2"]);

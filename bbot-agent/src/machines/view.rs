@@ -28,7 +28,7 @@ impl HostView {
             worker: config.worker_version.clone(),
             greatest: priorities.map(|controller| controller.priority).max(),
         };
-        let (machines, toolchain) = (config.machines.clone(), toolchain.name.to_string());
+        let (machines, toolchain) = (config.machines.clone(), toolchain.name.clone());
         let layout = Layout::new(machines, toolchain, config.instance);
         Self { layout, requirements, instance_max: config.instance_max }
     }

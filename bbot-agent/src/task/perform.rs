@@ -23,7 +23,7 @@ use crate::guest::hold::Hold;
 use crate::guest::run::{DISK_FULL, End, Job, Limits};
 use crate::guest::session::{Disk, GuestSession, Setup};
 use crate::guest::tftp_folder::{self, TftpFolder};
-use crate::machines::snapshot;
+use crate::machines::snapshot::WorkingSnapshot;
 use crate::machines::view::HostView;
 use crate::observe::status::Status;
 use crate::schedule::backoff::Backoff;
@@ -133,8 +133,8 @@ impl Performer<'_> {
         let setup = self.setup(&folder)?;
         let fresh_disk = || {
             let start = Instant::now();
-            let path = host.layout.snapshot(&assignment.dir);
-            let snapshot = snapshot::take(&host.layout.bootstrapped(&assignment.dir), &path)?;
+            let (layout, dir) = (&host.layout, &assignment.dir);
+            let snapshot = WorkingSnapshot::take(layout, dir, &layout.bootstrapped(dir))?;
             diag::phase("snapshot", start.elapsed(), &assignment.keys());
             Ok(Disk { snapshot, machine: assignment.machine.machine.clone() })
         };

@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use bbot_btrfs::{
-    As, Cause, Error, Operation, Snapshot, create, delete, is_read_only, is_subvolume, publish,
-    set_read_only, snapshot,
+    As, Cause, Error, Operation, Snapshot, create, delete, identity, is_read_only, is_subvolume,
+    publish, set_read_only, snapshot,
 };
 use nix::errno::Errno;
 
@@ -327,6 +327,58 @@ fn publish_of_a_missing_subvolume_changes_nothing() {
         assert!(error.is_not_found());
         assert_eq!(error.operation, Operation::Publish { new, name: name.clone() });
         assert_eq!(content(&name), "old");
+    });
+}
+
+/// `W44`: what is displaced would be deleted as a subvolume: nothing else is displaced, and nothing
+/// else gets the name.
+#[test]
+fn publish_displaces_only_subvolumes() {
+    volume::with(|volume| {
+        let path = |name: &str| volume.root().join(name);
+        create_with(&path("new"), "new");
+        create_with(&path("machine"), "machine");
+        fs::create_dir(path("folder")).unwrap();
+        fs::write(path("folder/manifest"), "folder").unwrap();
+        File::create(path("file")).unwrap();
+        symlink("machine", path("link")).unwrap();
+        symlink("missing", path("dangling")).unwrap();
+        for name in ["folder", "file", "link", "dangling"] {
+            for (new, name) in [("new", name), (name, "new"), (name, "free")] {
+                let error = publish(&path(new), As(&path(name))).unwrap_err();
+                assert!(matches!(error.cause, Cause::NotSubvolume), "{name}: {error:?}");
+            }
+        }
+        assert_eq!(content(&path("new")), "new");
+        assert_eq!(content(&path("folder")), "folder");
+        assert_eq!(content(&path("machine")), "machine");
+        assert!(path("link").is_symlink() && path("dangling").is_symlink());
+        assert!(!path("free").try_exists().unwrap());
+    });
+}
+
+/// `W44`: a snapshot names its parent, also when that has another name or is gone.
+#[test]
+fn a_snapshot_has_a_parent() {
+    volume::with(|volume| {
+        let (source, target) = (volume.root().join("source"), volume.root().join("target"));
+        create(&source).unwrap();
+        snapshot(&source, As(&target)).unwrap();
+        let original = identity(&source).unwrap();
+        assert_eq!(original.parent, None);
+        let copy = identity(&target).unwrap();
+        assert_eq!(copy.parent, Some(original.uuid));
+        assert_ne!(copy.uuid, original.uuid);
+        publish(&target, As(&source)).unwrap();
+        assert_eq!((identity(&source).unwrap(), identity(&target).unwrap()), (copy, original));
+        delete(&target).unwrap();
+        assert_eq!(identity(&source).unwrap(), copy);
+        assert!(identity(&target).unwrap_err().is_not_found());
+        let error = identity(Path::new("/proc")).unwrap_err();
+        assert!(matches!(error.cause, Cause::NotBtrfs | Cause::NotSubvolume), "{error:?}");
+        fs::create_dir(source.join("folder")).unwrap();
+        let error = identity(&source.join("folder")).unwrap_err();
+        assert!(matches!(error.cause, Cause::NotSubvolume), "{error:?}");
     });
 }
 

@@ -1,42 +1,36 @@
 //! Folders of the host as a store.
 
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
-use nix::fcntl::{
-    AT_FDCWD, AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag, openat, openat2, renameat2,
-};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::libc;
 use nix::sys::stat::{Mode, fstatat};
 use nix::sys::statvfs::fstatvfs;
 use nix::sys::uio::pwritev;
-use nix::unistd::{UnlinkatFlags, fsync, unlinkat};
 
 use super::interface::{ReadRequest, Sink, Source, Store, WriteRequest};
 use super::namespace::{Namespace, WritePolicy};
+use super::new_file::{NewFile, Older, sweep};
 use super::open_file::OpenFiles;
 use super::quota::{Quota, Reservation};
 use super::store_error::{StoreError, store_error};
 use crate::error::{Operation, ServerError};
-use crate::protocol::TEMPORARY_PREFIX;
 
 /// The number of attempts of an openat2(2) that is disturbed by a concurrent rename.
 const OPEN_ATTEMPTS: u32 = 8;
-/// The number of attempts to find an unused temporary name.
-const NAME_ATTEMPTS: u32 = 100;
 /// The maximum number of buffers of a pwritev(2) (`IOV_MAX`).
 const MAX_BUFFERS: usize = 1024;
 
 /// A store of the folders of a [`Namespace`].
 ///
 /// Only regular files are served, and no path leaves its folder (`RESOLVE_BENEATH` of openat2(2)).
-/// A file is written under a temporary name, and takes its name by renameat2(2) after fsync(2)
-/// (T25).
+/// A file that is written has no name before it is complete and durable (T25, T27).
 #[derive(Debug)]
 pub struct DirStore {
     read: Option<OwnedFd>,
@@ -47,14 +41,19 @@ pub struct DirStore {
 }
 
 impl DirStore {
-    /// Opens the folders of a namespace.
+    /// Opens the folders of a namespace, and removes the temporary files that killed processes have
+    /// left in the one for writing (T27).
     ///
     /// # Errors
     /// A folder cannot be opened.
     pub fn new(namespace: Namespace) -> Result<Self, ServerError> {
+        let write = namespace.write.as_deref().map(open_root).transpose()?;
+        if let Some(folder) = write.as_ref().filter(|_| namespace.policy != WritePolicy::Refuse) {
+            sweep(folder);
+        }
         Ok(Self {
             read: namespace.read.as_deref().map(open_root).transpose()?,
-            write: namespace.write.as_deref().map(open_root).transpose()?,
+            write,
             open: Arc::default(),
             quota: Quota::new(namespace.limits),
             namespace,
@@ -84,65 +83,47 @@ impl Store for DirStore {
         let (folder, name) = path.split();
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let folder = open_beneath(root, folder, flags)?;
-        check_target(&folder, name, self.namespace.policy)?;
+        let name = CString::new(name).map_err(|_| StoreError::Denied)?;
+        check_target(&folder, &name, self.namespace.policy)?;
         let space = self.quota.reserve(path.as_str(), declared_size)?;
         // T10: the declared size is a reason to refuse, not to allocate.
         if declared_size.is_some_and(|size| size > free_space(&folder)) {
             return Err(StoreError::Full);
         }
-        let (file, temporary) = create_temporary(&folder)?;
-        let name = name.to_owned();
-        let policy = self.namespace.policy;
-        Ok(Box::new(DirSink { file, folder, temporary, name, policy, space: Some(space) }))
+        let mode = Mode::from_bits_truncate(0o644);
+        let file = NewFile::create(folder, mode).map_err(store_error)?;
+        Ok(Box::new(DirSink { file, name, policy: self.namespace.policy, space }))
     }
 }
 
-/// An upload under its temporary name.
+/// An upload that has no name yet.
 #[derive(Debug)]
 struct DirSink {
-    file: File,
-    folder: OwnedFd,
-    temporary: String,
-    name: String,
+    file: NewFile,
+    name: CString,
     policy: WritePolicy,
-    /// Taken when the file has its name, so that the temporary name does not exist any more.
-    space: Option<Reservation>,
+    space: Reservation,
 }
 
 impl Sink for DirSink {
     fn write_at(&mut self, buffers: &mut [IoSlice<'_>], offset: u64) -> Result<(), StoreError> {
         let length: usize = buffers.iter().map(|b| b.len()).sum();
-        if let Some(space) = &mut self.space {
-            space.grow(length as u64)?;
-        }
-        Ok(write_all(&self.file, buffers, offset)?)
+        self.space.grow(length as u64)?;
+        Ok(write_all(self.file.file(), buffers, offset)?)
     }
 
-    fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
-        self.file.sync_all()?;
+    fn commit(self: Box<Self>) -> Result<(), StoreError> {
+        let Self { mut file, name, policy, space } = *self;
+        file.file().sync_all()?;
         // Another client may have made this file since the request.
-        check_target(&self.folder, &self.name, self.policy)?;
-        let flags = match self.policy {
-            WritePolicy::Overwrite => RenameFlags::empty(),
-            WritePolicy::Create | WritePolicy::Refuse => RenameFlags::RENAME_NOREPLACE,
+        check_target(file.folder(), &name, policy)?;
+        let older = match policy {
+            WritePolicy::Overwrite => Older::Replaced,
+            WritePolicy::Create | WritePolicy::Refuse => Older::Kept,
         };
-        let (folder, name) = (&self.folder, self.name.as_str());
-        renameat2(folder, self.temporary.as_str(), folder, name, flags).map_err(store_error)?;
-        if let Some(space) = self.space.take() {
-            space.keep();
-        }
-        fsync(&self.folder).map_err(store_error)
-    }
-}
-
-impl Drop for DirSink {
-    fn drop(&mut self) {
-        if self.space.is_some() {
-            let temporary = self.temporary.as_str();
-            if let Err(error) = unlinkat(&self.folder, temporary, UnlinkatFlags::NoRemoveDir) {
-                log::debug!("cannot remove unfinished upload {temporary}: {error}");
-            }
-        }
+        file.publish(&name, older).map_err(store_error)?;
+        space.keep();
+        file.sync_folder().map_err(store_error)
     }
 }
 
@@ -166,7 +147,7 @@ fn open_beneath(root: &OwnedFd, path: &str, flags: OFlag) -> Result<OwnedFd, Sto
 
 /// Checks whether the policy permits an upload under this name. A link is neither followed nor
 /// replaced.
-fn check_target(folder: &OwnedFd, name: &str, policy: WritePolicy) -> Result<(), StoreError> {
+fn check_target(folder: &OwnedFd, name: &CStr, policy: WritePolicy) -> Result<(), StoreError> {
     match fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
         Err(Errno::ENOENT) => Ok(()),
         Err(errno) => Err(store_error(errno)),
@@ -180,22 +161,6 @@ fn free_space(folder: impl AsFd) -> u64 {
     // Where this is unknown, a write finds out.
     fstatvfs(folder)
         .map_or(u64::MAX, |found| found.blocks_available().saturating_mul(found.fragment_size()))
-}
-
-fn create_temporary(folder: &OwnedFd) -> Result<(File, String), StoreError> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
-    let mode = Mode::from_bits_truncate(0o644);
-    for _ in 0..NAME_ATTEMPTS {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{TEMPORARY_PREFIX}{}-{number}", std::process::id());
-        match openat(folder, name.as_str(), flags, mode) {
-            // An earlier process with the same ID has left it.
-            Err(Errno::EEXIST) => {}
-            result => return Ok((File::from(result.map_err(store_error)?), name)),
-        }
-    }
-    Err(StoreError::Io(io::ErrorKind::AlreadyExists.into()))
 }
 
 fn write_all(file: &File, mut buffers: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {

@@ -12,7 +12,8 @@ use serde::Serialize;
 use super::instances::Instance;
 use super::problems::Problems;
 use crate::config::ToolchainName;
-use crate::machines::layout::{Layout, MachineDir};
+use crate::machines::entry::Entry;
+use crate::machines::layout::{self, Layout, MachineDir};
 
 /// A machine.
 #[derive(Debug, Serialize)]
@@ -70,9 +71,7 @@ pub(super) fn read(
     instances: &[Instance],
     problems: &mut Problems,
 ) -> Vec<Machine> {
-    // The list does not depend on toolchain and instance.
-    let layout = Layout::new(root.to_owned(), String::new(), 0);
-    let Some((dirs, bad)) = problems.keep(root, layout.machines()) else { return Vec::new() };
+    let Some((dirs, bad)) = problems.keep(root, layout::machines(root)) else { return Vec::new() };
     for entry in bad {
         problems.add(&entry.path, entry.reason);
     }
@@ -88,7 +87,7 @@ fn machine(
     let text = |path: &Path| Some(path.file_name()?.to_string_lossy().into_owned());
     let current = problems.keep(&dir.path, dir.current()).flatten();
     let toolchains = toolchain_names(dir, problems);
-    let toolchain = |name: &String| toolchain(dir, name, locks, instances, problems);
+    let toolchain = |name: &ToolchainName| toolchain(dir, name, locks, instances, problems);
     Machine {
         name: dir.name.to_string(),
         volume: dir.path.parent().and_then(text).unwrap_or_default(),
@@ -97,39 +96,26 @@ fn machine(
     }
 }
 
-/// Returns the toolchains that have entries in the machine's folder.
-fn toolchain_names(dir: &MachineDir, problems: &mut Problems) -> BTreeSet<String> {
+/// Returns the toolchains that have a bootstrapped machine or a lock file in the machine's folder.
+fn toolchain_names(dir: &MachineDir, problems: &mut Problems) -> BTreeSet<ToolchainName> {
     let Some(entries) = problems.keep(&dir.path, fs::read_dir(&dir.path)) else {
         return BTreeSet::new();
     };
-    let prefix = format!("{}-", dir.name);
-    let name = |entry: fs::DirEntry| {
-        let name = entry.file_name().into_string().ok()?;
-        toolchain_name(name.strip_prefix(&prefix)?).map(str::to_owned)
+    let name = |entry: fs::DirEntry| match Entry::parse(&dir.name, entry.file_name().to_str()?)? {
+        Entry::Bootstrapped(toolchain) | Entry::Lock(toolchain) => Some(toolchain),
+        Entry::Link | Entry::Revision | Entry::Snapshot(_) => None,
     };
     entries.flatten().filter_map(name).collect()
 }
 
-/// Returns the toolchain of an entry `<machine>-<rest>`: a bootstrapped machine or a lock file, but
-/// neither the link to the current revision, nor a revision (`1.2`), nor a working snapshot.
-fn toolchain_name(rest: &str) -> Option<&str> {
-    let rest = rest.strip_suffix(".lock").unwrap_or(rest);
-    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    let is_revision = rest.split_once('.').is_some_and(|(p, r)| is_number(p) && is_number(r));
-    let snapshot: Vec<_> = rest.rsplitn(4, '-').collect();
-    let is_snapshot = snapshot.len() == 4 && snapshot[..3].iter().all(|part| is_number(part));
-    let is_toolchain = !is_revision && !is_snapshot && rest.parse::<ToolchainName>().is_ok();
-    is_toolchain.then_some(rest)
-}
-
 fn toolchain(
     dir: &MachineDir,
-    name: &str,
+    name: &ToolchainName,
     locks: &LockTable,
     instances: &[Instance],
     problems: &mut Problems,
 ) -> Toolchain {
-    let layout = Layout::new(dir.path.clone(), name.to_owned(), 0);
+    let layout = Layout::new(dir.path.clone(), name.clone(), 0);
     let lock_file = layout.lock_file(dir);
     let content = match holders::read(&lock_file) {
         Ok(content) => content,
@@ -158,7 +144,7 @@ fn toolchain(
         instance: instance.map(|instance| instance.name.clone()),
     };
     Toolchain {
-        name: name.to_owned(),
+        name: name.to_string(),
         bootstrapped: layout.bootstrapped(dir).join("manifest").is_file(),
         state,
         holder: pid.filter(|_| state != State::Free).map(holder),
@@ -184,17 +170,6 @@ fn state(content: Content, status: LockStatus, phase: Option<&str>) -> State {
 mod tests {
     use super::super::tests::explained;
     use super::*;
-
-    #[test]
-    fn toolchains_are_distinguished_from_revisions_and_snapshots() {
-        for name in ["public", "public-1", "public-1-4242", "gcc_14.1", "1.2-public", "1a"] {
-            assert_eq!(toolchain_name(name), Some(name));
-            assert_eq!(toolchain_name(&format!("{name}.lock")), Some(name));
-        }
-        for other in ["1", "1.2", "12.345", "public-1-4242-0", "public-1-2-4242-0", "", "a b"] {
-            assert_eq!(toolchain_name(other), None, "{other}");
-        }
-    }
 
     /// W43: the kernel tells whether the machine is used, the file tells for what.
     #[test]

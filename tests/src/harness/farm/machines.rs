@@ -105,8 +105,10 @@ impl Farm {
         let target = folder.join(format!("{}-{toolchain}", machine.name));
         self.btrfs(&["snapshot".as_ref(), &folder.join(machine.subvolume()), &target])?;
         let manifest = machine.bootstrapped_manifest();
-        let path = target.join("manifest");
-        Ok(self.namespaces().run(|| std::fs::write(path, manifest))??)
+        Ok(self.namespaces().run(|| {
+            std::fs::write(target.join(".bbot-agent"), format!("{toolchain}\n"))?;
+            std::fs::write(target.join("manifest"), manifest)
+        })??)
     }
 
     /// Removes a machine from the volume, with all its subvolumes.
