@@ -8,6 +8,9 @@ use anyhow::Result;
 use crate::harness::farm::Farm;
 use crate::harness::programs;
 
+/// The unit that is shipped with the agent.
+const UNIT: &str = include_str!("../../../../bbot-agent/systemd/bbot-agent@.service");
+
 /// Which agent to run, and how.
 #[derive(Debug, Clone)]
 pub struct AgentSpec {
@@ -63,15 +66,15 @@ impl AgentSpec {
         Ok(self)
     }
 
-    /// The command that runs it in `farm`, with the farm's folders.
+    /// The command that runs it in `farm`, with the farm's folders and the capabilities that the
+    /// shipped unit leaves to it.
     ///
     /// # Errors
     /// If the agent has not been built.
     pub fn command(&self, farm: &Farm) -> Result<Command> {
         let agent = programs::find("bbot-agent")?;
-        let mut words = self.under.iter().cloned().chain([agent.into()]);
-        let mut command = farm.namespaces().command(words.next().unwrap_or_default());
-        command.args(words);
+        let mut command = farm.namespaces().command("setpriv");
+        command.arg("--bounding-set").arg(bounding_set()).args(&self.under).arg(agent);
         let instance = self.instance.to_string();
         let state = farm.state().join(format!("{}-{instance}", self.toolchain));
         command.args(["--verbose", "2", "--toolchain-name", &self.toolchain]);
@@ -82,5 +85,25 @@ impl AgentSpec {
         command.arg("--state-dir").arg(state).args(&self.arguments);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Ok(command)
+    }
+}
+
+/// The capabilities of the unit as `setpriv(1)` expects them: all are dropped but those.
+fn bounding_set() -> String {
+    let set = UNIT.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet="));
+    let names = set.unwrap_or_default().split_whitespace();
+    let kept = names.filter_map(|name| name.strip_prefix("CAP_"));
+    kept.fold("-all".to_owned(), |set, name| format!("{set},+{}", name.to_ascii_lowercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_capabilities_of_the_unit_are_kept() {
+        let set = bounding_set();
+        assert!(set.starts_with("-all,+net_admin,+sys_admin,"), "{set}");
+        assert!(!set.contains("sys_boot") && !set.contains("cap_"), "{set}");
     }
 }
