@@ -22,6 +22,7 @@ use crate::observe::systemd::ServiceManager;
 use crate::outbox::Outbox;
 use crate::reports::Reports;
 use crate::reports::delivery::PosterContext;
+use crate::reports::foreign_answers::ForeignAnswers;
 use crate::reports::poster::Poster;
 use crate::schedule::backoff::Backoff;
 
@@ -99,6 +100,8 @@ fn open_reports(
         return Ok(None);
     }
     let outbox = Arc::new(Outbox::open(&config.state_dir)?);
+    let foreign_answers = ForeignAnswers::open(&config.state_dir);
+    foreign_answers.retain(&outbox.entries()?);
     let context = PosterContext {
         outbox: Arc::clone(&outbox),
         // Its own: to abort the request for a task breaks no post.
@@ -106,6 +109,7 @@ fn open_reports(
         signer: signer.cloned(),
         limit: config.timeouts.request,
         lifetime: Duration::from_secs(u64::from(config.outbox_days) * 24 * 3600),
+        foreign_answers: Arc::new(foreign_answers),
     };
     let events = channel.sender();
     // The loop is gone when the process is about to end.
