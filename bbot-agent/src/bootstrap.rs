@@ -122,7 +122,7 @@ impl Bootstrap<'_> {
         let booted = boot(config, self.events, &setup, config.bootstrap_retries, fresh_disk)?;
         let Some(Booted { session, disk, end }) = booted else { return Ok(None) };
         let concern = concern(&end);
-        self.conclude(session, &end, concern);
+        self.conclude(session, &end, concern.as_deref());
         match (end, concern) {
             (End::Complete(file), _) => {
                 let mut versions: BootstrapManifest = read_manifest(&folder.join(&file))?;
@@ -205,14 +205,14 @@ fn take_snapshot(layout: &Layout, dir: &MachineDir) -> anyhow::Result<Option<Dis
 }
 
 /// Why an operator should inspect the guest of a bootstrap that ended like this, if so.
-fn concern(end: &End) -> Option<&'static str> {
-    match end {
-        End::Complete(_) | End::Terminated | End::Interrupted | End::DiskFull => None,
-        End::MisBoot => Some("bootstrap startup timeout"),
-        End::TimedOut => Some("bootstrap timeout"),
-        End::WouldNotShutDown => Some("bootstrap shutdown timeout"),
-        End::Exited { .. } => Some("unexpected exit during bootstrap"),
-    }
+fn concern(end: &End) -> Option<String> {
+    Some(match end {
+        End::Complete(_) | End::Terminated | End::Interrupted | End::DiskFull => return None,
+        End::MisBoot => "bootstrap startup timeout".into(),
+        End::TimedOut => "bootstrap timeout".into(),
+        End::WouldNotShutDown => "bootstrap shutdown timeout".into(),
+        End::Exited { exit, .. } => format!("unexpected exit during bootstrap: {exit}"),
+    })
 }
 
 /// Replaces the machine's manifest in the snapshot, and synchronises it and the disk image: what is
@@ -237,6 +237,7 @@ fn write_manifest(snapshot: &Path, manifest: &BootstrappedMachine) -> anyhow::Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guest::exit::Exit;
 
     /// W27: every failure of a bootstrap raises a concern, a stop does not.
     #[test]
@@ -249,7 +250,7 @@ mod tests {
         ] {
             assert_eq!(concern(&end), None, "{end:?}");
         }
-        let exited = End::Exited { by_signal: false };
+        let exited = End::Exited { exit: Exit::PoweredOff, has_asked: true };
         for end in [End::MisBoot, End::TimedOut, End::WouldNotShutDown, exited] {
             assert!(concern(&end).is_some(), "{end:?}");
         }

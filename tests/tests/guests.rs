@@ -96,6 +96,55 @@ fn a_guest_that_ignores_the_power_button_is_not_bootstrapped() {
     assert!(agent.count("bootstrap shutdown timeout") > 0, "{:#?}", agent.lines());
 }
 
+/// W54: the disk of a bootstrap is published only if the guest turned itself off and the hypervisor
+/// wrote everything to the disk; everything else leaves nothing (W16), and the machine rests.
+#[test]
+fn a_disk_that_may_be_dirty_is_not_published() {
+    let shutdown = |reason: &str| {
+        let is_guest = reason.starts_with("guest-");
+        format!(r#"event SHUTDOWN {{"guest":{is_guest},"reason":"{reason}"}}"#)
+    };
+    let ends: &[(&[&str], &str)] = &[
+        (&["kill SIGKILL"], "ended from outside"),
+        (&["kill SIGTERM"], "ended from outside"),
+        (&["kill SIGSEGV"], "hypervisor failed"),
+        (&["kill SIGABRT"], "hypervisor failed"),
+        (&["exit 0"], "unknown reason"),
+        (&["exit 1"], "hypervisor failed"),
+        (&[&shutdown("guest-shutdown"), "kill SIGKILL"], "ended from outside"),
+        (&[&shutdown("guest-shutdown"), "kill SIGSEGV"], "hypervisor failed"),
+        (&[&shutdown("guest-shutdown"), "exit 1"], "hypervisor failed"),
+        (&[&shutdown("host-signal"), "exit 0"], "ended from outside"),
+        (&[&shutdown("host-qmp-quit"), "exit 0"], "ended from outside"),
+        (&[&shutdown("guest-reset"), "exit 0"], "reset itself"),
+        (&[&shutdown("guest-panic"), "exit 0"], "panicked"),
+    ];
+    for (end, cause) in ends {
+        let steps = [&["put-bootstrap 0.16.0", "install", "await-power"], *end].concat();
+        let testbed = Testbed::new(&bootstrapping(&steps), &[]).unwrap();
+        let before = testbed.farm.inventory().unwrap();
+        let mut agent = testbed.start(&["--hold-timeout", "none"]).unwrap();
+        agent.wait_for_line("it rests").unwrap();
+        agent.end().unwrap();
+        assert_eq!(agent.count_phases("publish"), 0, "{end:?}: {:#?}", agent.lines());
+        assert_eq!(agent.count(cause), 1 + 1, "{end:?}: {:#?}", agent.lines());
+        assert_eq!(testbed.leftovers(&before).unwrap(), [""; 0], "{end:?}");
+    }
+}
+
+/// W54: a guest that turns itself off is bootstrapped, before it is asked to as well.
+#[test]
+fn a_guest_that_turns_itself_off_is_bootstrapped() {
+    let off = r#"event SHUTDOWN {"guest":true,"reason":"guest-shutdown"}"#;
+    for steps in [&["await-power", off, "exit 0"][..], &[off, "exit 0"]] {
+        let steps = [&["put-bootstrap 0.16.0", "install"], steps].concat();
+        let testbed = Testbed::new(&bootstrapping(&steps), &[]).unwrap();
+        let mut agent = testbed.start(&[]).unwrap();
+        agent.wait_for_phase(LIMIT, "publish", 1).unwrap();
+        agent.end().unwrap();
+    }
+}
+
 /// W29: a guest that exits before its first request did not mis-boot: `abort`, at once.
 #[test]
 fn a_guest_that_exits_at_once_is_an_abort() {

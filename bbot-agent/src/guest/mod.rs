@@ -3,6 +3,7 @@
 pub(crate) mod boot;
 mod console_log;
 mod disk_space;
+pub(crate) mod exit;
 mod held;
 pub(crate) mod hold;
 pub(crate) mod run;

@@ -13,7 +13,8 @@ use anyhow::Context;
 use bbot_manifest::MachineManifest;
 use bbot_tftp::{Namespace, Server, ServerConfig, ServerHandle, WriteLimits};
 use bbot_vm::{
-    Guest, GuestConfig, GuestEvent, MacAddress, Network, NetworkConfig, VmUser, VncAddress,
+    Guest, GuestConfig, GuestEvent, GuestExit, MacAddress, Network, NetworkConfig, VmUser,
+    VncAddress,
 };
 
 use super::console_log;
@@ -88,6 +89,8 @@ pub(crate) struct GuestSession {
     started: Instant,
     first_request: Option<Instant>,
     space: DiskSpace,
+    /// How the hypervisor ended, if it has, without what it wrote to standard error.
+    exit: Option<GuestExit>,
 }
 
 impl GuestSession {
@@ -137,6 +140,7 @@ impl GuestSession {
             started: executed,
             first_request: None,
             space: DiskSpace::new(setup.write.clone(), config.upload_limit),
+            exit: None,
         })
     }
 
@@ -236,11 +240,16 @@ impl GuestSession {
         if self.space.is_exhausted_by_disk(&event) {
             return self.run.step(Input::DiskFull, now);
         }
-        let GuestEvent::Exited(exit) = event else { return Action::Wait };
+        let GuestEvent::Exited(mut exit) = event else {
+            return self.run.step(Input::Event(&event), now);
+        };
         if !exit.stderr.is_empty() {
             diag::info(format_args!("{}: {}", self.machine, exit.stderr.trim_end()));
+            exit.stderr.clear();
         }
-        self.run.step(Input::Exited { by_signal: exit.signal.is_some() }, now)
+        let (code, signal) = (exit.code, exit.signal);
+        self.exit = Some(exit);
+        self.run.step(Input::Exited { code, signal }, now)
     }
 
     fn handle_signal(&mut self, events: &EventLoop) -> Action {
@@ -263,7 +272,9 @@ impl GuestSession {
             Ok(log) => format!("console log kept in {}", log.display()),
             Err(error) => format!("cannot keep the console log: {error}"),
         };
-        diag::error(format_args!("{what} on {}: mac {}, {log}", self.machine, self.guest.mac()));
+        let exit = self.exit.as_ref().map(|exit| format!(" ({exit})")).unwrap_or_default();
+        let (machine, mac) = (&self.machine, self.guest.mac());
+        diag::error(format_args!("{what}{exit} on {machine}: mac {mac}, {log}"));
     }
 
     /// Copies the console log to where it stays, and returns that path.

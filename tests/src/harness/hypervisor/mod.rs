@@ -44,6 +44,7 @@ pub fn run(arguments: &[String]) -> Result<ExitCode> {
     let qmp = sys::inherited(line.qmp).context("no QMP socket")?;
     let machine = Machine {
         processors: Arc::default(),
+        power: Arc::default(),
         events: sender,
         qmp: Arc::new(Mutex::new(qmp.try_clone()?)),
     };
@@ -89,11 +90,12 @@ fn start_guest(guest: Guest) -> Result<()> {
 /// goes on when its monitors are disconnected.
 fn run_guest(guest: Guest, events: &Receiver<Event>) -> Result<ExitCode> {
     let (mut is_idle, mut is_pressed, mut ignores_power) = (false, false, false);
+    let machine = guest.machine.clone();
     let mut guest = Some(guest);
     loop {
         match events.recv().context("all senders of events have ended")? {
             Event::Begin => guest.take().map_or(Ok(()), start_guest)?,
-            Event::Quit => return Ok(ExitCode::SUCCESS),
+            Event::Quit => return Ok(shut_down(&machine, "host-qmp-quit")),
             Event::PowerDown => is_pressed = true,
             Event::IgnorePower => ignores_power = true,
             Event::Idle => is_idle = true,
@@ -101,7 +103,13 @@ fn run_guest(guest: Guest, events: &Receiver<Event>) -> Result<ExitCode> {
             Event::Failed(error) => return Err(error),
         }
         if is_idle && is_pressed && !ignores_power {
-            return Ok(ExitCode::SUCCESS);
+            return Ok(shut_down(&machine, "guest-shutdown"));
         }
     }
+}
+
+/// Ends the hypervisor in order. An error of the event means that the agent has disconnected.
+fn shut_down(machine: &Machine, reason: &str) -> ExitCode {
+    drop(machine.shut_down(reason));
+    ExitCode::SUCCESS
 }
