@@ -36,7 +36,7 @@ impl<In: Transport> Connector<In> for EarlyAnswers {
 
 /// A connection whose peer may answer, and close it, before it has read the whole request (RFC
 /// 9112, section 9.6), with 413 for example. The rest of the request is dropped then, and the
-/// answer, which has arrived before the error, is read.
+/// answer, which has arrived before the error, is read (W62).
 #[derive(Debug)]
 struct EarlyAnswer<T> {
     inner: T,
