@@ -327,7 +327,8 @@ fn a_result_is_posted_in_spite_of_faults() {
     agent.end().unwrap();
     let exchanges = testbed.controller.exchanges();
     let outcome = |query: &str| {
-        let mut found = exchanges.iter().filter(|one| one.request.query() == query);
+        let is_bar = |one: &&Exchange| one.request.body.windows(8).any(|part| part == b"/libbar/");
+        let mut found = exchanges.iter().filter(is_bar).filter(|one| one.request.query() == query);
         found.next_back().map(|one| (one.request.body.clone(), one.outcome.clone())).unwrap()
     };
     let (sent, redirected) = outcome("build-result");

@@ -44,6 +44,7 @@ pub(super) fn outcome(
         End::WouldNotShutDown => bare(ResultStatus::Abort, Some("shutdown timeout")),
         End::Exited { exit: Exit::ByHost, .. }
         | End::DiskFull
+        | End::NetworkLost
         | End::Interrupted
         | End::Terminated => bare(ResultStatus::Interrupt, None),
         End::Exited { .. } => bare(ResultStatus::Abort, None),
@@ -129,6 +130,7 @@ mod tests {
         check(&exited(Exit::Unexplained), None, ResultStatus::Abort, None);
         check(&exited(Exit::ByHost), None, ResultStatus::Interrupt, None);
         check(&End::DiskFull, None, ResultStatus::Interrupt, None);
+        check(&End::NetworkLost, None, ResultStatus::Interrupt, None);
         check(&End::Interrupted, None, ResultStatus::Interrupt, None);
         check(&End::Terminated, None, ResultStatus::Interrupt, None);
         check(&End::TimedOut, None, ResultStatus::Abort, Some("build timeout"));
