@@ -198,17 +198,10 @@ fn a_refused_result_is_a_dead_letter() {
 fn let_almost_an_hour_pass(testbed: &Testbed) {
     let path = testbed.state("foreign-answers.json");
     let text = std::fs::read_to_string(&path).unwrap();
-    let mut parts = text.split("\"seconds\":");
-    let mut changed = parts.next().unwrap().to_owned();
-    for part in parts {
-        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
-        changed += &format!("\"seconds\":3599{rest}");
-    }
+    let parts: Vec<_> = text.split("\"seconds\":").collect();
+    let rests = parts.iter().map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit()));
+    let changed = rests.collect::<Vec<_>>().join("\"seconds\":3599");
     std::fs::write(path, changed).unwrap();
-}
-
-fn contains(body: &[u8], text: &str) -> bool {
-    body.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 /// W38, I5: a result stays in the outbox across restarts and a SIGKILL: it is posted with the same

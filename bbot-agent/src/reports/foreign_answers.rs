@@ -53,7 +53,7 @@ impl Streak {
         let counted = Duration::from_secs(span.as_secs());
         self.lasted = self.lasted.saturating_add(counted.min(SPAN_MAX).as_secs());
         // The part of a second that is not counted now is counted with the next span.
-        self.last = Some(now.checked_sub(span - counted).unwrap_or(now));
+        self.last = Some(now.checked_sub(span.saturating_sub(counted)).unwrap_or(now));
     }
 
     fn is_refusal(&self) -> bool {
