@@ -195,7 +195,8 @@ impl Performer<'_> {
         }
         let Outcome { result, concern } = self.outcome(end, uploads);
         let is_ending = self.events.signals().is_stopping() || self.config.dump_result;
-        let hold = Hold::due(end, concern, self.config.hold_timeout, is_ending, Instant::now());
+        let hold =
+            Hold::due(end, concern.as_deref(), self.config.hold_timeout, is_ending, Instant::now());
         if let (Some(_), Some(lock)) = (&hold, self.lock.as_mut())
             && let Err(error) = lock.suspend()
         {
@@ -207,7 +208,7 @@ impl Performer<'_> {
             self.events.post_due();
         }
         if let Some(concern) = concern {
-            session.leave_for_inspection(self.events, self.status, hold, concern);
+            session.leave_for_inspection(self.events, self.status, hold, &concern);
         } else if matches!(end, End::Exited { .. }) {
             let machine = &self.reporter.assignment.dir.name;
             diag::warn(format_args!("machine {machine} exited unexpectedly"));
