@@ -148,8 +148,8 @@ fn a_guest_that_turns_itself_off_is_bootstrapped() {
 }
 
 /// W26, W55: a guest that exits before its first request has mis-booted, however it exits: it is
-/// booted again, and then the task is answered with `abort`; if the host ended it, with `interrupt`,
-/// at once.
+/// booted again, and then the task is answered with `abort`; if the host ended it, with
+/// `interrupt`, at once.
 #[test]
 fn a_guest_that_exits_at_once_has_mis_booted() {
     let reset = shutdown("guest-reset");

@@ -38,7 +38,7 @@ impl Guest {
             self.network.wait_until_running();
             self.log(&format!("{step:?}"))?;
             let step = match step {
-                Step::Unless(file, step) if !Path::new(&file).exists() => *step,
+                Step::Unless(file, step) if !Path::new(&file).try_exists()? => *step,
                 step => step,
             };
             if let Step::Exit(code) = step {
