@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use bbot_lock::{Acquired, HostLock, MachineLock};
 use bbot_manifest::protocol::{BootstrapManifest, MacAddress, ToolchainManifest};
 use bbot_manifest::{BootstrappedMachine, Lines, MachineManifest, Manifest};
+use bbot_vm::Accelerator;
 
 use crate::config::Config;
 use crate::diag;
@@ -16,9 +17,10 @@ use crate::event_loop::EventLoop;
 use crate::fs::storage::REAL;
 use crate::guest::boot::{Booted, boot};
 use crate::guest::hold::Hold;
-use crate::guest::run::{DISK_FULL, End, Job, Limits};
+use crate::guest::run::{End, Job, Limits};
 use crate::guest::session::{Disk, GuestSession, Setup};
 use crate::guest::tftp_folder::{self, TftpFolder};
+use crate::host::fault::OfHost;
 use crate::machines::enumerate::{read_bootstrapped, read_manifest, with_current};
 use crate::machines::fake;
 use crate::machines::freshness::{Age, Freshness, compare, own_versions};
@@ -46,6 +48,8 @@ pub(crate) struct Bootstrap<'a> {
     pub(crate) events: &'a mut EventLoop,
     pub(crate) status: &'a mut Status,
     pub(crate) machine: &'a MachineDir,
+    /// What executes guests, if that has been found out.
+    pub(crate) accelerator: Option<Accelerator>,
 }
 
 impl Bootstrap<'_> {
@@ -123,6 +127,9 @@ impl Bootstrap<'_> {
         let Some(Booted { session, disk, end }) = booted else { return Ok(None) };
         let concern = end.failure(Job::Bootstrap);
         self.conclude(session, &end, concern.as_deref());
+        if let Some(failure) = end.host_failure() {
+            return Err(OfHost::new(failure).into());
+        }
         match (end, concern) {
             (End::Complete(file), _) => {
                 let mut versions: BootstrapManifest = read_manifest(&folder.join(&file))?;
@@ -130,7 +137,6 @@ impl Bootstrap<'_> {
                 let Disk { snapshot, machine } = disk;
                 Ok(Some((snapshot, self.bootstrapped(machine, mac, versions))))
             }
-            (End::DiskFull, _) => bail!(DISK_FULL),
             (_, Some(concern)) => bail!(concern),
             (_, None) => Ok(None),
         }
@@ -147,6 +153,7 @@ impl Bootstrap<'_> {
             },
             mac: bbot_vm::MacAddress::new(mac.0),
             cpus: config.cpu,
+            accelerator: self.accelerator,
             vnc: IpAddr::V4(Ipv4Addr::LOCALHOST),
             read: config.tftp.join("toolchains").join(config.toolchain.name.as_str()),
             write: folder.path().to_owned(),

@@ -11,11 +11,13 @@ use bbot_manifest::{Lines, Manifest};
 
 use crate::agent::Agent;
 use crate::ask::{AskOutcome, AskRound};
+use crate::blocked::Gate;
 use crate::bootstrap::{Bootstrap, Bootstrapped};
 use crate::config::Controller;
 use crate::diag;
 use crate::event_loop::Event;
 use crate::fs::runtime_dir;
+use crate::host::fault::Fault;
 use crate::machines::complaints::{Complaints, Concern};
 use crate::machines::enumerate::{Busy, Enumeration, Machine, State};
 use crate::machines::fake;
@@ -51,21 +53,13 @@ enum Round {
 
 /// Works until it is told to stop.
 pub(crate) fn work(agent: &mut Agent) -> anyhow::Result<()> {
-    if !agent.config.is_fake() {
-        agent.status.enter(Phase::Recovering, None, None);
-        let outbox = agent.events.reports.as_ref().map(|reports| &*reports.outbox);
-        recovery::sweep(&agent.config, outbox)?;
-    }
-    agent.status.ready();
     let mut complaints = Complaints::default();
-    if !agent.config.is_fake() {
-        agent.status.enter(Phase::Enumerating, None, None);
-        if let Some(host_lock) = lock_host(agent)? {
-            recovery::sweep_snapshots(&agent.host.layout, &host_lock);
-        }
-    }
-    while !agent.events.signals().is_stopping() {
+    let is_up = start_up(agent)?;
+    while is_up && !agent.events.signals().is_stopping() {
         agent.events.post_due();
+        if !is_fit(agent, true)? {
+            break;
+        }
         match round(agent, &mut complaints)? {
             Round::Again => {}
             Round::Stop => break,
@@ -80,6 +74,40 @@ pub(crate) fn work(agent: &mut Agent) -> anyhow::Result<()> {
         runtime_dir::remove(&agent.config.runtime_dir);
     }
     Ok(())
+}
+
+/// Recovers, on a host that can run guests; returns false if the agent is to stop.
+fn start_up(agent: &mut Agent) -> anyhow::Result<bool> {
+    if !is_fit(agent, false)? {
+        return Ok(false);
+    }
+    agent.status.ready();
+    if !agent.config.is_fake() {
+        agent.status.enter(Phase::Enumerating, None, None);
+        if let Some(host_lock) = lock_host(agent)? {
+            recovery::sweep_snapshots(&agent.host.layout, &host_lock);
+        }
+    }
+    Ok(true)
+}
+
+/// Waits until guests can be run, and before the first round until what an earlier process has left
+/// is removed; returns false if the agent is to stop.
+fn is_fit(agent: &mut Agent, is_started: bool) -> anyhow::Result<bool> {
+    let mut is_recovered = is_started || agent.config.is_fake();
+    if !is_recovered {
+        agent.status.enter(Phase::Recovering, None, None);
+    }
+    let Agent { config, events, status, monitor, .. } = agent;
+    let outbox = events.reports.as_ref().map(|reports| Arc::clone(&reports.outbox));
+    let recover = || {
+        if !is_recovered {
+            recovery::sweep(config, outbox.as_deref())?;
+            is_recovered = true;
+        }
+        Ok(())
+    };
+    Gate { config, monitor, events, status }.pass(recover)
 }
 
 /// One round: enumerate, then bootstrap, or ask and perform.
@@ -214,13 +242,18 @@ fn bootstrap(agent: &mut Agent, host_lock: HostLock, machine: &MachineDir) -> Ro
         events: &mut agent.events,
         status: &mut agent.status,
         machine,
+        accelerator: agent.monitor.accelerator(),
     };
     match bootstrap.perform(host_lock) {
         Ok(Bootstrapped::Done) => {
+            agent.monitor.worked();
             agent.machine_backoff.record_success(name);
             diag::info(format_args!("bootstrapped {name}"));
         }
         Ok(Bootstrapped::NotNeeded | Bootstrapped::GivenUp) => {}
+        Err(error) if agent.monitor.blame(&agent.config, &error) == Fault::Host => {
+            diag::error(format_args!("cannot bootstrap {name}: {error:#}"));
+        }
         Err(error) => {
             let (now, jitter) = (Instant::now(), fastrand::f64());
             let pause = agent.machine_backoff.record_failure(name.clone(), now, jitter);
@@ -297,6 +330,7 @@ fn perform(
         host: &agent.host,
         events: &mut agent.events,
         status: &mut agent.status,
+        monitor: &mut agent.monitor,
         machine_backoff: &mut agent.machine_backoff,
         controller_backoff: &mut agent.controller_backoff,
         reporter,

@@ -2,12 +2,14 @@
 //! simulated guests that fail in every way. Guests are not held here; see `hold.rs`.
 
 use std::net::{TcpListener, UdpSocket};
+use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use bbot_manifest::ResultStatus;
 use bbot_tests::harness::agent::Agent;
 use bbot_tests::harness::controller::{Package, Verdict};
-use bbot_tests::harness::farm::{MachineSpec, layout};
+use bbot_tests::harness::farm::{MachineSpec, Namespaces, layout};
 use bbot_tests::harness::hypervisor::{SUCCESSFUL, bootstrapping, building};
 use bbot_tests::harness::limits::LIMIT;
 use bbot_tests::harness::testbed::{MACHINE, Testbed};
@@ -448,47 +450,68 @@ fn a_full_disk_interrupts_the_task() {
         let mut agent = testbed.start(&options).unwrap();
         let (_, result) = testbed.result(1).unwrap();
         assert_eq!(result.result.status, expected, "{:#?}", agent.lines());
-        testbed.wait_until_idle().unwrap();
+        // W68: nothing is full once the guest's files are removed.
+        let is_host = expected == ResultStatus::Interrupt;
+        testbed.wait_for_status(if is_host { "blocked" } else { "idle" }).unwrap();
+        let blocked = "the last attempt failed on this host: no space is left on the host's disk";
+        assert_eq!(agent.count(blocked), usize::from(is_host), "{:#?}", agent.lines());
         agent.end().unwrap();
     }
 }
 
-/// W10, W26: a failure of the host is not the task's: `interrupt`; the machine rests, so that the
-/// agent does not get the task again at once, and the agent goes on.
+/// Makes a host fail; what it returns is kept until the test ends.
+type Failure = fn(&Namespaces, &Path, &Path) -> Box<dyn Send>;
+
+/// W10, W26, W68: a failure of the host that begins when a task is requested is not the task's:
+/// `interrupt`; nor is it the machine's. The instance is blocked, so that it does not get the task
+/// again at once, and goes on after the mend.
 #[test]
 fn a_failure_of_the_host_interrupts_the_task() {
-    type Failure = fn(&Testbed) -> Box<dyn Send>;
-    let table: [(&str, &[&str], Failure); 5] = [
-        ("bridge", &["--bridge", "br9"], |_| Box::new(())),
-        ("tftp port", &[], |testbed| {
+    let table: [(&str, Failure); 5] = [
+        ("tap1 belongs to", |namespaces, _, _| {
+            let arguments = ["tuntap", "add", "tap1", "mode", "tap"];
+            Box::new(namespaces.output(namespaces.command("ip").args(arguments)).unwrap())
+        }),
+        ("the TFTP port", |namespaces, _, _| {
             let bind = || UdpSocket::bind((layout::BRIDGE_ADDRESS, 23401)).unwrap();
-            Box::new(testbed.farm.namespaces().run(bind).unwrap())
+            Box::new(namespaces.run(bind).unwrap())
         }),
-        ("screen", &[], |testbed| {
+        ("the VNC port", |namespaces, _, _| {
             let bind = || TcpListener::bind("127.0.0.1:5901").unwrap();
-            Box::new(testbed.farm.namespaces().run(bind).unwrap())
+            Box::new(namespaces.run(bind).unwrap())
         }),
-        ("volume", &[], |testbed| {
-            let mut remount = testbed.farm.namespaces().command("mount");
-            remount.args(["-o", "remount,ro"]).arg(testbed.farm.volume());
-            Box::new(testbed.farm.namespaces().output(&mut remount).unwrap())
+        ("is read-only", |namespaces, volume, _| {
+            let mut remount = namespaces.command("mount");
+            remount.args(["-o", "remount,ro"]).arg(volume);
+            Box::new(namespaces.output(&mut remount).unwrap())
         }),
-        ("hypervisor", &[], |testbed| {
-            std::fs::remove_file(testbed.farm.run().join("bbot-pretend")).unwrap();
+        ("there is no hypervisor", |_, _, program| {
+            std::fs::remove_file(program).unwrap();
             Box::new(())
         }),
     ];
-    for (name, options, fail) in table {
+    for (name, fail) in table {
         let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
         testbed.stdout(&testbed.idle_agent(&["--dump-machines"])).unwrap();
         testbed.controller.add(Package::new("libfoo", "1.0.0", MACHINE));
         let before = testbed.farm.inventory().unwrap();
-        let _failure = fail(&testbed);
-        let mut agent = testbed.start(options).unwrap();
+        let (namespaces, volume) = (testbed.farm.namespaces().clone(), testbed.farm.volume());
+        let program = testbed.farm.run().join("bbot-pretend");
+        let failure = Mutex::new(None);
+        testbed.controller.inject_faults(move |request| {
+            let mut failure = failure.lock().unwrap();
+            if request.is_task_request() && failure.is_none() {
+                *failure = Some(fail(&namespaces, &volume, &program));
+            }
+            None
+        });
+        let mut agent = testbed.start(&[]).unwrap();
         let (verdict, result) = testbed.result(1).unwrap();
         let expected = (Verdict::PutBack, ResultStatus::Interrupt);
         assert_eq!((verdict, result.result.status), expected, "{name}: {:#?}", agent.lines());
-        testbed.wait_until_idle().unwrap();
+        testbed.wait_for_status("blocked").unwrap();
+        agent.wait_for_line(name).unwrap();
+        assert_eq!(agent.count("it rests"), 0, "{name}: {:#?}", agent.lines());
         assert!(agent.terminate().unwrap().success(), "{name}");
         assert_eq!(testbed.controller.task_requests(), 1, "{name}: {:#?}", agent.lines());
         let mut left = testbed.leftovers(&before).unwrap();

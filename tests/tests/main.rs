@@ -17,6 +17,7 @@ mod farm;
 mod guest_network;
 mod guests;
 mod hold;
+mod host;
 mod machines;
 mod outbox;
 mod ownership;

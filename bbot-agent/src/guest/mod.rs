@@ -6,6 +6,7 @@ mod disk_space;
 pub(crate) mod exit;
 mod held;
 pub(crate) mod hold;
+mod network;
 pub(crate) mod run;
 pub(crate) mod session;
 pub(crate) mod tftp_folder;

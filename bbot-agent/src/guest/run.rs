@@ -17,7 +17,7 @@ use super::exit::Exit;
 const DRAIN: Duration = Duration::from_secs(15);
 
 /// The message for [`End::DiskFull`].
-pub(crate) const DISK_FULL: &str = "no space is left on the host's disk";
+const DISK_FULL: &str = "no space is left on the host's disk";
 
 /// What a guest is started for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,13 +76,27 @@ pub(crate) enum End {
     },
     /// The host's disk is full (W26).
     DiskFull,
+    /// The guest cannot reach its TFTP server any more, by a change on the host (W70).
+    NetworkLost,
     /// Another instance asked for the machine (W30).
     Interrupted,
     /// The agent is being stopped (W40).
     Terminated,
 }
 
+/// The message for [`End::NetworkLost`].
+const NETWORK_LOST: &str = "the network of the guest is lost";
+
 impl End {
+    /// Returns the failure of the host that ended the guest, if one did (W68).
+    pub(crate) fn host_failure(&self) -> Option<&'static str> {
+        match self {
+            Self::DiskFull => Some(DISK_FULL),
+            Self::NetworkLost => Some(NETWORK_LOST),
+            _ => None,
+        }
+    }
+
     /// Returns whether to boot again in a fresh snapshot: after a mis-boot, `retries` times at most
     /// (W13, W26); `boots` counts the boots so far.
     pub(crate) fn is_worth_another_boot(&self, boots: u32, retries: u32) -> bool {
@@ -109,7 +123,11 @@ impl End {
                 Some(format!("{job} exit before the first request: {exit}"))
             }
             Self::Exited { exit, .. } => Some(format!("unexpected exit during {job}: {exit}")),
-            Self::Complete(_) | Self::DiskFull | Self::Interrupted | Self::Terminated => None,
+            Self::Complete(_)
+            | Self::DiskFull
+            | Self::NetworkLost
+            | Self::Interrupted
+            | Self::Terminated => None,
         }
     }
 }
@@ -153,6 +171,8 @@ pub(crate) enum Input<'a> {
     Deadline,
     /// The host's disk is too full for what the guest or its worker wrote.
     DiskFull,
+    /// The guest cannot reach its TFTP server any more.
+    NetworkLost,
     /// SIGUSR1 of the current epoch.
     Interrupt,
     /// SIGTERM.
@@ -206,6 +226,7 @@ impl Run {
         match input {
             Input::Terminate => self.end(End::Terminated),
             Input::DiskFull => self.end(End::DiskFull),
+            Input::NetworkLost => self.network_lost(),
             Input::Interrupt => self.interrupted(),
             Input::FirstRequest => self.first_request(now),
             Input::Stored { file, bytes } => self.stored(file, bytes, now),
@@ -224,6 +245,14 @@ impl Run {
     fn interrupted(&mut self) -> Action {
         match (self.job, &self.state) {
             (Job::Build, State::Startup | State::Working) => self.end(End::Interrupted),
+            _ => Action::Wait,
+        }
+    }
+
+    /// A guest that powers down, or has exited, needs no network.
+    fn network_lost(&mut self) -> Action {
+        match self.state {
+            State::Startup | State::Working => self.end(End::NetworkLost),
             _ => Action::Wait,
         }
     }

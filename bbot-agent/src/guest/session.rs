@@ -13,17 +13,18 @@ use anyhow::Context;
 use bbot_manifest::MachineManifest;
 use bbot_tftp::{Namespace, Server, ServerConfig, ServerHandle, WriteLimits};
 use bbot_vm::{
-    Guest, GuestConfig, GuestEvent, GuestExit, MacAddress, Network, NetworkConfig, VmUser,
-    VncAddress,
+    Accelerator, Guest, GuestConfig, GuestEvent, GuestExit, MacAddress, VmUser, VncAddress,
 };
 
 use super::console_log;
 use super::disk_space::DiskSpace;
+use super::network::GuestNetwork;
 use super::run::{Action, End, Input, Job, Limits, Run};
 use crate::config::Config;
 use crate::diag;
 use crate::event_loop::{Event, EventLoop};
 use crate::fs::runtime_dir::{self, PRIVATE};
+use crate::host::fault::OfHost;
 use crate::machines::snapshot::WorkingSnapshot;
 
 /// How long QEMU may take to exit after it was told to, before it is killed. It takes some 10 ms,
@@ -44,6 +45,8 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) mac: MacAddress,
     pub(crate) cpus: u32,
+    /// What executes its instructions, if that has been found out.
+    pub(crate) accelerator: Option<Accelerator>,
     /// The address on which its screen is served.
     pub(crate) vnc: IpAddr,
     /// The folder from which it may read files.
@@ -85,7 +88,7 @@ pub(crate) struct GuestSession {
     state_dir: PathBuf,
     pub(super) guest: Guest,
     tftp: Option<ServerHandle>,
-    network: Network,
+    network: GuestNetwork,
     started: Instant,
     first_request: Option<Instant>,
     space: DiskSpace,
@@ -98,7 +101,7 @@ impl GuestSession {
     ///
     /// # Errors
     ///
-    /// A failure of the host, not of the machine.
+    /// Whose trouble it is, [`fault::of`](crate::host::fault::of) decides.
     pub(crate) fn start(
         config: &Config,
         events: Sender<Event>,
@@ -110,20 +113,24 @@ impl GuestSession {
         let machine = disk.machine.header.name.to_string();
         let keys: &[(&str, &str)] = &[("machine", &machine)];
 
-        runtime_dir::create(&config.runtime_dir)?;
+        runtime_dir::create(&config.runtime_dir).context(OfHost::new("cannot start a guest"))?;
         let start = Instant::now();
         let tftp = start_tftp(config, setup, number, events.clone())?;
         diag::phase("tftp", start.elapsed(), keys);
 
         let start = Instant::now();
-        let network = Network::set_up(&network_config(config))?;
+        let network = GuestNetwork::set_up(&config.network(), events.clone())?;
         diag::phase("network", start.elapsed(), keys);
 
         let start = Instant::now();
-        let guest = Guest::start(&guest_config(config, setup, disk)?, &network, move |event| {
-            // The loop is gone when the process is about to end; the guest is swept then.
-            drop(events.send(Event::Guest { session: number, event }));
-        })?;
+        let guest = Guest::start(
+            &guest_config(config, setup, disk)?,
+            network.attachment(),
+            move |event| {
+                // The loop is gone when the process is about to end; the guest is swept then.
+                drop(events.send(Event::Guest { session: number, event }));
+            },
+        )?;
         let executed = guest.executed();
         diag::phase_at("qemu", executed.saturating_duration_since(start), executed, keys);
 
@@ -183,7 +190,7 @@ impl GuestSession {
         let done = move |events: &Sender<Event>| drop(events.send(Event::Drained { session }));
         let sender = events.clone();
         let drain = move || {
-            tftp.drain(DRAIN_LIMIT);
+            tftp.finish_uploads(DRAIN_LIMIT);
             done(&sender);
         };
         if let Err(error) = thread::Builder::new().name("drain".into()).spawn(drain) {
@@ -196,6 +203,7 @@ impl GuestSession {
     fn handle(&mut self, event: Event, events: &EventLoop) -> Action {
         match event {
             Event::Signal => self.handle_signal(events),
+            Event::HostChanged => self.restore_network(),
             Event::Tftp { session, event } if session == self.number => self.handle_tftp(&event),
             Event::Guest { session, event } if session == self.number => self.handle_guest(event),
             // It follows all events of the server: the result may have been among them.
@@ -204,6 +212,17 @@ impl GuestSession {
             }
             // Events of an earlier session, and those that need no answer.
             _ => Action::Wait,
+        }
+    }
+
+    /// W70: what was changed while the guest runs is put right at once, or the task is given back.
+    fn restore_network(&mut self) -> Action {
+        match self.network.restore(&self.machine) {
+            Ok(()) => Action::Wait,
+            Err(error) => {
+                diag::error(format_args!("the network of {} is lost: {error:#}", self.machine));
+                self.run.step(Input::NetworkLost, Instant::now())
+            }
         }
     }
 
@@ -287,6 +306,7 @@ impl GuestSession {
         if let Some(tftp) = self.tftp.take() {
             tftp.stop();
         }
+        self.network.stop_watching();
         self.guest.suspend()
     }
 
@@ -317,28 +337,21 @@ impl GuestSession {
     }
 }
 
-/// The network names and numbers of this instance.
-pub(crate) fn network_config(config: &Config) -> NetworkConfig {
-    let tftp_port = config.tftp_port + config.offset;
-    NetworkConfig::new(config.bridge.clone(), config.offset, config.instance_name(), tftp_port)
-}
-
 fn start_tftp(
     config: &Config,
     setup: &Setup,
     session: u64,
     events: Sender<Event>,
 ) -> anyhow::Result<ServerHandle> {
-    let bridge = bbot_vm::bridge_address(&config.bridge)
-        .with_context(|| format!("cannot use bridge {}", config.bridge))?;
-    let address = SocketAddr::new(IpAddr::V4(bridge), network_config(config).tftp_port);
+    let (_, bridge) = bbot_vm::usable_bridge(&config.bridge)?;
+    let address = SocketAddr::new(IpAddr::V4(bridge), config.network().tftp_port);
     let limits = WriteLimits::default().with_total_bytes(config.upload_limit);
     let namespace = Namespace::new().read(&setup.read).write(&setup.write).limits(limits);
     // The answers come from the port that was asked: the redirection and a guest's firewall let
     // them through without a helper.
     let server_config = ServerConfig::default().with_single_port(true);
     let server = Server::bind(address, namespace, server_config)
-        .with_context(|| format!("cannot serve TFTP at {address}"))?;
+        .with_context(|| OfHost::new(format!("cannot serve TFTP at {address}")))?;
     let handle = server.spawn(move |event| {
         // The loop is gone when the process is about to end.
         drop(events.send(Event::Tftp { session, event }));
@@ -357,6 +370,7 @@ fn guest_config(config: &Config, setup: &Setup, disk: &Disk) -> anyhow::Result<G
         .ram_kib(config.ram_kib)
         .mac(setup.mac)
         .options(options)
+        .accelerator(setup.accelerator)
         .vnc(VncAddress::new(setup.vnc, config.offset))
         .console_limit(CONSOLE_LIMIT))
 }

@@ -43,6 +43,7 @@ pub(super) fn outcome(
         End::MisBoot | End::TimedOut | End::WouldNotShutDown => abort(),
         End::Exited { exit: Exit::ByHost, .. }
         | End::DiskFull
+        | End::NetworkLost
         | End::Interrupted
         | End::Terminated => bare(ResultStatus::Interrupt, None),
         // W55: a build that ends its guest is no concern; a failure of the hypervisor is.
@@ -136,6 +137,7 @@ mod tests {
         let panicked = "unexpected exit during build: the guest's operating system panicked";
         check(&exited(Exit::Panicked), None, ResultStatus::Abort, Some(panicked));
         check(&End::DiskFull, None, ResultStatus::Interrupt, None);
+        check(&End::NetworkLost, None, ResultStatus::Interrupt, None);
         check(&End::Interrupted, None, ResultStatus::Interrupt, None);
         check(&End::Terminated, None, ResultStatus::Interrupt, None);
         check(&End::TimedOut, None, ResultStatus::Abort, Some("build timeout"));

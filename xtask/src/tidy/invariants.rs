@@ -14,6 +14,7 @@ pub(super) const PURE: &[&str] = &[
     "bbot-agent/src/guest/run.rs",
     "bbot-agent/src/guest/exit.rs",
     "bbot-agent/src/guest/hold.rs",
+    "bbot-agent/src/host/health.rs",
     "bbot-agent/src/task/outcome.rs",
     "bbot-agent/src/machines/freshness.rs",
     "bbot-agent/src/machines/complaints.rs",

@@ -202,6 +202,7 @@ fn a_failure_is_a_concern() {
         End::Terminated,
         End::Interrupted,
         End::DiskFull,
+        End::NetworkLost,
     ] {
         assert_eq!(end.failure(Job::Bootstrap), None, "{end:?}");
     }
@@ -218,6 +219,24 @@ fn interrupts_reach_builds_only() {
     check(Job::Build, &[(1, Interrupt)], &Action::End(End::Interrupted));
     check(Job::Build, &[(6, FirstRequest), (7, Interrupt)], &Action::End(End::Interrupted));
     check(Job::Bootstrap, &[(6, FirstRequest), (7, Interrupt)], &Action::Wait);
+}
+
+/// W70: a guest that cannot reach its server any more is not waited for; one that needs no network
+/// any more is not disturbed.
+#[test]
+fn a_lost_network_ends_what_needs_it() {
+    let end = Action::End(End::NetworkLost);
+    for job in [Job::Build, Job::Bootstrap] {
+        check(job, &[(1, Input::NetworkLost)], &end);
+        check(job, &[(6, FirstRequest), (7, Input::NetworkLost)], &end);
+        check(job, &[(6, FirstRequest), (7, EXIT), (8, Input::NetworkLost)], &Action::Wait);
+    }
+    let file = "bootstrap.manifest";
+    let late = [(6, FirstRequest), (60, stored(file)), (61, Input::NetworkLost)];
+    check(Job::Bootstrap, &late, &Action::Wait);
+    let failures = [End::NetworkLost, End::DiskFull].map(|end| end.host_failure().is_some());
+    assert_eq!(failures, [true; 2]);
+    assert_eq!(End::TimedOut.host_failure(), None);
 }
 
 /// W26: on a full disk nothing that follows can be trusted.
@@ -264,6 +283,7 @@ mod laws {
             Just(Drained),
             Just(Deadline),
             Just(Input::DiskFull),
+            Just(Input::NetworkLost),
             Just(Interrupt),
             Just(Terminate),
         ]

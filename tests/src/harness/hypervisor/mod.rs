@@ -17,7 +17,7 @@ mod tftp;
 mod worker;
 
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, channel};
@@ -39,6 +39,9 @@ use self::network::NetworkInterface;
 /// # Errors
 /// If the command line lacks a device, or a step of the guest's script fails.
 pub fn run(arguments: &[String]) -> Result<ExitCode> {
+    if let Some(qmp) = CommandLine::parse_diskless(arguments) {
+        return run_diskless(qmp);
+    }
     let line = CommandLine::parse(arguments)?;
     let (sender, events) = channel();
     let qmp = sys::inherited(line.qmp).context("no QMP socket")?;
@@ -66,6 +69,26 @@ pub fn run(arguments: &[String]) -> Result<ExitCode> {
     let vnc = TcpListener::bind(line.vnc);
     let _vnc = vnc.with_context(|| format!("cannot listen for VNC at {}", line.vnc))?;
     run_guest(guest, &events)
+}
+
+/// Runs a guest that does nothing, until it is ended.
+fn run_diskless(qmp: RawFd) -> Result<ExitCode> {
+    let (sender, events) = channel();
+    let qmp = sys::inherited(qmp).context("no QMP socket")?;
+    let connection = Arc::new(Mutex::new(qmp.try_clone()?));
+    let machine = Machine {
+        processors: Arc::default(),
+        power: Arc::default(),
+        events: sender,
+        qmp: connection,
+    };
+    // An error of the connection is the end of it.
+    start("qmp", move || drop(qmp::serve(qmp, &machine)))?;
+    loop {
+        if let Event::Quit = events.recv().context("all senders of events have ended")? {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
 }
 
 fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
