@@ -182,8 +182,9 @@ fn a_guest_that_resets_at_first_is_booted_again() {
     let reset = [&format!("unless /run/go {reset}")[..], "unless /run/go exit 0"];
     let first = [&reset[..], &["put-bootstrap 0.16.0", "install"]].concat();
     let later = [&reset[..], &["get task.manifest", "put-result success"]].concat();
-    let later = later.iter().map(|step| format!("later: {step}\n")).collect::<String>();
-    let testbed = Testbed::new(&(bootstrapping(&first) + &later), &["libfoo"]).unwrap();
+    let first = bootstrapping(&first);
+    let script = later.iter().fold(first, |script, step| script + "later: " + step + "\n");
+    let testbed = Testbed::new(&script, &["libfoo"]).unwrap();
     let go = testbed.farm.run().join("go");
     let options = ["--bootstrap-retries", "1000", "--build-retries", "1000"];
     let mut agent = testbed.start(&options).unwrap();
