@@ -112,8 +112,8 @@ impl ServerHandle {
     }
 
     /// Lets the downloads finish that are in progress and the uploads whose data has been received,
-    /// but not for longer than `limit`; ends all other transfers, and waits for the server's threads
-    /// (T34).
+    /// but not for longer than `limit`; ends all other transfers, and waits for the server's
+    /// threads (T34).
     pub fn drain(mut self, limit: Duration) {
         self.end(Command::Drain(limit));
     }
