@@ -139,9 +139,10 @@ fn machine(line: &mut Line, config: &GuestConfig, accelerator: Accelerator) {
     }
 }
 
-/// Appends that the machine has neither of the sleep states S3 and S4 of ACPI: no one would wake the
-/// guest. Of the machines whose power management is not known here none is changed, as QEMU warns
-/// of a property of a device that is not there.
+/// Turns the sleep states S3 and S4 of ACPI off: a guest that sleeps is woken by nothing.
+///
+/// A machine whose power management is not known here is left as it is, because QEMU warns of a
+/// property of a device that the machine does not have.
 fn sleepless(line: &mut Line, options: Options<'_>) {
     let kind = options.machine_type().unwrap_or("pc");
     let device = match kind {

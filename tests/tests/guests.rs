@@ -205,8 +205,8 @@ fn a_guest_that_resets_at_first_is_booted_again() {
     assert!(retries > 0);
 }
 
-/// W56: a guest that stands still by itself is known at once, and not at the limit of its build; what
-/// the host did costs the task nothing; a result that has arrived counts.
+/// W56: a guest that stands still by itself is known at once, and not at the limit of its build;
+/// what the host did costs the task nothing.
 #[test]
 fn a_guest_that_stands_still_is_known_at_once() {
     use ResultStatus::{Abort, Interrupt, Success};

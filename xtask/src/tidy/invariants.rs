@@ -19,6 +19,7 @@ pub(super) const PURE: &[&str] = &[
     "bbot-agent/src/task/outcome.rs",
     "bbot-agent/src/machines/freshness.rs",
     "bbot-agent/src/machines/complaints.rs",
+    "bbot-agent/src/controller/answer.rs",
     "bbot-agent/src/controller/verdict.rs",
     "bbot-agent/src/reports/artifact_wait.rs",
     "bbot-agent/src/reports/schedule.rs",
