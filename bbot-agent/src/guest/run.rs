@@ -293,19 +293,18 @@ impl Run {
         match (*sign, &self.state) {
             (Sign::DiskFull, _) => self.end(End::DiskFull),
             (Sign::HostFailed(failure), _) => self.end(End::HostFailed(failure)),
-            // What the hypervisor does after that is of no interest.
-            (_, State::Draining { .. }) => Action::Wait,
-            (Sign::Halted(halt), _) => self.halted(halt, now),
-            // Before its first request a guest may boot as often as it has time for.
-            (Sign::Rebooting(_), State::Startup) => Action::Wait,
-            (Sign::Rebooting(halt), _) => self.halted(halt, now),
+            // After the end nothing is of interest, and before its first request a guest may boot
+            // as often as it has time for.
+            (_, State::Draining { .. })
+            | (Sign::Rebooting(_), State::Startup)
+            | (Sign::Nothing, _) => Action::Wait,
+            (Sign::Halted(halt) | Sign::Rebooting(halt), _) => self.halted(halt, now),
             (Sign::Halting(halt, limit), _) => self.expect(halt, now + limit),
             (Sign::Running, _) => {
                 self.pending.retain(|(halt, _)| *halt != Halt::Stopped);
                 Action::Wait
             }
             (Sign::Exiting(reason, limit), _) => self.exiting(reason, now + limit),
-            (Sign::Nothing, _) => Action::Wait,
         }
     }
 

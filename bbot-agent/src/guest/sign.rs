@@ -116,13 +116,14 @@ impl<'a> Sign<'a> {
             GuestEvent::CrashLoaded { .. } => Self::Halting(Halt::CrashKernel, CRASH_KERNEL_LIMIT),
             GuestEvent::Watchdog { action, .. } => watchdog(action),
             GuestEvent::BlockIoError { action, no_space, .. } => disk_error(action, *no_space),
-            GuestEvent::MemoryFailure { action, .. } => match action {
-                MemoryFailureAction::Inject
-                | MemoryFailureAction::Fatal
-                | MemoryFailureAction::Reset => Self::HostFailed(HostFailure::Memory),
-                // The memory was not in use, and is not used again.
-                _ => Self::Nothing,
-            },
+            // Otherwise the memory was not in use, and is not used again.
+            GuestEvent::MemoryFailure {
+                action:
+                    MemoryFailureAction::Inject
+                    | MemoryFailureAction::Fatal
+                    | MemoryFailureAction::Reset,
+                ..
+            } => Self::HostFailed(HostFailure::Memory),
             // The end of the process is an input of its own. A power button does nothing by itself.
             _ => Self::Nothing,
         }

@@ -40,7 +40,6 @@ pub(super) fn outcome(
         },
         // W31: an interactive build that times out was abandoned: there is nothing to inspect.
         End::TimedOut if interactive => bare(ResultStatus::Abort, None),
-        End::MisBoot | End::TimedOut | End::WouldNotShutDown => abort(),
         End::Exited { exit: Exit::ByHost, .. }
         | End::HostFailed(_)
         | End::DiskFull
@@ -48,7 +47,7 @@ pub(super) fn outcome(
         | End::Interrupted
         | End::Terminated => bare(ResultStatus::Interrupt, None),
         End::Halted { halt, .. } if halt.is_by_host() => bare(ResultStatus::Interrupt, None),
-        End::Halted { .. } => abort(),
+        End::MisBoot | End::TimedOut | End::WouldNotShutDown | End::Halted { .. } => abort(),
         // W55: a build that ends its guest is no concern; a failure of the hypervisor is.
         End::Exited { exit, has_asked } if !has_asked || exit.is_failure() => abort(),
         End::Exited { .. } => bare(ResultStatus::Abort, None),

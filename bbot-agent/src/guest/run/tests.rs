@@ -360,9 +360,11 @@ fn every_event_has_its_effect_in_every_state() {
                 after(&[(limit - 1, Deadline)], &Action::Wait);
             };
             match (*effect, state) {
-                (Nothing, _) | (HaltsLater(_), 0) | (HaltsUnasked(..), 2) => goes_on(),
-                // The state's own limit comes first.
-                (Halts(300, _), 0 | 2) => goes_on(),
+                // Of 300 seconds the state's own limit comes first.
+                (Nothing, _)
+                | (HaltsLater(_), 0)
+                | (HaltsUnasked(..), 2)
+                | (Halts(300, _), 0 | 2) => goes_on(),
                 (Halts(seconds, halt) | HaltsUnasked(seconds, halt), _) => halts(seconds, halt),
                 (HaltsLater(halt), _) => halts(0, halt),
                 (FillsDisk, _) => after(&[], &Action::End(End::DiskFull)),
