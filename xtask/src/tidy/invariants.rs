@@ -13,6 +13,7 @@ pub(super) const PURE: &[&str] = &[
     "bbot-agent/src/schedule/",
     "bbot-agent/src/guest/run.rs",
     "bbot-agent/src/guest/exit.rs",
+    "bbot-agent/src/guest/sign.rs",
     "bbot-agent/src/guest/hold.rs",
     "bbot-agent/src/host/health.rs",
     "bbot-agent/src/task/outcome.rs",
