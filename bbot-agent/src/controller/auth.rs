@@ -386,8 +386,8 @@ pub(crate) mod tests {
             fs::rename(&beside, &path).unwrap();
         };
         let overwrite = |content: &[u8]| fs::write(&path, content).unwrap();
-        let ways: [&dyn Fn(&[u8]); 2] = [&rename, &overwrite];
-        for way in ways {
+        for in_place in [false, true] {
+            let way = |content: &[u8]| if in_place { overwrite(content) } else { rename(content) };
             way(&new_key);
             let error = signer.sign(CHALLENGE, Some(&old)).unwrap_err();
             assert!(matches!(&error, AuthError::OtherKey { .. }), "{error:?}");

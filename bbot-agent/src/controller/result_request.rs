@@ -61,8 +61,8 @@ pub(crate) fn result_request(
 fn sign(entry: &Entry, challenge: &str, signer: Option<&Signer>) -> Result<Vec<u8>, RequestError> {
     let unknown = || entry.fingerprint.clone().unwrap_or_else(|| "not known".to_owned());
     let signer = signer.ok_or_else(|| RequestError::NoKey { fingerprint: unknown() })?;
-    let signed = signer.sign(challenge, entry.fingerprint.as_deref());
-    signed.map_err(|source| match source {
+    let signature = signer.sign(challenge, entry.fingerprint.as_deref());
+    signature.map_err(|source| match source {
         AuthError::OtherKey { .. } => RequestError::OtherKey { source },
         source => RequestError::Sign { source },
     })
