@@ -20,12 +20,12 @@ use crate::machines::layout::{Layout, MachineDir};
 use crate::machines::{mark, ownership};
 use crate::outbox::Outbox;
 
-/// Sweeps all but the snapshots. Sweeping twice is harmless.
+/// Sweeps all but snapshots and the task at hand. Sweeping twice is harmless.
 ///
 /// # Errors
 ///
 /// Only what would make work impossible; a leftover that cannot be removed is logged and stays.
-pub(crate) fn sweep(config: &Config, outbox: Option<&Outbox>) -> anyhow::Result<()> {
+pub(crate) fn sweep(config: &Config) -> anyhow::Result<()> {
     // The guests first: they keep the snapshots and the tap in use.
     for swept in bbot_vm::sweep(&config.network(), &config.runtime_dir)? {
         diag::info(format_args!("removed leftover {swept}"));
@@ -35,9 +35,13 @@ pub(crate) fn sweep(config: &Config, outbox: Option<&Outbox>) -> anyhow::Result<
     for job in [Job::Bootstrap, Job::Build] {
         tftp_folder::remove(&tftp_folder::path(config, job))?;
     }
-    if let Some(outbox) = outbox
-        && outbox.recover_record().context("cannot recover the task at hand")?
-    {
+    Ok(())
+}
+
+/// Answers the task that an ended process had at hand (W41), whatever this one is going to do: its
+/// own tasks are recorded in the same place (W46).
+pub(crate) fn answer_task_at_hand(outbox: &Outbox) -> anyhow::Result<()> {
+    if outbox.recover_record().context("cannot recover the task at hand")? {
         diag::info(format_args!("a task that was at hand is answered with interrupt"));
     }
     Ok(())

@@ -9,7 +9,7 @@ use anyhow::Context;
 use bbot_lock::{Acquired, HostLock};
 use bbot_manifest::{Lines, Manifest};
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Role};
 use crate::ask::{AskOutcome, AskRound};
 use crate::blocked::Gate;
 use crate::bootstrap::{Bootstrap, Bootstrapped};
@@ -70,7 +70,7 @@ pub(crate) fn work(agent: &mut Agent) -> anyhow::Result<()> {
     agent.events.post_due();
     agent.events.finish_posting(Instant::now() + LAST_POST);
     agent.status.remove();
-    if !agent.config.is_fake() {
+    if agent.role == Role::Instance {
         runtime_dir::remove(&agent.config.runtime_dir);
     }
     Ok(())
@@ -82,7 +82,7 @@ fn start_up(agent: &mut Agent) -> anyhow::Result<bool> {
         return Ok(false);
     }
     agent.status.ready();
-    if !agent.config.is_fake() {
+    if agent.role == Role::Instance {
         agent.status.enter(Phase::Enumerating, None, None);
         if let Some(host_lock) = lock_host(agent)? {
             recovery::sweep_snapshots(&agent.host.layout, &host_lock);
@@ -94,15 +94,21 @@ fn start_up(agent: &mut Agent) -> anyhow::Result<bool> {
 /// Waits until guests can be run, and before the first round until what an earlier process has left
 /// is removed; returns false if the agent is to stop.
 fn is_fit(agent: &mut Agent, is_started: bool) -> anyhow::Result<bool> {
-    let mut is_recovered = is_started || agent.config.is_fake();
-    if !is_recovered {
+    let mut is_recovered = is_started;
+    let is_instance = agent.role == Role::Instance;
+    if is_instance && !is_recovered {
         agent.status.enter(Phase::Recovering, None, None);
     }
     let Agent { config, events, status, monitor, .. } = agent;
     let outbox = events.reports.as_ref().map(|reports| Arc::clone(&reports.outbox));
     let recover = || {
         if !is_recovered {
-            recovery::sweep(config, outbox.as_deref())?;
+            if is_instance {
+                recovery::sweep(config)?;
+            }
+            if let Some(outbox) = &outbox {
+                recovery::answer_task_at_hand(outbox)?;
+            }
             is_recovered = true;
         }
         Ok(())
@@ -208,13 +214,14 @@ fn report_problems(agent: &Agent, enumeration: &Enumeration, complaints: &mut Co
 
 /// Returns the first machine that is due and is not left alone, if another one may be busy (W10).
 fn first_due<'e>(agent: &Agent, enumeration: &'e Enumeration) -> Option<&'e MachineDir> {
-    if host_state(agent, enumeration).is_full() {
+    // W46, W47: neither a fake nor an onlooker bootstraps.
+    if agent.role != Role::Instance || host_state(agent, enumeration).is_full() {
         return None;
     }
     let now = Instant::now();
     enumeration.machines.iter().find_map(|Machine { dir, state }| {
         let State::Due(reason) = state else { return None };
-        if agent.machine_backoff.is_active(&dir.name, now) {
+        if agent.machine_backoff.is_active(&dir.path, now) {
             return None;
         }
         diag::trace(2, format_args!("{} is due: {reason}", dir.name));
@@ -225,7 +232,7 @@ fn first_due<'e>(agent: &Agent, enumeration: &'e Enumeration) -> Option<&'e Mach
 fn host_state<'e>(agent: &Agent, enumeration: &'e Enumeration) -> Host<&'e Machine> {
     let now = Instant::now();
     let used = |machine: &'e Machine| {
-        (machine, machine.used(agent.machine_backoff.is_active(&machine.dir.name, now)))
+        (machine, machine.used(agent.machine_backoff.is_active(&machine.dir.path, now)))
     };
     Host {
         machines: enumeration.machines.iter().map(used).collect(),
@@ -247,7 +254,7 @@ fn bootstrap(agent: &mut Agent, host_lock: HostLock, machine: &MachineDir) -> Ro
     match bootstrap.perform(host_lock) {
         Ok(Bootstrapped::Done) => {
             agent.monitor.worked();
-            agent.machine_backoff.record_success(name);
+            agent.machine_backoff.record_success(&machine.path);
             diag::info(format_args!("bootstrapped {name}"));
         }
         Ok(Bootstrapped::NotNeeded | Bootstrapped::GivenUp) => {}
@@ -256,7 +263,7 @@ fn bootstrap(agent: &mut Agent, host_lock: HostLock, machine: &MachineDir) -> Ro
         }
         Err(error) => {
             let (now, jitter) = (Instant::now(), fastrand::f64());
-            let pause = agent.machine_backoff.record_failure(name.clone(), now, jitter);
+            let pause = agent.machine_backoff.record_failure(machine.path.clone(), now, jitter);
             diag::error(format_args!("cannot bootstrap {name}: {error:#}; it rests {pause:.0?}"));
         }
     }
@@ -274,8 +281,9 @@ fn ask_and_perform(
         return Ok(Round::Idle { half: false });
     }
     agent.status.enter(Phase::Asking, None, None);
-    if agent.events.take_signing_restored() {
-        // W37: controllers that refused us for want of a key have no reason to any more.
+    // Each of both is to be asked.
+    if agent.events.take_signing_restored() | agent.controllers.look_at_key() {
+        // W37, W63: controllers that refused us for want of a key may have no reason to any more.
         agent.controller_backoff = Backoff::new();
     }
     let now = Instant::now();
@@ -294,25 +302,28 @@ fn ask_and_perform(
         status: &mut agent.status,
         backoff: &mut agent.controller_backoff,
     };
-    let (controller, offer, task) = match round.ask(&questions)? {
-        AskOutcome::Task { controller, offer, task } => (controller, offer, task),
+    let (controller, offer, task, fingerprint) = match round.ask(&questions)? {
+        AskOutcome::Task { controller, offer, task, fingerprint } => {
+            (controller, offer, task, fingerprint)
+        }
         AskOutcome::NoTask => return Ok(Round::Idle { half: false }),
         AskOutcome::RoundExpired => return Ok(Round::Again),
         AskOutcome::Stop => return Ok(Round::Stop),
     };
     if agent.config.dump_task {
-        output::print(&task.task_text)?;
+        output::print(&whole_manifest(&task.task_text))?;
         return Ok(Round::Stop);
     }
     let others = enumeration.busy().map(|(dir, _)| dir.clone()).collect();
     let assignment = Assignment::new(task, controller, offer, others);
-    perform(agent, host_lock, &assignment)
+    perform(agent, host_lock, &assignment, fingerprint.as_deref())
 }
 
 fn perform(
     agent: &mut Agent,
     host_lock: HostLock,
     assignment: &Assignment,
+    fingerprint: Option<&str>,
 ) -> anyhow::Result<Round> {
     let package = assignment.package();
     let machine = assignment.dir.name.as_str();
@@ -323,7 +334,7 @@ fn perform(
         assignment,
         outbox: agent.events.reports.as_ref().map(|reports| Arc::clone(&reports.outbox)),
         dump_result: agent.config.dump_result,
-        fingerprint: agent.controllers.fingerprint(),
+        fingerprint,
     };
     let performer = Performer {
         config: &agent.config,
@@ -343,6 +354,15 @@ fn perform(
         return Ok(Round::Stop);
     }
     Ok(Round::Again)
+}
+
+/// Returns the text of a task as a manifest of its own, which `--fake-request` takes: in a
+/// response, only the first manifest has the version of the format.
+fn whole_manifest(task_text: &str) -> String {
+    match task_text.split_once('\n') {
+        Some((start, rest)) if start.trim() == ":" => format!(": 1\n{rest}"),
+        _ => task_text.to_owned(),
+    }
 }
 
 /// The idle pause between two rounds: random, 50 to 60 s or half of it, cut short by a signal.
