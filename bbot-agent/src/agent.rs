@@ -8,6 +8,7 @@ use crate::event_loop::EventLoop;
 use crate::machines::view::HostView;
 use crate::observe::status::Status;
 use crate::schedule::backoff::Backoff;
+use crate::task::unstored::Unstored;
 
 /// One instance of the agent. The work loop composes its steps from these parts; each step takes
 /// those that it uses.
@@ -22,4 +23,6 @@ pub(crate) struct Agent {
     /// By URL.
     pub(crate) controller_backoff: Backoff<String>,
     pub(crate) controllers: Controllers,
+    /// The answers that cannot be made durable for now.
+    pub(crate) unstored: Vec<Unstored>,
 }

@@ -8,7 +8,6 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::Context;
 use bbot_lock::{HostLock, MachineState};
 
 use crate::config::Config;
@@ -19,14 +18,13 @@ use crate::guest::session::network_config;
 use crate::guest::tftp_folder;
 use crate::machines::layout::{Layout, MachineDir};
 use crate::machines::{mark, ownership};
-use crate::outbox::Outbox;
 
-/// Sweeps all but the snapshots. Sweeping twice is harmless.
+/// Sweeps all but the snapshots and the outbox. Sweeping twice is harmless.
 ///
 /// # Errors
 ///
 /// Only what would make work impossible; a leftover that cannot be removed is logged and stays.
-pub(crate) fn sweep(config: &Config, outbox: Option<&Outbox>) -> anyhow::Result<()> {
+pub(crate) fn sweep(config: &Config) -> anyhow::Result<()> {
     // The guests first: they keep the snapshots and the tap in use.
     for swept in bbot_vm::sweep(&network_config(config), &config.runtime_dir)? {
         diag::info(format_args!("removed leftover {swept}"));
@@ -35,11 +33,6 @@ pub(crate) fn sweep(config: &Config, outbox: Option<&Outbox>) -> anyhow::Result<
     drop(fs::remove_file(config.runtime_dir.join(PRIVATE).join("console.log")));
     for job in [Job::Bootstrap, Job::Build] {
         tftp_folder::remove(&tftp_folder::path(config, job))?;
-    }
-    if let Some(outbox) = outbox
-        && outbox.recover_record().context("cannot recover the task at hand")?
-    {
-        diag::info(format_args!("a task that was at hand is answered with interrupt"));
     }
     Ok(())
 }

@@ -52,6 +52,7 @@ pub(crate) fn start(config: Config, channel: EventChannel) -> anyhow::Result<Sta
         machine_backoff: Backoff::new(),
         controller_backoff: Backoff::new(),
         controllers: Controllers::new(Client::new(&config.timeouts), signer),
+        unstored: Vec::new(),
         config,
     };
     Ok(Started { agent, _lock: lock })
@@ -98,7 +99,7 @@ fn open_reports(
     if config.fake_request.is_some() || config.dump_machines {
         return Ok(None);
     }
-    let outbox = Arc::new(Outbox::open(&config.state_dir)?);
+    let outbox = Arc::new(Outbox::new(&config.state_dir));
     let context = PosterContext {
         outbox: Arc::clone(&outbox),
         // Its own: to abort the request for a task breaks no post.

@@ -29,6 +29,7 @@ use crate::schedule::backoff::Backoff;
 use crate::schedule::host::Host;
 use crate::schedule::plan::{Plan, plan};
 use crate::schedule::reminder::Reminder;
+use crate::storable;
 use crate::task::assignment::Assignment;
 use crate::task::perform::Performer;
 use crate::task::reporter::Reporter;
@@ -53,12 +54,13 @@ enum Round {
 pub(crate) fn work(agent: &mut Agent) -> anyhow::Result<()> {
     if !agent.config.is_fake() {
         agent.status.enter(Phase::Recovering, None, None);
-        let outbox = agent.events.reports.as_ref().map(|reports| &*reports.outbox);
-        recovery::sweep(&agent.config, outbox)?;
+        recovery::sweep(&agent.config)?;
     }
+    let mut is_recovered = agent.config.is_fake();
+    let is_storable = storable::wait(agent, &mut is_recovered)?;
     agent.status.ready();
     let mut complaints = Complaints::default();
-    if !agent.config.is_fake() {
+    if is_storable && !agent.config.is_fake() {
         agent.status.enter(Phase::Enumerating, None, None);
         if let Some(host_lock) = lock_host(agent)? {
             recovery::sweep_snapshots(&agent.host.layout, &host_lock);
@@ -66,7 +68,10 @@ pub(crate) fn work(agent: &mut Agent) -> anyhow::Result<()> {
     }
     while !agent.events.signals().is_stopping() {
         agent.events.post_due();
-        match round(agent, &mut complaints)? {
+        if !storable::wait(agent, &mut is_recovered)? {
+            break;
+        }
+        match round(agent, &mut complaints).or_else(|error| keep_answer(agent, error))? {
             Round::Again => {}
             Round::Stop => break,
             Round::Idle { half } => pause(agent, half),
@@ -80,6 +85,14 @@ pub(crate) fn work(agent: &mut Agent) -> anyhow::Result<()> {
         runtime_dir::remove(&agent.config.runtime_dir);
     }
     Ok(())
+}
+
+/// W49: an answer that cannot be stored is kept, and stored before the next round.
+fn keep_answer(agent: &mut Agent, error: anyhow::Error) -> anyhow::Result<Round> {
+    let text = format!("{error:#}");
+    agent.unstored.push(error.downcast()?);
+    diag::error(text);
+    Ok(Round::Again)
 }
 
 /// One round: enumerate, then bootstrap, or ask and perform.
@@ -264,7 +277,7 @@ fn ask_and_perform(
     let (controller, offer, task) = match round.ask(&questions)? {
         AskOutcome::Task { controller, offer, task } => (controller, offer, task),
         AskOutcome::NoTask => return Ok(Round::Idle { half: false }),
-        AskOutcome::RoundExpired => return Ok(Round::Again),
+        AskOutcome::RoundExpired | AskOutcome::NoRoom => return Ok(Round::Again),
         AskOutcome::Stop => return Ok(Round::Stop),
     };
     if agent.config.dump_task {

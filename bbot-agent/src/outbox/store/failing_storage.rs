@@ -79,6 +79,25 @@ impl Storage for FailingStorage {
         if sync { self.check("synchronise", path) } else { Ok(()) }
     }
 
+    fn reserve(&self, path: &Path, mode: u32, size: u64) -> Result<bool, FileError> {
+        self.check("create", path)?;
+        self.check("reserve room in", path)?;
+        RealStorage.reserve(path, mode, size)
+    }
+
+    /// As for [`Storage::write`].
+    fn fill(&self, path: &Path, content: &[u8]) -> Result<(), FileError> {
+        let failed = self.check("write", path);
+        let written = if failed.is_err() { &content[..content.len() / 2] } else { content };
+        RealStorage.fill(path, written).and(failed)?;
+        self.check("synchronise", path)
+    }
+
+    fn trim(&self, path: &Path) -> Result<(), FileError> {
+        self.check("trim", path)?;
+        RealStorage.trim(path)
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError> {
         self.check("rename", from)?;
         RealStorage.rename(from, to)
