@@ -14,6 +14,7 @@ mod crash;
 mod demo;
 mod durability;
 mod farm;
+mod full_disk;
 mod guest_network;
 mod guests;
 mod hold;

@@ -84,10 +84,7 @@ impl Reserve {
     }
 
     /// Attempts an operation once more with the spare room if it finds none.
-    fn with_spare<T>(
-        &self,
-        operation: impl Fn() -> Result<T, FileError>,
-    ) -> Result<T, FileError> {
+    fn with_spare<T>(&self, operation: impl Fn() -> Result<T, FileError>) -> Result<T, FileError> {
         match operation() {
             Err(error) if error.is_shortage() => {
                 if_present(self.storage.remove(&self.spare))?;

@@ -293,4 +293,6 @@ impl Outbox {
 #[cfg(test)]
 mod failing_storage;
 #[cfg(test)]
+mod full_volume;
+#[cfg(test)]
 mod tests;
