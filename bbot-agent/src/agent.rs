@@ -5,6 +5,7 @@ use bbot_manifest::MachineName;
 use crate::ask::Controllers;
 use crate::config::Config;
 use crate::event_loop::EventLoop;
+use crate::host::monitor::Monitor;
 use crate::machines::view::HostView;
 use crate::observe::status::Status;
 use crate::schedule::backoff::Backoff;
@@ -19,6 +20,8 @@ pub(crate) struct Agent {
     /// Everything that can wake the instance, and the results that it posts meanwhile.
     pub(crate) events: EventLoop,
     pub(crate) status: Status,
+    /// Whether this host can run guests.
+    pub(crate) monitor: Monitor,
     pub(crate) machine_backoff: Backoff<MachineName>,
     /// By URL.
     pub(crate) controller_backoff: Backoff<String>,

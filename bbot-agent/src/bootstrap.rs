@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use bbot_lock::{Acquired, HostLock, MachineLock};
 use bbot_manifest::protocol::{BootstrapManifest, MacAddress, ToolchainManifest};
 use bbot_manifest::{BootstrappedMachine, Lines, MachineManifest, Manifest};
+use bbot_vm::Accelerator;
 
 use crate::config::Config;
 use crate::diag;
@@ -16,9 +17,10 @@ use crate::event_loop::EventLoop;
 use crate::fs::storage::REAL;
 use crate::guest::boot::{Booted, boot};
 use crate::guest::hold::Hold;
-use crate::guest::run::{DISK_FULL, End, Job, Limits};
+use crate::guest::run::{End, Job, Limits};
 use crate::guest::session::{Disk, GuestSession, Setup};
 use crate::guest::tftp_folder::{self, TftpFolder};
+use crate::host::fault::OfHost;
 use crate::machines::enumerate::{read_bootstrapped, read_manifest, with_current};
 use crate::machines::fake;
 use crate::machines::freshness::{Age, Freshness, compare, own_versions};
@@ -46,6 +48,8 @@ pub(crate) struct Bootstrap<'a> {
     pub(crate) events: &'a mut EventLoop,
     pub(crate) status: &'a mut Status,
     pub(crate) machine: &'a MachineDir,
+    /// What executes guests, if that has been found out.
+    pub(crate) accelerator: Option<Accelerator>,
 }
 
 impl Bootstrap<'_> {
@@ -122,7 +126,10 @@ impl Bootstrap<'_> {
         let booted = boot(config, self.events, &setup, config.bootstrap_retries, fresh_disk)?;
         let Some(Booted { session, disk, end }) = booted else { return Ok(None) };
         let concern = concern(&end);
-        self.conclude(session, &end, concern);
+        self.conclude(session, &end, concern.as_deref());
+        if let Some(failure) = end.host_failure() {
+            return Err(OfHost::new(failure).into());
+        }
         match (end, concern) {
             (End::Complete(file), _) => {
                 let mut versions: BootstrapManifest = read_manifest(&folder.join(&file))?;
@@ -130,7 +137,6 @@ impl Bootstrap<'_> {
                 let Disk { snapshot, machine } = disk;
                 Ok(Some((snapshot, self.bootstrapped(machine, mac, versions))))
             }
-            (End::DiskFull, _) => bail!(DISK_FULL),
             (_, Some(concern)) => bail!(concern),
             (_, None) => Ok(None),
         }
@@ -147,6 +153,7 @@ impl Bootstrap<'_> {
             },
             mac: bbot_vm::MacAddress::new(mac.0),
             cpus: config.cpu,
+            accelerator: self.accelerator,
             vnc: IpAddr::V4(Ipv4Addr::LOCALHOST),
             read: config.tftp.join("toolchains").join(config.toolchain.name.as_str()),
             write: folder.path().to_owned(),
@@ -205,14 +212,18 @@ fn take_snapshot(layout: &Layout, dir: &MachineDir) -> anyhow::Result<Option<Dis
 }
 
 /// Why an operator should inspect the guest of a bootstrap that ended like this, if so.
-fn concern(end: &End) -> Option<&'static str> {
-    match end {
-        End::Complete(_) | End::Terminated | End::Interrupted | End::DiskFull => None,
-        End::MisBoot => Some("bootstrap startup timeout"),
-        End::TimedOut => Some("bootstrap timeout"),
-        End::WouldNotShutDown => Some("bootstrap shutdown timeout"),
-        End::Exited { .. } => Some("unexpected exit during bootstrap"),
-    }
+fn concern(end: &End) -> Option<String> {
+    Some(match end {
+        End::Complete(_)
+        | End::Terminated
+        | End::Interrupted
+        | End::DiskFull
+        | End::NetworkLost => return None,
+        End::MisBoot => "bootstrap startup timeout".into(),
+        End::TimedOut => "bootstrap timeout".into(),
+        End::WouldNotShutDown => "bootstrap shutdown timeout".into(),
+        End::Exited { exit, .. } => format!("unexpected exit during bootstrap: {exit}"),
+    })
 }
 
 /// Replaces the machine's manifest in the snapshot, and synchronises it and the disk image: what is
@@ -237,6 +248,7 @@ fn write_manifest(snapshot: &Path, manifest: &BootstrappedMachine) -> anyhow::Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guest::exit::Exit;
 
     /// W27: every failure of a bootstrap raises a concern, a stop does not.
     #[test]
@@ -246,10 +258,11 @@ mod tests {
             End::Terminated,
             End::Interrupted,
             End::DiskFull,
+            End::NetworkLost,
         ] {
             assert_eq!(concern(&end), None, "{end:?}");
         }
-        let exited = End::Exited { by_signal: false };
+        let exited = End::Exited { exit: Exit::PoweredOff, has_asked: true };
         for end in [End::MisBoot, End::TimedOut, End::WouldNotShutDown, exited] {
             assert!(concern(&end).is_some(), "{end:?}");
         }

@@ -221,6 +221,28 @@ pub(crate) struct Cli {
     #[arg(value_parser = value_parser!(u64).range(1..))]
     pub(crate) upload_limit: u64,
 
+    /// Part of the space and of the inodes of each volume, in percent, that must be free for a task
+    /// to be requested
+    ///
+    /// The volumes are those of --machines, --tftp and --state-dir.
+    #[arg(long, value_name = "PERCENT", default_value_t = 10)]
+    #[arg(value_parser = value_parser!(u8).range(..=99))]
+    pub(crate) min_free: u8,
+
+    /// Memory pressure, in percent, over which no task is requested; 0 = no limit
+    ///
+    /// `some avg60` of /proc/pressure/memory.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0)]
+    #[arg(value_parser = value_parser!(u8).range(..=100))]
+    pub(crate) memory_pressure_max: u8,
+
+    /// I/O pressure, in percent, over which no task is requested; 0 = no limit
+    ///
+    /// `some avg60` of /proc/pressure/io.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0)]
+    #[arg(value_parser = value_parser!(u8).range(..=100))]
+    pub(crate) io_pressure_max: u8,
+
     /// Diagnostics level, 0 to 6
     #[arg(long, value_name = "LEVEL", default_value_t = 1)]
     #[arg(value_parser = value_parser!(u8).range(..=6))]
@@ -338,7 +360,20 @@ const HEADINGS: [(&str, &[&str]); 7] = [
             "outbox_limit",
         ],
     ),
-    ("Host", &["openssl", "openssl_option", "hypervisor", "vm_user", "runtime_dir", "state_dir"]),
+    (
+        "Host",
+        &[
+            "openssl",
+            "openssl_option",
+            "hypervisor",
+            "vm_user",
+            "runtime_dir",
+            "state_dir",
+            "min_free",
+            "memory_pressure_max",
+            "io_pressure_max",
+        ],
+    ),
     ("Diagnostics", &["verbose", "systemd_daemon"]),
     (
         "Inspection and testing",

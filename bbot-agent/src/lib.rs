@@ -26,6 +26,7 @@
 
 mod agent;
 mod ask;
+mod blocked;
 mod bootstrap;
 pub mod cli;
 mod config;
@@ -34,6 +35,7 @@ mod diag;
 mod event_loop;
 mod fs;
 mod guest;
+mod host;
 mod machines;
 mod observe;
 mod outbox;

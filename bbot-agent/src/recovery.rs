@@ -14,7 +14,6 @@ use crate::config::Config;
 use crate::diag;
 use crate::fs::runtime_dir::PRIVATE;
 use crate::guest::run::Job;
-use crate::guest::session::network_config;
 use crate::guest::tftp_folder;
 use crate::machines::layout::{Layout, MachineDir};
 use crate::machines::{mark, ownership};
@@ -26,7 +25,7 @@ use crate::machines::{mark, ownership};
 /// Only what would make work impossible; a leftover that cannot be removed is logged and stays.
 pub(crate) fn sweep(config: &Config) -> anyhow::Result<()> {
     // The guests first: they keep the snapshots and the tap in use.
-    for swept in bbot_vm::sweep(&network_config(config), &config.runtime_dir)? {
+    for swept in bbot_vm::sweep(&config.network(), &config.runtime_dir)? {
         diag::info(format_args!("removed leftover {swept}"));
     }
     // A console log that a live guest's end would have removed; usually there is none.

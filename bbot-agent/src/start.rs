@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use bbot_lock::{Acquired, InstanceLock};
@@ -16,6 +16,7 @@ use crate::controller::client::Client;
 use crate::diag;
 use crate::event_loop::{Event, EventChannel, EventLoop};
 use crate::fs::runtime_dir;
+use crate::host::monitor::Monitor;
 use crate::machines::view::HostView;
 use crate::observe::status::{Identity, Status};
 use crate::observe::systemd::ServiceManager;
@@ -49,6 +50,7 @@ pub(crate) fn start(config: Config, channel: EventChannel) -> anyhow::Result<Sta
         host: HostView::new(&config),
         status: Status::new(status_place(&config)?, Arc::clone(&manager)),
         events: EventLoop::new(channel, manager, reports),
+        monitor: Monitor::new(&config, Instant::now()),
         machine_backoff: Backoff::new(),
         controller_backoff: Backoff::new(),
         controllers: Controllers::new(Client::new(&config.timeouts), signer),

@@ -11,11 +11,14 @@ use bbot_manifest::{Lines, Manifest};
 
 use crate::agent::Agent;
 use crate::ask::{AskOutcome, AskRound};
+use crate::blocked::Gate;
 use crate::bootstrap::{Bootstrap, Bootstrapped};
 use crate::config::Controller;
 use crate::diag;
 use crate::event_loop::Event;
 use crate::fs::runtime_dir;
+use crate::host::fault::Fault;
+use crate::host::health::Problem;
 use crate::machines::complaints::{Complaints, Concern};
 use crate::machines::enumerate::{Busy, Enumeration, Machine, State};
 use crate::machines::fake;
@@ -29,7 +32,7 @@ use crate::schedule::backoff::Backoff;
 use crate::schedule::host::Host;
 use crate::schedule::plan::{Plan, plan};
 use crate::schedule::reminder::Reminder;
-use crate::storable;
+use crate::storable::Storing;
 use crate::task::assignment::Assignment;
 use crate::task::perform::Performer;
 use crate::task::reporter::Reporter;
@@ -52,23 +55,11 @@ enum Round {
 
 /// Works until it is told to stop.
 pub(crate) fn work(agent: &mut Agent) -> anyhow::Result<()> {
-    if !agent.config.is_fake() {
-        agent.status.enter(Phase::Recovering, None, None);
-        recovery::sweep(&agent.config)?;
-    }
-    let mut is_recovered = agent.config.is_fake();
-    let is_storable = storable::wait(agent, &mut is_recovered)?;
-    agent.status.ready();
     let mut complaints = Complaints::default();
-    if is_storable && !agent.config.is_fake() {
-        agent.status.enter(Phase::Enumerating, None, None);
-        if let Some(host_lock) = lock_host(agent)? {
-            recovery::sweep_snapshots(&agent.host.layout, &host_lock);
-        }
-    }
-    while !agent.events.signals().is_stopping() {
+    let is_up = start_up(agent)?;
+    while is_up && !agent.events.signals().is_stopping() {
         agent.events.post_due();
-        if !storable::wait(agent, &mut is_recovered)? {
+        if !is_fit(agent, true)? {
             break;
         }
         match round(agent, &mut complaints).or_else(|error| keep_answer(agent, error))? {
@@ -85,6 +76,44 @@ pub(crate) fn work(agent: &mut Agent) -> anyhow::Result<()> {
         runtime_dir::remove(&agent.config.runtime_dir);
     }
     Ok(())
+}
+
+/// Recovers, on a host that can run guests; returns false if the agent is to stop.
+fn start_up(agent: &mut Agent) -> anyhow::Result<bool> {
+    if !is_fit(agent, false)? {
+        return Ok(false);
+    }
+    agent.status.ready();
+    if !agent.config.is_fake() {
+        agent.status.enter(Phase::Enumerating, None, None);
+        if let Some(host_lock) = lock_host(agent)? {
+            recovery::sweep_snapshots(&agent.host.layout, &host_lock);
+        }
+    }
+    Ok(true)
+}
+
+/// Waits until guests can be run and results stored, and before the first round until what an
+/// earlier process has left is removed; returns false if the agent is to stop.
+fn is_fit(agent: &mut Agent, is_started: bool) -> anyhow::Result<bool> {
+    let mut is_recovered = is_started || agent.config.is_fake();
+    if !is_recovered {
+        agent.status.enter(Phase::Recovering, None, None);
+    }
+    let Agent { config, events, status, monitor, unstored, .. } = agent;
+    let outbox = events.reports.as_ref().map(|reports| Arc::clone(&reports.outbox));
+    let prepare = || {
+        if !is_recovered {
+            recovery::sweep(config).map_err(|error| Problem::of_recovery(&error))?;
+        }
+        if let Some(outbox) = &outbox {
+            let storing = Storing { outbox, unstored, is_recovered };
+            storing.attempt().map_err(|error| Problem::of_storage(&error))?;
+        }
+        is_recovered = true;
+        Ok(())
+    };
+    Gate { config, monitor, events, status }.pass(prepare)
 }
 
 /// W49: an answer that cannot be stored is kept, and stored before the next round.
@@ -227,13 +256,18 @@ fn bootstrap(agent: &mut Agent, host_lock: HostLock, machine: &MachineDir) -> Ro
         events: &mut agent.events,
         status: &mut agent.status,
         machine,
+        accelerator: agent.monitor.accelerator(),
     };
     match bootstrap.perform(host_lock) {
         Ok(Bootstrapped::Done) => {
+            agent.monitor.worked();
             agent.machine_backoff.record_success(name);
             diag::info(format_args!("bootstrapped {name}"));
         }
         Ok(Bootstrapped::NotNeeded | Bootstrapped::GivenUp) => {}
+        Err(error) if agent.monitor.blame(&agent.config, &error) == Fault::Host => {
+            diag::error(format_args!("cannot bootstrap {name}: {error:#}"));
+        }
         Err(error) => {
             let (now, jitter) = (Instant::now(), fastrand::f64());
             let pause = agent.machine_backoff.record_failure(name.clone(), now, jitter);
@@ -310,6 +344,7 @@ fn perform(
         host: &agent.host,
         events: &mut agent.events,
         status: &mut agent.status,
+        monitor: &mut agent.monitor,
         machine_backoff: &mut agent.machine_backoff,
         controller_backoff: &mut agent.controller_backoff,
         reporter,

@@ -22,6 +22,9 @@ pub struct ServerConfig {
     pub single_port: bool,
     /// The largest block size that is granted (T12). By default 65464 bytes.
     pub max_block_size: BlockSize,
+    /// Whether blocks may be granted that are sent in several IP fragments (T30): they are faster
+    /// on some networks, and lost on others. By default false.
+    pub fragments: bool,
     /// The largest window size that is granted, in blocks (T11). By default 256.
     pub max_window_size: NonZeroU16,
     /// The largest window that is granted, in bytes (T11). By default 4 MiB.
@@ -49,6 +52,7 @@ impl Default for ServerConfig {
         Self {
             single_port: false,
             max_block_size: BlockSize::MAX,
+            fragments: false,
             max_window_size: const { NonZeroU16::new(256).expect("not zero") },
             max_window_bytes: 4 << 20,
             receive_buffer: 4 << 20,
@@ -72,6 +76,12 @@ impl ServerConfig {
     #[must_use]
     pub const fn with_max_block_size(self, max_block_size: BlockSize) -> Self {
         Self { max_block_size, ..self }
+    }
+
+    /// Sets [`fragments`](Self::fragments).
+    #[must_use]
+    pub const fn with_fragments(self, fragments: bool) -> Self {
+        Self { fragments, ..self }
     }
 
     /// Sets [`max_window_size`](Self::max_window_size).

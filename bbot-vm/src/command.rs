@@ -51,7 +51,7 @@ pub(crate) fn arguments(
 ) -> Vec<OsString> {
     let mut line = Line::default();
     line.pair("-name", format!("guest={}", escaped(&config.name)));
-    machine(&mut line, Options::new(config.options.as_deref().unwrap_or_default()), accelerator);
+    machine(&mut line, config, accelerator);
     line.pair("-m", format!("{}M", config.ram_kib / 1024));
     line.pair("-smp", config.cpus.to_string());
     line.pair("-rtc", "clock=host").pair("-boot", "c");
@@ -81,6 +81,24 @@ pub(crate) fn arguments(
     line.0
 }
 
+/// Returns the arguments of a guest without disk, network and screen, to find out whether the
+/// program can use `accelerator`; `qmp` is the inherited file descriptor of its monitor, and the
+/// mark contains `path`.
+pub(crate) fn probe_arguments(accelerator: Accelerator, qmp: RawFd, path: &Path) -> Vec<OsString> {
+    let (accel, cpu) = match accelerator {
+        Accelerator::Kvm => ("kvm", "host"),
+        Accelerator::Tcg => ("tcg", "max"),
+    };
+    let mut line = Line::default();
+    line.pair("-name", "guest=probe").pair("-machine", format!("pc,hpet=off,accel={accel}"));
+    line.pair("-cpu", cpu).pair("-m", "16M");
+    line.word("-nodefaults").word("-no-user-config");
+    line.pair("-sandbox", SANDBOX).pair("-object", mark::mark(path)).pair("-display", "none");
+    line.pair("-chardev", format!("socket,id=qmp,fd={qmp}"));
+    line.pair("-mon", "chardev=qmp,mode=control");
+    line.0
+}
+
 /// A command line to which words are appended.
 #[derive(Default)]
 struct Line(Vec<OsString>);
@@ -97,13 +115,18 @@ impl Line {
 }
 
 /// Appends machine, accelerator and processor, as far as the options do not choose them.
-fn machine(line: &mut Line, options: Options<'_>, accelerator: Accelerator) {
+fn machine(line: &mut Line, config: &GuestConfig, accelerator: Accelerator) {
+    let options = Options::new(config.options.as_deref().unwrap_or_default());
     let chosen = options.accelerator();
+    // QEMU does not fall back to TCG if KVM fails late: KVM that is known to fail is not tried.
+    let tries_kvm = config.accelerator != Some(Accelerator::Tcg);
     match (options.values(&["machine", "M"]).next().is_some(), chosen.is_some()) {
-        (false, false) => line.pair("-machine", "pc,hpet=off,accel=kvm:tcg"),
+        (false, false) if tries_kvm => line.pair("-machine", "pc,hpet=off,accel=kvm:tcg"),
+        (false, false) => line.pair("-machine", "pc,hpet=off,accel=tcg"),
         // QEMU refuses `-accel` beside an `accel=`.
         (false, true) => line.pair("-machine", "pc,hpet=off"),
-        (true, false) => line.pair("-accel", "kvm").pair("-accel", "tcg"),
+        (true, false) if tries_kvm => line.pair("-accel", "kvm").pair("-accel", "tcg"),
+        (true, false) => line.pair("-accel", "tcg"),
         (true, true) => line,
     };
     let by_kvm = accelerator == Accelerator::Kvm && chosen.is_none_or(Chosen::is_kvm);

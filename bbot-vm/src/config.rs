@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::error::Error;
 use crate::mac_address::MacAddress;
-use crate::process::VmUser;
+use crate::process::{Accelerator, VmUser};
 
 pub use vnc::VncAddress;
 
@@ -51,6 +51,9 @@ pub struct GuestConfig {
     pub options: Option<Vec<String>>,
     /// Where the guest's screen is shown. Default: display 0 at 127.0.0.1.
     pub vnc: VncAddress,
+    /// What executes the guest's instructions. Default: KVM if [`Accelerator::detect`] finds it
+    /// usable, and otherwise whichever of KVM and TCG the program can use.
+    pub accelerator: Option<Accelerator>,
     /// The size in bytes that the log of the guest's serial console does not exceed; its end is
     /// kept. Default: 1 MiB.
     pub console_limit: usize,
@@ -75,6 +78,7 @@ impl GuestConfig {
             mac: MacAddress::random(),
             options: None,
             vnc: VncAddress::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+            accelerator: None,
             console_limit: 1 << 20,
         }
     }
@@ -119,6 +123,12 @@ impl GuestConfig {
     #[must_use]
     pub fn vnc(self, vnc: VncAddress) -> GuestConfig {
         GuestConfig { vnc, ..self }
+    }
+
+    /// Replaces [`accelerator`](GuestConfig#structfield.accelerator).
+    #[must_use]
+    pub fn accelerator(self, accelerator: Option<Accelerator>) -> GuestConfig {
+        GuestConfig { accelerator, ..self }
     }
 
     /// Replaces [`console_limit`](GuestConfig#structfield.console_limit).
@@ -211,6 +221,7 @@ mod tests {
             .mac(mac)
             .options(Some(vec!["-usb".into()]))
             .vnc(vnc)
+            .accelerator(Some(Accelerator::Tcg))
             .console_limit(9);
         let expected = GuestConfig {
             directory: "/machines/linux".into(),
@@ -223,6 +234,7 @@ mod tests {
             mac,
             options: Some(vec!["-usb".into()]),
             vnc,
+            accelerator: Some(Accelerator::Tcg),
             console_limit: 9,
         };
         assert_eq!(changed, expected);

@@ -1,6 +1,7 @@
 //! Why an operation on a guest or on its network failed.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -54,6 +55,42 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
+    /// The bridge cannot be used.
+    #[error("bridge {bridge:?} {problem}")]
+    Bridge {
+        /// The name of the bridge.
+        bridge: String,
+        /// What is wrong with it.
+        problem: BridgeProblem,
+    },
+    /// The tap of a guest that runs has been removed, renamed or replaced.
+    #[error("tap {tap:?} is gone")]
+    TapGone {
+        /// The name of the tap.
+        tap: String,
+    },
+    /// The tap of a guest that runs was attached to the bridge, and does not stay there.
+    #[error("tap {tap:?} does not stay attached to bridge {bridge:?}")]
+    TapDetached {
+        /// The name of the tap.
+        tap: String,
+        /// The name of the bridge.
+        bridge: String,
+    },
+    /// The nft tables could not be read back.
+    #[error("cannot read nft table {table}")]
+    TablesRead {
+        /// The name of the tables.
+        table: String,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// `nft` made the tables, but the kernel does not have them as they were made.
+    #[error("nft table {table} does not stay as it was made")]
+    TablesMissing {
+        /// The name of the tables.
+        table: String,
+    },
     /// `nft` could not be run.
     #[error("cannot run nft for table {table}")]
     NftRun {
@@ -92,6 +129,12 @@ pub enum Error {
         /// How the process ended, with what it wrote to standard error.
         exit: GuestExit,
     },
+    /// The hypervisor was executed and answers, but the processor of its guest does not run.
+    #[error("{} has started a guest that does not run", program.display())]
+    Stalled {
+        /// The program.
+        program: PathBuf,
+    },
     /// A monitor command failed.
     #[error("monitor command {command} failed")]
     Qmp {
@@ -108,6 +151,27 @@ pub enum Error {
         /// How long its end was waited for.
         limit: Duration,
     },
+}
+
+/// Why a bridge cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BridgeProblem {
+    /// There is no interface of that name.
+    #[error("does not exist")]
+    Missing,
+    /// It is not a bridge, but another interface.
+    #[error("is not a bridge")]
+    OtherKind,
+    /// It is down.
+    #[error("is down")]
+    Down,
+    /// It has no IPv4 address.
+    #[error("has no IPv4 address")]
+    NoAddress,
+    /// It has another IPv4 address than when the guest was started.
+    #[error("has another IPv4 address, {0}")]
+    OtherAddress(Ipv4Addr),
 }
 
 impl Error {

@@ -5,6 +5,7 @@ mod exit_status;
 mod hypervisor;
 mod launch;
 mod monitor_socket;
+mod probe;
 mod report;
 mod streams;
 mod watch;
@@ -25,6 +26,8 @@ use crate::process::Accelerator;
 use hypervisor::Hypervisor;
 use launch::{Launch, Launched};
 use monitor_socket::SocketFile;
+
+pub use probe::Probe;
 
 pub(crate) use monitor_socket::{MONITOR_SOCKET, remove_socket};
 

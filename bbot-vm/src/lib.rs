@@ -133,12 +133,15 @@ mod qmp;
 mod sweep;
 
 pub use config::{GuestConfig, VncAddress};
-pub use error::Error;
+pub use error::{BridgeProblem, Error};
 pub use event::GuestEvent;
 pub use exit::GuestExit;
-pub use guest::Guest;
+pub use guest::{Guest, Probe};
 pub use mac_address::{MacAddress, ParseMacAddressError};
-pub use network::{Network, NetworkAttachment, NetworkConfig, bridge_address};
+pub use network::{
+    Interface, Network, NetworkAttachment, NetworkConfig, NetworkWatch, Restored, TapUse,
+    bridge_address, usable_bridge,
+};
 pub use process::{Accelerator, VmUser};
 pub use qmp::QmpError;
 pub use sweep::{Swept, sweep, sweep_guests};

@@ -4,22 +4,32 @@
 mod attachment;
 mod bridge;
 mod config;
+mod interface;
+mod netlink;
 mod nft;
+mod restore;
 mod sys;
+mod table_content;
 mod tables;
 mod tap;
+mod watch;
 
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::error::Error;
+use crate::mac_address::MacAddress;
 use tables::{Route, Tables};
 
 pub use attachment::NetworkAttachment;
-pub use bridge::bridge_address;
+pub use bridge::{bridge_address, usable_bridge};
 pub use config::NetworkConfig;
+pub use interface::Interface;
+pub use restore::Restored;
 pub(crate) use tables::Table;
+pub use tap::TapUse;
 pub(crate) use tap::remove_left as remove_left_tap;
+pub use watch::NetworkWatch;
 
 /// A tap on the bridge, and the rules that lead its TFTP packets to the instance's server.
 ///
@@ -30,8 +40,10 @@ pub(crate) use tap::remove_left as remove_left_tap;
 pub struct Network {
     config: NetworkConfig,
     bridge_address: Ipv4Addr,
+    bridge_mac: MacAddress,
     tables: Tables,
     tap: Option<OwnedFd>,
+    tap_index: u32,
 }
 
 impl Network {
@@ -39,22 +51,26 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// If the bridge is missing or has no IPv4 address, if the tap's name is in use, or if the
-    /// kernel or `nft` refuses a step; then nothing is left of the steps before.
+    /// If the bridge is missing or down or has no IPv4 address, if the tap's name is in use, or if
+    /// the kernel or `nft` refuses a step; then nothing is left of the steps before.
     pub fn set_up(config: &NetworkConfig) -> Result<Network, Error> {
         config.check()?;
+        let (_, bridge_address) = usable_bridge(&config.bridge)?;
         let socket = bridge::open_socket(&config.bridge)?;
-        let bridge_address = bridge::address(&socket, &config.bridge)?;
         let bridge_mac = bridge::settle_mac(&socket, &config.bridge)?;
         let tap = tap::make(&socket, config)?;
-        let mut tables = config.tables()?;
-        tables.make(&Route {
-            interface: &config.tap(),
-            mark: config.mark(),
-            server: (bridge_address, config.tftp_port),
+        let name = config.tap();
+        let made = Interface::find(&name)?.ok_or(Error::TapGone { tap: name })?;
+        let mut network = Network {
+            config: config.clone(),
+            bridge_address,
             bridge_mac,
-        })?;
-        Ok(Network { config: config.clone(), bridge_address, tables, tap: Some(tap) })
+            tables: config.tables()?,
+            tap: Some(tap),
+            tap_index: made.index,
+        };
+        network.make_tables()?;
+        Ok(network)
     }
 
     /// Returns the bridge's IPv4 address, where the TFTP server is to listen.
@@ -74,6 +90,15 @@ impl Network {
     /// If `nft` refuses to delete the tables, or if the tap is still there.
     pub fn tear_down(mut self) -> Result<(), Error> {
         self.undo()
+    }
+
+    fn make_tables(&mut self) -> Result<(), Error> {
+        self.tables.make(&Route {
+            interface: &self.config.tap(),
+            mark: self.config.mark(),
+            server: (self.bridge_address, self.config.tftp_port),
+            bridge_mac: self.bridge_mac,
+        })
     }
 
     fn tap(&self) -> BorrowedFd<'_> {

@@ -63,8 +63,9 @@ impl fmt::Display for Swept {
 pub fn sweep(config: &NetworkConfig, runtime_dir: &Path) -> Result<Vec<Swept>, Error> {
     let mut tables = config.tables()?;
     let mut swept = kill_hypervisors(runtime_dir)?;
-    // A tap that only the hypervisors held has ended with them.
-    if network::remove_left_tap(&config.tap())? {
+    // A tap that only the hypervisors held has ended with them. W69: another interface of its name
+    // is left.
+    if network::remove_left_tap(config)? {
         swept.push(Swept::Tap { name: config.tap() });
     }
     let found = tables.existing()?;

@@ -42,15 +42,15 @@ fn no_task_is_taken_that_could_not_be_answered() {
         let read_only = if bad == "ro" { MsFlags::MS_RDONLY } else { MsFlags::empty() };
         mount_state(&testbed, MsFlags::MS_REMOUNT | read_only, if bad == "ro" { "" } else { bad });
         let mut agent = testbed.start(&[]).unwrap();
-        agent.wait_for_line("blocked, no task is requested: ").unwrap();
+        agent.wait_for_line("blocked, no task is requested: results cannot be stored: ").unwrap();
         assert_eq!(count(&testbed.controller.exchanges()), 0, "{bad}");
         let options = if bad == "ro" { "" } else { good };
         mount_state(&testbed, MsFlags::MS_REMOUNT, options);
-        agent.wait_for_line("results can be stored again: ").unwrap();
+        agent.wait_for_line("guests can be run again: ").unwrap();
         let (verdict, _) = testbed.result(1).unwrap();
         assert_eq!(verdict, Verdict::Stored(ResultStatus::Success), "{bad}");
         agent.end().unwrap();
-        assert_eq!(agent.count("blocked, no task is requested: "), 1);
+        assert_eq!(agent.count("blocked, no task is requested: results cannot be stored: "), 1);
     }
 }
 
@@ -81,7 +81,7 @@ fn a_result_survives_a_full_disk() {
         });
         let spec = testbed.idle_agent(&[]).with_controller(controller.url());
         let mut agent = Agent::start(&testbed.farm, &spec).unwrap();
-        agent.wait_for_line("blocked, no task is requested: ").unwrap();
+        agent.wait_for_line("blocked, no task is requested: results cannot be stored: ").unwrap();
         assert_eq!(controller.tasks(), 1);
         testbed.farm.namespaces().run(|| fs::remove_file(state.join("filler")).unwrap()).unwrap();
         for number in [1, 2] {

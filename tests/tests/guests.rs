@@ -2,12 +2,14 @@
 //! simulated guests that fail in every way. Guests are not held here; see `hold.rs`.
 
 use std::net::{TcpListener, UdpSocket};
+use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use bbot_manifest::ResultStatus;
 use bbot_tests::harness::agent::Agent;
 use bbot_tests::harness::controller::{Package, Verdict};
-use bbot_tests::harness::farm::{MachineSpec, layout};
+use bbot_tests::harness::farm::{MachineSpec, Namespaces, layout};
 use bbot_tests::harness::hypervisor::{SUCCESSFUL, bootstrapping, building};
 use bbot_tests::harness::limits::LIMIT;
 use bbot_tests::harness::testbed::{MACHINE, Testbed};
@@ -94,6 +96,55 @@ fn a_guest_that_ignores_the_power_button_is_not_bootstrapped() {
     assert_eq!(agent.count_phases("publish"), 0);
     assert_eq!(testbed.leftovers(&before).unwrap(), [""; 0]);
     assert!(agent.count("bootstrap shutdown timeout") > 0, "{:#?}", agent.lines());
+}
+
+/// W54: the disk of a bootstrap is published only if the guest turned itself off and the hypervisor
+/// wrote everything to the disk; everything else leaves nothing (W16), and the machine rests.
+#[test]
+fn a_disk_that_may_be_dirty_is_not_published() {
+    let shutdown = |reason: &str| {
+        let is_guest = reason.starts_with("guest-");
+        format!(r#"event SHUTDOWN {{"guest":{is_guest},"reason":"{reason}"}}"#)
+    };
+    let ends: &[(&[&str], &str)] = &[
+        (&["kill SIGKILL"], "ended from outside"),
+        (&["kill SIGTERM"], "ended from outside"),
+        (&["kill SIGSEGV"], "hypervisor failed"),
+        (&["kill SIGABRT"], "hypervisor failed"),
+        (&["exit 0"], "unknown reason"),
+        (&["exit 1"], "hypervisor failed"),
+        (&[&shutdown("guest-shutdown"), "kill SIGKILL"], "ended from outside"),
+        (&[&shutdown("guest-shutdown"), "kill SIGSEGV"], "hypervisor failed"),
+        (&[&shutdown("guest-shutdown"), "exit 1"], "hypervisor failed"),
+        (&[&shutdown("host-signal"), "exit 0"], "ended from outside"),
+        (&[&shutdown("host-qmp-quit"), "exit 0"], "ended from outside"),
+        (&[&shutdown("guest-reset"), "exit 0"], "reset itself"),
+        (&[&shutdown("guest-panic"), "exit 0"], "panicked"),
+    ];
+    for (end, cause) in ends {
+        let steps = [&["put-bootstrap 0.16.0", "install", "await-power"], *end].concat();
+        let testbed = Testbed::new(&bootstrapping(&steps), &[]).unwrap();
+        let before = testbed.farm.inventory().unwrap();
+        let mut agent = testbed.start(&["--hold-timeout", "none"]).unwrap();
+        agent.wait_for_line("it rests").unwrap();
+        agent.end().unwrap();
+        assert_eq!(agent.count_phases("publish"), 0, "{end:?}: {:#?}", agent.lines());
+        assert_eq!(agent.count(cause), 1 + 1, "{end:?}: {:#?}", agent.lines());
+        assert_eq!(testbed.leftovers(&before).unwrap(), [""; 0], "{end:?}");
+    }
+}
+
+/// W54: a guest that turns itself off is bootstrapped, before it is asked to as well.
+#[test]
+fn a_guest_that_turns_itself_off_is_bootstrapped() {
+    let off = r#"event SHUTDOWN {"guest":true,"reason":"guest-shutdown"}"#;
+    for steps in [&["await-power", off, "exit 0"][..], &[off, "exit 0"]] {
+        let steps = [&["put-bootstrap 0.16.0", "install"], steps].concat();
+        let testbed = Testbed::new(&bootstrapping(&steps), &[]).unwrap();
+        let mut agent = testbed.start(&[]).unwrap();
+        agent.wait_for_phase(LIMIT, "publish", 1).unwrap();
+        agent.end().unwrap();
+    }
 }
 
 /// W29: a guest that exits before its first request did not mis-boot: `abort`, at once.
@@ -321,47 +372,68 @@ fn a_full_disk_interrupts_the_task() {
         let mut agent = testbed.start(&options).unwrap();
         let (_, result) = testbed.result(1).unwrap();
         assert_eq!(result.result.status, expected, "{:#?}", agent.lines());
-        testbed.wait_until_idle().unwrap();
+        // W68: nothing is full once the guest's files are removed.
+        let is_host = expected == ResultStatus::Interrupt;
+        testbed.wait_for_status(if is_host { "blocked" } else { "idle" }).unwrap();
+        let blocked = "the last attempt failed on this host: no space is left on the host's disk";
+        assert_eq!(agent.count(blocked), usize::from(is_host), "{:#?}", agent.lines());
         agent.end().unwrap();
     }
 }
 
-/// W10, W26: a failure of the host is not the task's: `interrupt`; the machine rests, so that the
-/// agent does not get the task again at once, and the agent goes on.
+/// Makes a host fail; what it returns is kept until the test ends.
+type Failure = fn(&Namespaces, &Path, &Path) -> Box<dyn Send>;
+
+/// W10, W26, W68: a failure of the host that begins when a task is requested is not the task's:
+/// `interrupt`; nor is it the machine's. The instance is blocked, so that it does not get the task
+/// again at once, and goes on after the mend.
 #[test]
 fn a_failure_of_the_host_interrupts_the_task() {
-    type Failure = fn(&Testbed) -> Box<dyn Send>;
-    let table: [(&str, &[&str], Failure); 5] = [
-        ("bridge", &["--bridge", "br9"], |_| Box::new(())),
-        ("tftp port", &[], |testbed| {
+    let table: [(&str, Failure); 5] = [
+        ("tap1 belongs to", |namespaces, _, _| {
+            let arguments = ["tuntap", "add", "tap1", "mode", "tap"];
+            Box::new(namespaces.output(namespaces.command("ip").args(arguments)).unwrap())
+        }),
+        ("the TFTP port", |namespaces, _, _| {
             let bind = || UdpSocket::bind((layout::BRIDGE_ADDRESS, 23401)).unwrap();
-            Box::new(testbed.farm.namespaces().run(bind).unwrap())
+            Box::new(namespaces.run(bind).unwrap())
         }),
-        ("screen", &[], |testbed| {
+        ("the VNC port", |namespaces, _, _| {
             let bind = || TcpListener::bind("127.0.0.1:5901").unwrap();
-            Box::new(testbed.farm.namespaces().run(bind).unwrap())
+            Box::new(namespaces.run(bind).unwrap())
         }),
-        ("volume", &[], |testbed| {
-            let mut remount = testbed.farm.namespaces().command("mount");
-            remount.args(["-o", "remount,ro"]).arg(testbed.farm.volume());
-            Box::new(testbed.farm.namespaces().output(&mut remount).unwrap())
+        ("is read-only", |namespaces, volume, _| {
+            let mut remount = namespaces.command("mount");
+            remount.args(["-o", "remount,ro"]).arg(volume);
+            Box::new(namespaces.output(&mut remount).unwrap())
         }),
-        ("hypervisor", &[], |testbed| {
-            std::fs::remove_file(testbed.farm.run().join("bbot-pretend")).unwrap();
+        ("there is no hypervisor", |_, _, program| {
+            std::fs::remove_file(program).unwrap();
             Box::new(())
         }),
     ];
-    for (name, options, fail) in table {
+    for (name, fail) in table {
         let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
         testbed.stdout(&testbed.idle_agent(&["--dump-machines"])).unwrap();
         testbed.controller.add(Package::new("libfoo", "1.0.0", MACHINE));
         let before = testbed.farm.inventory().unwrap();
-        let _failure = fail(&testbed);
-        let mut agent = testbed.start(options).unwrap();
+        let (namespaces, volume) = (testbed.farm.namespaces().clone(), testbed.farm.volume());
+        let program = testbed.farm.run().join("bbot-pretend");
+        let failure = Mutex::new(None);
+        testbed.controller.inject_faults(move |request| {
+            let mut failure = failure.lock().unwrap();
+            if request.is_task_request() && failure.is_none() {
+                *failure = Some(fail(&namespaces, &volume, &program));
+            }
+            None
+        });
+        let mut agent = testbed.start(&[]).unwrap();
         let (verdict, result) = testbed.result(1).unwrap();
         let expected = (Verdict::PutBack, ResultStatus::Interrupt);
         assert_eq!((verdict, result.result.status), expected, "{name}: {:#?}", agent.lines());
-        testbed.wait_until_idle().unwrap();
+        testbed.wait_for_status("blocked").unwrap();
+        agent.wait_for_line(name).unwrap();
+        assert_eq!(agent.count("it rests"), 0, "{name}: {:#?}", agent.lines());
         assert!(agent.terminate().unwrap().success(), "{name}");
         assert_eq!(testbed.controller.task_requests(), 1, "{name}: {:#?}", agent.lines());
         let mut left = testbed.leftovers(&before).unwrap();

@@ -18,6 +18,7 @@ mod full_disk;
 mod guest_network;
 mod guests;
 mod hold;
+mod host;
 mod machines;
 mod outbox;
 mod ownership;

@@ -26,6 +26,7 @@ const OURS: &str = r#"
     echo : 1 > "$machine-default-1-999999-14/manifest"
     touch "$machine-default.lock"
     ip tuntap add tap1 mode tap
+    ip link set tap1 address fe:bb:00:00:00:01
     nft add table bridge bbot-default-1
     nft add table ip bbot-default-1
 "#;

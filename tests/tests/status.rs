@@ -19,7 +19,7 @@ const NOBODY: u32 = 65534;
 const WATCHDOG: Duration = Duration::from_secs(2);
 
 /// The output of `--dump-status`, run by this user.
-fn dump(testbed: &Testbed, user: Option<u32>) -> Value {
+pub(super) fn dump(testbed: &Testbed, user: Option<u32>) -> Value {
     let program = bbot_tests::harness::programs::find("bbot-agent").unwrap();
     let program = testbed.farm.install_program("bbot-agent.program", &program).unwrap();
     let namespaces = testbed.farm.namespaces();

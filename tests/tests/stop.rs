@@ -106,7 +106,7 @@ fn ctrl_c_does_not_reach_the_hypervisor() {
         let output = testbed.farm.namespaces().output(ps.args(["-o", "pgid=", "-p", pid])).unwrap();
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     };
-    let groups = ["/bbot-agent ", "/run/bbot-pretend "].map(group_of);
+    let groups = ["/bbot-agent ", "/run/bbot-pretend -name "].map(group_of);
     assert!(!groups[0].is_empty() && groups[0] != groups[1], "{groups:?}");
     let mut kill = testbed.farm.namespaces().command("kill");
     let kill = kill.args(["-INT", "--", &format!("-{}", groups[0])]);

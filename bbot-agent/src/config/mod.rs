@@ -3,6 +3,7 @@
 mod banner;
 mod controllers;
 mod host;
+mod requirements;
 mod toolchain_name;
 
 use std::ffi::OsStr;
@@ -17,11 +18,13 @@ use std::time::Duration;
 
 use bbot_manifest::StandardVersion;
 use bbot_manifest::protocol::{InteractiveMode, Sha256Fingerprint};
+use bbot_vm::NetworkConfig;
 
 use crate::cli::Cli;
 use crate::diag::quoted;
 
 pub(crate) use controllers::Controller;
+pub(crate) use requirements::Requirements;
 pub(crate) use toolchain_name::ToolchainName;
 
 /// The longest path of a runtime directory, in bytes: the kernel limits the path of a socket in it
@@ -105,6 +108,8 @@ pub(crate) struct Config {
     pub(crate) upload_limit: u64,
     /// The size of the outbox, in bytes, from which on no task is requested.
     pub(crate) outbox_limit: u64,
+    /// What the host must have for a task to be requested (W67).
+    pub(crate) required_of_host: Requirements,
     /// The user that the hypervisor runs as, if it was named.
     pub(crate) vm_user: Option<String>,
     /// The controllers, in the order of the command line; never empty.
@@ -230,6 +235,12 @@ impl Config {
             outbox_days: cli.outbox_days,
             upload_limit: cli.upload_limit,
             outbox_limit: cli.outbox_limit,
+            required_of_host: Requirements {
+                free_percent: cli.min_free,
+                ram_kib: cli.ram,
+                memory_pressure: cli.memory_pressure_max,
+                io_pressure: cli.io_pressure_max,
+            },
             controllers: controllers::controllers(&cli)?,
             hostname: host::name()?,
             vm_user: vm_user(cli.vm_user)?,
@@ -242,6 +253,24 @@ impl Config {
     pub(crate) fn is_fake(&self) -> bool {
         let only_prints = self.dump_task || self.fake_build;
         self.fake_machine.is_some() || (self.fake_request.is_some() && only_prints)
+    }
+
+    /// Returns whether guests are started, and the host must be able to run them.
+    pub(crate) fn runs_guests(&self) -> bool {
+        let all_fake = self.fake_bootstrap && self.fake_build;
+        !(self.is_fake() || self.dump_machines || all_fake)
+    }
+
+    /// Returns whether the instance ends after one task, or without one: it does not wait for the
+    /// host.
+    pub(crate) fn is_one_shot(&self) -> bool {
+        self.dump_machines || self.dump_task || self.dump_result || self.fake_request.is_some()
+    }
+
+    /// Returns the network names and numbers of this instance.
+    pub(crate) fn network(&self) -> NetworkConfig {
+        let tftp_port = self.tftp_port + self.offset;
+        NetworkConfig::new(self.bridge.clone(), self.offset, self.instance_name(), tftp_port)
     }
 
     /// Returns the hypervisor to run (D5).

@@ -32,6 +32,8 @@ pub(crate) enum Event {
     Drained {
         session: u64,
     },
+    /// Something that guests depend on may have changed on the host (W70).
+    HostChanged,
     /// The lock of an instance that was interrupted may have changed (W35).
     LocksChanged,
     /// A file appeared in the folder where the result of a fake machine is expected.

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use super::FileError;
 use super::storage::Storage;
 
-/// The suffix of a file that is being written. A crash leaves it: see [`Storage::sweep`].
+/// The suffix of a file that is being written. A crash leaves it: see `sweep`.
 const NEW_SUFFIX: &str = ".new";
 
 impl dyn Storage + '_ {
     /// Creates a file with durable content; returns false if there is one at `path`.
     ///
-    /// Its name is durable only after [`Storage::sync_parent`].
+    /// Its name is durable only after `sync_parent`.
     pub(crate) fn create(&self, path: &Path, mode: u32, content: &[u8]) -> Result<bool, FileError> {
         let new = self.write_beside(path, mode, content, true)?;
         match self.rename_new(&new, path) {
@@ -23,7 +23,7 @@ impl dyn Storage + '_ {
 
     /// Replaces the file that may be at `path`, with durable content.
     ///
-    /// Its name is durable only after [`Storage::sync_parent`].
+    /// Its name is durable only after `sync_parent`.
     pub(crate) fn put(&self, path: &Path, mode: u32, content: &[u8]) -> Result<(), FileError> {
         self.rename(&self.write_beside(path, mode, content, true)?, path)
     }

@@ -92,6 +92,7 @@ impl Hold {
 
 #[cfg(test)]
 mod tests {
+    use super::super::exit::Exit;
     use super::*;
     use std::time::Duration;
 
@@ -113,8 +114,9 @@ mod tests {
             assert_eq!(due(&end, concern, LIMIT, true), None);
             assert_eq!(due(&end, None, LIMIT, false), None);
         }
-        for by_signal in [false, true] {
-            assert_eq!(due(&End::Exited { by_signal }, concern, LIMIT, false), None);
+        for has_asked in [false, true] {
+            let end = End::Exited { exit: Exit::Crashed, has_asked };
+            assert_eq!(due(&end, concern, LIMIT, false), None);
         }
     }
 

@@ -3,8 +3,10 @@
 pub(crate) mod boot;
 mod console_log;
 mod disk_space;
+pub(crate) mod exit;
 mod held;
 pub(crate) mod hold;
+mod network;
 pub(crate) mod run;
 pub(crate) mod session;
 pub(crate) mod tftp_folder;

@@ -13,16 +13,18 @@ use anyhow::Context;
 use bbot_manifest::MachineManifest;
 use bbot_tftp::{Namespace, Server, ServerConfig, ServerHandle, WriteLimits};
 use bbot_vm::{
-    Guest, GuestConfig, GuestEvent, MacAddress, Network, NetworkConfig, VmUser, VncAddress,
+    Accelerator, Guest, GuestConfig, GuestEvent, GuestExit, MacAddress, VmUser, VncAddress,
 };
 
 use super::console_log;
 use super::disk_space::DiskSpace;
+use super::network::GuestNetwork;
 use super::run::{Action, End, Input, Job, Limits, Run};
 use crate::config::Config;
 use crate::diag;
 use crate::event_loop::{Event, EventLoop};
 use crate::fs::runtime_dir::{self, PRIVATE};
+use crate::host::fault::OfHost;
 use crate::machines::snapshot::WorkingSnapshot;
 
 /// How long QEMU may take to exit after it was told to, before it is killed. It takes some 10 ms,
@@ -43,6 +45,8 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) mac: MacAddress,
     pub(crate) cpus: u32,
+    /// What executes its instructions, if that has been found out.
+    pub(crate) accelerator: Option<Accelerator>,
     /// The address on which its screen is served.
     pub(crate) vnc: IpAddr,
     /// The folder from which it may read files.
@@ -84,10 +88,12 @@ pub(crate) struct GuestSession {
     state_dir: PathBuf,
     pub(super) guest: Guest,
     tftp: Option<ServerHandle>,
-    network: Network,
+    network: GuestNetwork,
     started: Instant,
     first_request: Option<Instant>,
     space: DiskSpace,
+    /// How the hypervisor ended, if it has, without what it wrote to standard error.
+    exit: Option<GuestExit>,
 }
 
 impl GuestSession {
@@ -95,7 +101,7 @@ impl GuestSession {
     ///
     /// # Errors
     ///
-    /// A failure of the host, not of the machine.
+    /// Whose trouble it is, [`fault::of`](crate::host::fault::of) decides.
     pub(crate) fn start(
         config: &Config,
         events: Sender<Event>,
@@ -107,20 +113,24 @@ impl GuestSession {
         let machine = disk.machine.header.name.to_string();
         let keys: &[(&str, &str)] = &[("machine", &machine)];
 
-        runtime_dir::create(&config.runtime_dir)?;
+        runtime_dir::create(&config.runtime_dir).context(OfHost::new("cannot start a guest"))?;
         let start = Instant::now();
         let tftp = start_tftp(config, setup, number, events.clone())?;
         diag::phase("tftp", start.elapsed(), keys);
 
         let start = Instant::now();
-        let network = Network::set_up(&network_config(config))?;
+        let network = GuestNetwork::set_up(&config.network(), events.clone())?;
         diag::phase("network", start.elapsed(), keys);
 
         let start = Instant::now();
-        let guest = Guest::start(&guest_config(config, setup, disk)?, &network, move |event| {
-            // The loop is gone when the process is about to end; the guest is swept then.
-            drop(events.send(Event::Guest { session: number, event }));
-        })?;
+        let guest = Guest::start(
+            &guest_config(config, setup, disk)?,
+            network.attachment(),
+            move |event| {
+                // The loop is gone when the process is about to end; the guest is swept then.
+                drop(events.send(Event::Guest { session: number, event }));
+            },
+        )?;
         let executed = guest.executed();
         diag::phase_at("qemu", executed.saturating_duration_since(start), executed, keys);
 
@@ -137,6 +147,7 @@ impl GuestSession {
             started: executed,
             first_request: None,
             space: DiskSpace::new(setup.write.clone(), config.upload_limit),
+            exit: None,
         })
     }
 
@@ -192,6 +203,7 @@ impl GuestSession {
     fn handle(&mut self, event: Event, events: &EventLoop) -> Action {
         match event {
             Event::Signal => self.handle_signal(events),
+            Event::HostChanged => self.restore_network(),
             Event::Tftp { session, event } if session == self.number => self.handle_tftp(&event),
             Event::Guest { session, event } if session == self.number => self.handle_guest(event),
             // It follows all events of the server: the result may have been among them.
@@ -200,6 +212,17 @@ impl GuestSession {
             }
             // Events of an earlier session, and those that need no answer.
             _ => Action::Wait,
+        }
+    }
+
+    /// W70: what was changed while the guest runs is put right at once, or the task is given back.
+    fn restore_network(&mut self) -> Action {
+        match self.network.restore(&self.machine) {
+            Ok(()) => Action::Wait,
+            Err(error) => {
+                diag::error(format_args!("the network of {} is lost: {error:#}", self.machine));
+                self.run.step(Input::NetworkLost, Instant::now())
+            }
         }
     }
 
@@ -236,11 +259,16 @@ impl GuestSession {
         if self.space.is_exhausted_by_disk(&event) {
             return self.run.step(Input::DiskFull, now);
         }
-        let GuestEvent::Exited(exit) = event else { return Action::Wait };
+        let GuestEvent::Exited(mut exit) = event else {
+            return self.run.step(Input::Event(&event), now);
+        };
         if !exit.stderr.is_empty() {
             diag::info(format_args!("{}: {}", self.machine, exit.stderr.trim_end()));
+            exit.stderr.clear();
         }
-        self.run.step(Input::Exited { by_signal: exit.signal.is_some() }, now)
+        let (code, signal) = (exit.code, exit.signal);
+        self.exit = Some(exit);
+        self.run.step(Input::Exited { code, signal }, now)
     }
 
     fn handle_signal(&mut self, events: &EventLoop) -> Action {
@@ -263,7 +291,9 @@ impl GuestSession {
             Ok(log) => format!("console log kept in {}", log.display()),
             Err(error) => format!("cannot keep the console log: {error}"),
         };
-        diag::error(format_args!("{what} on {}: mac {}, {log}", self.machine, self.guest.mac()));
+        let exit = self.exit.as_ref().map(|exit| format!(" ({exit})")).unwrap_or_default();
+        let (machine, mac) = (&self.machine, self.guest.mac());
+        diag::error(format_args!("{what}{exit} on {machine}: mac {mac}, {log}"));
     }
 
     /// Copies the console log to where it stays, and returns that path.
@@ -276,6 +306,7 @@ impl GuestSession {
         if let Some(tftp) = self.tftp.take() {
             tftp.stop();
         }
+        self.network.stop_watching();
         self.guest.suspend()
     }
 
@@ -306,28 +337,21 @@ impl GuestSession {
     }
 }
 
-/// The network names and numbers of this instance.
-pub(crate) fn network_config(config: &Config) -> NetworkConfig {
-    let tftp_port = config.tftp_port + config.offset;
-    NetworkConfig::new(config.bridge.clone(), config.offset, config.instance_name(), tftp_port)
-}
-
 fn start_tftp(
     config: &Config,
     setup: &Setup,
     session: u64,
     events: Sender<Event>,
 ) -> anyhow::Result<ServerHandle> {
-    let bridge = bbot_vm::bridge_address(&config.bridge)
-        .with_context(|| format!("cannot use bridge {}", config.bridge))?;
-    let address = SocketAddr::new(IpAddr::V4(bridge), network_config(config).tftp_port);
+    let (_, bridge) = bbot_vm::usable_bridge(&config.bridge)?;
+    let address = SocketAddr::new(IpAddr::V4(bridge), config.network().tftp_port);
     let limits = WriteLimits::default().with_total_bytes(config.upload_limit);
     let namespace = Namespace::new().read(&setup.read).write(&setup.write).limits(limits);
     // The answers come from the port that was asked: the redirection and a guest's firewall let
     // them through without a helper.
     let server_config = ServerConfig::default().with_single_port(true);
     let server = Server::bind(address, namespace, server_config)
-        .with_context(|| format!("cannot serve TFTP at {address}"))?;
+        .with_context(|| OfHost::new(format!("cannot serve TFTP at {address}")))?;
     let handle = server.spawn(move |event| {
         // The loop is gone when the process is about to end.
         drop(events.send(Event::Tftp { session, event }));
@@ -346,6 +370,7 @@ fn guest_config(config: &Config, setup: &Setup, disk: &Disk) -> anyhow::Result<G
         .ram_kib(config.ram_kib)
         .mac(setup.mac)
         .options(options)
+        .accelerator(setup.accelerator)
         .vnc(VncAddress::new(setup.vnc, config.offset))
         .console_limit(CONSOLE_LIMIT))
 }

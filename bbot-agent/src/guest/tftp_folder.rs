@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::host::fault::OfHost;
+
 use super::run::Job;
 use crate::config::Config;
 
@@ -29,7 +31,7 @@ impl TftpFolder {
             .chain(subfolders.iter().map(|name| folder.path.join(name)))
         {
             fs::create_dir_all(&path)
-                .with_context(|| format!("cannot create {}", path.display()))?;
+                .with_context(|| OfHost::new(format!("cannot create {}", path.display())))?;
         }
         Ok(folder)
     }
@@ -53,14 +55,14 @@ impl Drop for TftpFolder {
 /// Empties a folder.
 pub(super) fn clear(path: &Path) -> anyhow::Result<()> {
     remove(path)?;
-    fs::create_dir(path).with_context(|| format!("cannot create {}", path.display()))
+    fs::create_dir(path).with_context(|| OfHost::new(format!("cannot create {}", path.display())))
 }
 
 /// Removes a folder with all that is in it, if it is there.
 pub(crate) fn remove(path: &Path) -> anyhow::Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+            Err(error).with_context(|| OfHost::new(format!("cannot remove {}", path.display())))
         }
         _ => Ok(()),
     }

@@ -26,6 +26,8 @@ pub(crate) enum Phase {
     Recovering,
     /// Waiting for the host lock, or enumerating the machines.
     Enumerating,
+    /// Waiting until the host can run guests.
+    Blocked,
     /// Asking controllers for a task.
     Asking,
     /// Bootstrapping a machine.
@@ -98,6 +100,8 @@ struct Document<'a> {
     activity: &'a Activity,
     /// One at most: an instance has one guest.
     holds: &'a [Held],
+    /// What an operator should know of the host though guests can be run.
+    warnings: &'a [String],
     controllers: Vec<&'a Contact>,
 }
 
@@ -110,14 +114,33 @@ struct Activity {
     machine: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     package: Option<String>,
+    /// Why the instance is blocked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    blocked: Vec<Blocked>,
+}
+
+/// Why no guest can be run, and what an operator can do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Blocked {
+    pub(crate) reason: String,
+    pub(crate) cure: String,
 }
 
 impl Activity {
+    /// The activity of a phase that begins now.
+    fn new(phase: Phase) -> Self {
+        Self { phase, since: now(), machine: None, package: None, blocked: Vec::new() }
+    }
+
     fn status_text(&self) -> String {
         let mut words = self.phase.to_string();
         words.extend(self.package.iter().flat_map(|package| [" ", package]));
         if let Some(machine) = &self.machine {
             words.extend([if self.package.is_some() { " on " } else { " " }, machine]);
+        }
+        for (at, Blocked { reason, cure }) in self.blocked.iter().enumerate() {
+            let separator = if at == 0 { ": " } else { "; " };
+            words.extend([separator, reason, " (", cure, ")"]);
         }
         words
     }
@@ -130,23 +153,46 @@ pub(crate) struct Status {
     manager: Arc<ServiceManager>,
     activity: Activity,
     holds: Vec<Held>,
+    warnings: Vec<String>,
     contacts: BTreeMap<String, Contact>,
 }
 
 impl Status {
     /// Writes into an existing directory, or nowhere; notifies the service manager in any case.
     pub(crate) fn new(place: Option<(PathBuf, Identity)>, manager: Arc<ServiceManager>) -> Self {
-        let activity =
-            Activity { phase: Phase::Recovering, since: now(), machine: None, package: None };
-        Self { place, manager, activity, holds: Vec::new(), contacts: BTreeMap::new() }
+        let activity = Activity::new(Phase::Recovering);
+        Self {
+            place,
+            manager,
+            activity,
+            holds: Vec::new(),
+            warnings: Vec::new(),
+            contacts: BTreeMap::new(),
+        }
     }
 
     /// Shows that `phase` begins now; a failure to do so is a warning.
     pub(crate) fn enter(&mut self, phase: Phase, machine: Option<&str>, package: Option<&str>) {
         let [machine, package] = [machine, package].map(|text| text.map(str::to_owned));
-        self.activity = Activity { phase, since: now(), machine, package };
+        self.activity = Activity { machine, package, ..Activity::new(phase) };
         self.holds.clear();
         self.show();
+    }
+
+    /// Shows that no guest can be run, and why.
+    pub(crate) fn block(&mut self, blocked: Vec<Blocked>) {
+        let is_same = self.activity.phase == Phase::Blocked;
+        let since = if is_same { self.activity.since } else { now() };
+        let activity = Activity { since, blocked, ..Activity::new(Phase::Blocked) };
+        if !is_same || activity.blocked != self.activity.blocked {
+            self.activity = activity;
+            self.show();
+        }
+    }
+
+    /// Sets the warnings that are shown from the next phase on.
+    pub(crate) fn set_warnings(&mut self, warnings: Vec<String>) {
+        self.warnings = warnings;
     }
 
     /// Shows that the guest of the present phase is held from now on.
@@ -194,6 +240,7 @@ impl Status {
             identity,
             activity: &self.activity,
             holds: &self.holds,
+            warnings: &self.warnings,
             controllers: self.contacts.values().collect(),
         };
         let text = serde_json::to_vec(&document)?;
@@ -218,9 +265,10 @@ pub(crate) mod tests {
     use super::*;
 
     /// Each phase, in the order in which they are explained.
-    pub(crate) const PHASES: [Phase; 9] = [
+    pub(crate) const PHASES: [Phase; 10] = [
         Phase::Recovering,
         Phase::Enumerating,
+        Phase::Blocked,
         Phase::Asking,
         Phase::Bootstrapping,
         Phase::Interrupting,

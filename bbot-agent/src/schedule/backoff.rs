@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-const FIRST: Duration = Duration::from_secs(60);
-const LONGEST: Duration = Duration::from_secs(3600);
+use super::pause::Pause;
+
+const PAUSE: Pause = Pause::new(Duration::from_secs(60), Duration::from_secs(3600));
 
 /// The keys (machines, URLs) that failed recently, and until when each is not to be tried: 60 s
 /// after the first failure, doubled by each further one up to an hour, plus or minus 10 %.
@@ -52,8 +53,7 @@ impl<K: Eq + Hash> Backoff<K> {
 
 /// Returns the delay after the `count`th failure in a row.
 pub(crate) fn delay(count: u32, jitter: f64) -> Duration {
-    let doubled = FIRST.saturating_mul(1 << count.saturating_sub(1).min(16));
-    doubled.min(LONGEST).mul_f64(0.9 + 0.2 * jitter)
+    PAUSE.after(count, jitter)
 }
 
 #[cfg(test)]

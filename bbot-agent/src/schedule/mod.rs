@@ -3,6 +3,7 @@
 
 pub(crate) mod backoff;
 pub(crate) mod host;
+pub(crate) mod pause;
 pub(crate) mod plan;
 pub(crate) mod priority;
 pub(crate) mod reminder;

@@ -2,6 +2,7 @@
 
 use bbot_manifest::{PackageName, PackageVersion, ResultManifest, ResultStatus};
 
+use crate::guest::exit::Exit;
 use crate::guest::run::End;
 
 /// The answer to a task, and whether the guest is to be inspected.
@@ -41,10 +42,12 @@ pub(super) fn outcome(
         End::TimedOut if interactive => bare(ResultStatus::Abort, None),
         End::TimedOut => bare(ResultStatus::Abort, Some("build timeout")),
         End::WouldNotShutDown => bare(ResultStatus::Abort, Some("shutdown timeout")),
-        End::Exited { by_signal: false } => bare(ResultStatus::Abort, None),
-        End::Exited { by_signal: true } | End::DiskFull | End::Interrupted | End::Terminated => {
-            bare(ResultStatus::Interrupt, None)
-        }
+        End::Exited { exit: Exit::ByHost, .. }
+        | End::DiskFull
+        | End::NetworkLost
+        | End::Interrupted
+        | End::Terminated => bare(ResultStatus::Interrupt, None),
+        End::Exited { .. } => bare(ResultStatus::Abort, None),
     }
 }
 
@@ -123,9 +126,11 @@ mod tests {
     /// W29, W30, W40: `abort` for what the guest did, `interrupt` for what the host did.
     #[test]
     fn ends_without_a_result() {
-        check(&End::Exited { by_signal: false }, None, ResultStatus::Abort, None);
-        check(&End::Exited { by_signal: true }, None, ResultStatus::Interrupt, None);
+        let exited = |exit| End::Exited { exit, has_asked: true };
+        check(&exited(Exit::Unexplained), None, ResultStatus::Abort, None);
+        check(&exited(Exit::ByHost), None, ResultStatus::Interrupt, None);
         check(&End::DiskFull, None, ResultStatus::Interrupt, None);
+        check(&End::NetworkLost, None, ResultStatus::Interrupt, None);
         check(&End::Interrupted, None, ResultStatus::Interrupt, None);
         check(&End::Terminated, None, ResultStatus::Interrupt, None);
         check(&End::TimedOut, None, ResultStatus::Abort, Some("build timeout"));

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use bbot_lock::{HostLock, MachineLock};
 use bbot_manifest::{MachineName, ResultManifest, ResultStatus};
 use bbot_vm::MacAddress;
@@ -21,9 +21,11 @@ use crate::diag;
 use crate::event_loop::EventLoop;
 use crate::guest::boot::{Booted, boot};
 use crate::guest::hold::Hold;
-use crate::guest::run::{DISK_FULL, End, Job, Limits};
+use crate::guest::run::{End, Job, Limits};
 use crate::guest::session::{Disk, GuestSession, Setup};
 use crate::guest::tftp_folder::{self, TftpFolder};
+use crate::host::fault::{Fault, OfHost};
+use crate::host::monitor::Monitor;
 use crate::machines::snapshot::WorkingSnapshot;
 use crate::machines::view::HostView;
 use crate::observe::status::Status;
@@ -36,6 +38,7 @@ pub(crate) struct Performer<'a> {
     pub(crate) host: &'a HostView,
     pub(crate) events: &'a mut EventLoop,
     pub(crate) status: &'a mut Status,
+    pub(crate) monitor: &'a mut Monitor,
     pub(crate) machine_backoff: &'a mut Backoff<MachineName>,
     pub(crate) controller_backoff: &'a mut Backoff<String>,
     pub(crate) reporter: Reporter<'a>,
@@ -49,7 +52,8 @@ impl Performer<'_> {
         // W41: from here on the task is answered even if this process dies, be it while it waits
         // for instances that it has interrupted.
         if let Err(error) = self.reporter.record() {
-            return self.give_back(&error.into());
+            let error = anyhow::Error::new(error).context(OfHost::new("cannot record the task"));
+            return self.give_back(&error);
         }
         let is_fake = self.config.fake_machine.is_some();
         if !is_fake && !self.claim(&host_lock) {
@@ -66,6 +70,7 @@ impl Performer<'_> {
             match self.build() {
                 Ok(result) => {
                     self.machine_backoff.record_success(&self.reporter.assignment.dir.name);
+                    self.monitor.worked();
                     Ok(result)
                 }
                 // W49: the task has its answer, and gets no other one.
@@ -98,7 +103,7 @@ impl Performer<'_> {
             Ok(Claim::Terminated) => {}
             Err(error) => {
                 diag::error(format_args!("cannot have {machine}: {error:#}"));
-                self.back_off();
+                self.blame(&error);
             }
         }
         self.lock.is_some()
@@ -108,8 +113,16 @@ impl Performer<'_> {
     fn give_back(&mut self, error: &anyhow::Error) -> anyhow::Result<ResultManifest> {
         let machine = &self.reporter.assignment.dir.name;
         diag::error(format_args!("cannot build on {machine}: {error:#}"));
-        self.back_off();
-        self.reporter.report_bare(ResultStatus::Interrupt)
+        let reported = self.reporter.report_bare(ResultStatus::Interrupt);
+        self.blame(error);
+        reported
+    }
+
+    /// W68: a machine is left alone only for its own failure.
+    fn blame(&mut self, error: &anyhow::Error) {
+        if self.monitor.blame(self.config, error) != Fault::Host {
+            self.back_off();
+        }
     }
 
     fn back_off(&mut self) {
@@ -169,6 +182,7 @@ impl Performer<'_> {
             },
             mac: MacAddress::new(mac.0),
             cpus: self.cpus(),
+            accelerator: self.monitor.accelerator(),
             vnc: address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             read: folder.join("get"),
             write: folder.join("put"),
@@ -194,9 +208,9 @@ impl Performer<'_> {
         end: &End,
         uploads: &Path,
     ) -> anyhow::Result<ResultManifest> {
-        if *end == End::DiskFull {
+        if let Some(failure) = end.host_failure() {
             session.end(|| {});
-            bail!(DISK_FULL);
+            return Err(OfHost::new(failure).into());
         }
         let Outcome { result, concern } = self.outcome(end, uploads);
         let is_ending = self.events.signals().is_stopping() || self.config.dump_result;

@@ -8,6 +8,7 @@ use bbot_manifest::protocol::TaskEdit;
 use crate::controller::AcceptedTask;
 use crate::controller::result_request;
 use crate::guest::tftp_folder::TftpFolder;
+use crate::host::fault::OfHost;
 
 /// Puts the task into the folder `get` of `folder`.
 ///
@@ -19,7 +20,7 @@ pub(super) fn write(
 ) -> anyhow::Result<()> {
     let text = edit(trust, task.agent_checksum.as_deref()).apply(&task.task_text)?;
     let path = folder.join("get").join("task.manifest");
-    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    fs::write(&path, text).with_context(|| OfHost::new(format!("cannot write {}", path.display())))
 }
 
 /// W24: `--trust` replaces the task's own; if the agent checksum has changed, the worker checksum

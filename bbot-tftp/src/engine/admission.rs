@@ -9,7 +9,7 @@ use super::session::{Session, Transfer};
 use super::session_table::SessionTable;
 use crate::config::ServerConfig;
 use crate::protocol::{
-    Direction, ErrorCode, MAX_TIME, Opening, OptionLimits, Options, Parameters, PortId,
+    BlockSize, Direction, ErrorCode, MAX_TIME, Opening, OptionLimits, Options, Parameters, PortId,
     ReceiveTransfer, Request, RequestPath, Rollover, Route, SendTransfer, TransferId,
     datagram_cost,
 };
@@ -19,6 +19,13 @@ use crate::store::{ReadRequest, Sink, Source, Store, StoreError, WriteRequest};
 type Refusal = (ErrorCode, &'static str);
 
 const BUSY: Refusal = (ErrorCode::UNDEFINED, "server is busy");
+
+/// The lengths of the headers of IP (without options), UDP and TFTP together, in bytes.
+const HEADERS_V4: u32 = 20 + 8 + 4;
+const HEADERS_V6: u32 = 40 + 8 + 4;
+/// A block size that fits each link that carries IPv6 (1280 bytes, RFC 8200 section 5); practically
+/// those of IPv4 too.
+const ALWAYS_FITS: BlockSize = const { BlockSize::new(1280 - 52).expect("a block size") };
 
 /// What the process and the kernel provide to an [`Engine`](crate::Engine).
 ///
@@ -94,7 +101,8 @@ impl Admission {
         let id = self.next_id;
         let buffer = self.open_port(id, route, &requested, &opened, host)?;
         self.next_id = id.next();
-        let limits = self.option_limits(&requested, &opened, buffer);
+        let max_block_size = self.max_block_size(&requested, route, host);
+        let limits = self.option_limits(&requested, &opened, max_block_size, buffer);
         let granted = requested.negotiate(limits, opened.size());
         let answer_within = self.answer_limit(&granted).min(MAX_TIME);
         sessions.insert(Session {
@@ -214,10 +222,31 @@ impl Admission {
         })
     }
 
-    /// The greatest values that may be granted: the configured block size (T12), and a window that
-    /// fits the receive buffer (T11).
-    fn option_limits(&self, requested: &Options, opened: &Opened, buffer: usize) -> OptionLimits {
-        let max_block_size = self.config.max_block_size;
+    /// The largest block size that may be granted: the configured one (T12), and one that makes no
+    /// fragments (T30).
+    fn max_block_size(&self, requested: &Options, route: &Route, host: &mut dyn Host) -> BlockSize {
+        let configured = self.config.max_block_size;
+        let wanted = requested.block_size.unwrap_or_default().min(configured);
+        if self.config.fragments || wanted <= ALWAYS_FITS {
+            return configured;
+        }
+        let Some(mtu) = host.mtu(route) else { return configured };
+        let is_v4 = route.peer.ip().to_canonical().is_ipv4();
+        let headers = if is_v4 { HEADERS_V4 } else { HEADERS_V6 };
+        let bytes = mtu.saturating_sub(headers).min(u16::from(BlockSize::MAX).into());
+        let fitting = u16::try_from(bytes).ok().and_then(BlockSize::new);
+        configured.min(fitting.unwrap_or_default())
+    }
+
+    /// The greatest values that may be granted: a block size, and a window that fits the receive
+    /// buffer (T11).
+    fn option_limits(
+        &self,
+        requested: &Options,
+        opened: &Opened,
+        max_block_size: BlockSize,
+        buffer: usize,
+    ) -> OptionLimits {
         let block_size = requested.block_size.unwrap_or_default().min(max_block_size);
         let mut blocks = self.config.max_window_bytes / usize::from(block_size);
         if matches!(opened, Opened::Write(_)) {

@@ -16,6 +16,12 @@ pub trait Host {
     /// No port or no file descriptor is available.
     fn open_port(&mut self, id: TransferId, route: &Route, buffer: usize) -> io::Result<usize>;
 
+    /// Returns the length of the longest IP packet that is sent to the peer of `route` in one
+    /// piece, in bytes, where that is known (T30). By default it is not.
+    fn mtu(&mut self, _route: &Route) -> Option<u32> {
+        None
+    }
+
     /// Closes the port of the transfer `id`.
     fn close_port(&mut self, id: TransferId);
 

@@ -13,6 +13,7 @@ use nix::sys::socket::{
 };
 
 use super::inbox::{Group, Inbox, SLOT};
+use super::mtu::allow_fragments;
 use crate::config::Offload;
 use crate::protocol::{Datagrams, PortId, Route, Sent};
 
@@ -23,6 +24,9 @@ const MAX_SEGMENTED_BYTES: usize = 65507;
 /// The number of sends to a client after which connecting to it costs less than it saves in the
 /// rest of the transfer.
 const SENDS_BEFORE_CONNECTING: u32 = 16;
+/// The number of times that a send is repeated after an error which may be that of an earlier
+/// packet (T33).
+const PENDING_ERRORS: u32 = 3;
 
 /// A bound UDP socket, in non-blocking mode.
 #[derive(Debug)]
@@ -83,6 +87,7 @@ impl Port {
             SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?,
             SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?,
         }
+        allow_fragments(&socket, address)?;
         Ok(Self::new(socket, offload))
     }
 
@@ -197,13 +202,14 @@ impl Port {
     /// Sends datagrams.
     pub(crate) fn send(&mut self, route: &Route, datagrams: Datagrams<'_>) -> Sent {
         let (mut bytes, segment) = (datagrams.bytes(), datagrams.segment());
-        let mut done = 0;
+        let (mut done, mut pending_errors) = (0, PENDING_ERRORS);
+        let mut segmentation = self.offload.segmentation;
         if let Some(client) = self.client.as_mut().filter(|c| c.address == route.peer) {
             client.sends = client.sends.saturating_add(1);
         }
         while !bytes.is_empty() {
             let count = bytes.len().div_ceil(segment);
-            match self.send_some(route, bytes, segment) {
+            match self.send_some(route, bytes, segment, segmentation) {
                 Ok(sent) => {
                     done += sent;
                     let length = if sent >= count { bytes.len() } else { sent * segment };
@@ -211,28 +217,40 @@ impl Port {
                 }
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN | Errno::ENOBUFS) => return Sent::First(done),
-                Err(Errno::EINVAL | Errno::EIO | Errno::EMSGSIZE | Errno::EOPNOTSUPP)
-                    if self.offload.segmentation && count > 1 =>
-                {
+                Err(Errno::EINVAL | Errno::EIO) if segmentation && count > 1 => {
                     // The segments exceed the route's MTU, or the device does not support it.
-                    self.offload.segmentation = false;
+                    segmentation = false;
+                }
+                // The kernel reports the error of an earlier packet to whatever peer instead of
+                // sending this one: on a shared socket, it would cost another client's packet.
+                Err(_) if pending_errors > 0 => pending_errors -= 1,
+                Err(Errno::EMSGSIZE | Errno::EOPNOTSUPP) if segmentation && count > 1 => {
+                    segmentation = false;
                 }
                 // The packet is lost, as on any network: the transfer's timer handles it. A
                 // closed port is reported by the error queue.
                 Err(_) => break,
             }
         }
+        // The clients of a shared socket have routes of their own.
+        self.offload.segmentation &= segmentation || self.multihomed;
         Sent::All
     }
 
     /// Makes one system call; returns the number of datagrams that it has sent.
-    fn send_some(&self, route: &Route, bytes: &[u8], segment: usize) -> nix::Result<usize> {
+    fn send_some(
+        &self,
+        route: &Route,
+        bytes: &[u8],
+        segment: usize,
+        segmentation: bool,
+    ) -> nix::Result<usize> {
         let count = bytes.len().div_ceil(segment);
         let together = MAX_SEGMENTS.min(MAX_SEGMENTED_BYTES / segment).min(count);
         if count == 1 {
             return self.send_message(route, bytes, None);
         }
-        if self.offload.segmentation && together > 1 {
+        if segmentation && together > 1 {
             let length = bytes.len().min(together * segment);
             let size = u16::try_from(segment).map_err(|_| Errno::EINVAL)?;
             return self.send_message(route, &bytes[..length], Some(size)).map(|_| together);
@@ -249,7 +267,7 @@ impl Port {
         bytes: &[u8],
         segment: Option<u16>,
     ) -> nix::Result<usize> {
-        let source = SourceAddress::new(route.local.filter(|_| self.multihomed));
+        let source = SourceAddress::new(route, self.multihomed);
         let mut control: Vec<ControlMessage<'_>> = source.control().into_iter().collect();
         let is_connected =
             self.client.as_ref().is_some_and(|c| c.connected && c.address == route.peer);
@@ -268,7 +286,7 @@ impl Port {
     }
 
     fn send_many(&self, route: &Route, bytes: &[u8], segment: usize) -> nix::Result<usize> {
-        let source = SourceAddress::new(route.local.filter(|_| self.multihomed));
+        let source = SourceAddress::new(route, self.multihomed);
         let control: Vec<ControlMessage<'_>> = source.control().into_iter().collect();
         let slices: Vec<_> = bytes.chunks(segment).map(|d| [IoSlice::new(d)]).collect();
         let addresses = vec![Some(SockaddrStorage::from(route.peer)); slices.len()];
@@ -328,8 +346,9 @@ enum SourceAddress {
 }
 
 impl SourceAddress {
-    fn new(address: Option<IpAddr>) -> Self {
-        match address {
+    /// The local address of a route, if the socket sends from several.
+    fn new(route: &Route, multihomed: bool) -> Self {
+        match route.local.filter(|_| multihomed) {
             None => Self::Any,
             Some(IpAddr::V4(address)) => Self::V4(libc::in_pktinfo {
                 ipi_ifindex: 0,
@@ -338,7 +357,8 @@ impl SourceAddress {
             }),
             Some(IpAddr::V6(address)) => Self::V6(libc::in6_pktinfo {
                 ipi6_addr: libc::in6_addr { s6_addr: address.octets() },
-                ipi6_ifindex: 0,
+                // Only a link-local address needs its interface (T29).
+                ipi6_ifindex: route.scope,
             }),
         }
     }
@@ -385,6 +405,9 @@ fn describe(
                     return None;
                 }
                 group.route.local = Some(local.into());
+                if local.is_unicast_link_local() {
+                    group.route.scope = info.ipi6_ifindex;
+                }
             }
             ControlMessageOwned::UdpGroSegments(size) => {
                 group.segment = usize::try_from(size).ok()?.max(1);
@@ -398,4 +421,39 @@ fn describe(
 fn socket_addr(address: &SockaddrStorage) -> Option<SocketAddr> {
     let v4 = address.as_sockaddr_in().map(|a| SocketAddr::V4((*a).into()));
     v4.or_else(|| address.as_sockaddr_in6().map(|a| SocketAddr::V6((*a).into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::net::wait_readable;
+
+    /// T33: the error of a packet to a closed port does not cost a packet to another client.
+    #[test]
+    fn a_pending_error_costs_no_packet() {
+        let limit = Some(Duration::from_secs(60));
+        for offload in [Offload::ALL, Offload::NONE] {
+            for host in ["127.0.0.1:0", "[::1]:0"] {
+                let mut port = Port::listener(host.parse().unwrap(), offload).unwrap();
+                let closed = UdpSocket::bind(host).unwrap().local_addr().unwrap();
+                let client = UdpSocket::bind(host).unwrap();
+                client.set_read_timeout(limit).unwrap();
+                let route = Route::new(client.local_addr().unwrap());
+                for segments in [1, 10] {
+                    port.send(&Route::new(closed), Datagrams::one(b"lost"));
+                    // A socket with an error counts as readable.
+                    assert!(wait_readable(&port, limit).unwrap());
+                    let bytes = vec![7; segments * 100];
+                    assert_eq!(port.send(&route, Datagrams::new(&bytes, 100)), Sent::All);
+                    for _ in 0..segments {
+                        assert_eq!(client.recv(&mut [0; 200]).unwrap(), 100);
+                    }
+                    assert_eq!(port.next_error(), Some(Report::ClosedPort(closed)));
+                }
+                assert_eq!(port.offload, offload, "an error of another packet was misread");
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Datagrams as they pass between the protocol and the sockets.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use super::transfer_id::PortId;
 
@@ -13,18 +13,37 @@ pub struct Route {
     /// The local address that the client's request was sent to, where it is known. Answers are
     /// sent from it.
     pub local: Option<IpAddr>,
+    /// The index of the interface that `local` belongs to, if that is a link-local address (T29);
+    /// otherwise 0.
+    pub scope: u32,
 }
 
 impl Route {
     /// A route to `peer` from any local address.
     pub const fn new(peer: SocketAddr) -> Self {
-        Self { peer, local: None }
+        Self { peer, local: None, scope: 0 }
     }
 
     /// Sets the local address.
     #[must_use]
     pub const fn with_local(self, local: IpAddr) -> Self {
         Self { local: Some(local), ..self }
+    }
+
+    /// Sets the interface of a link-local address.
+    #[must_use]
+    pub const fn with_scope(self, scope: u32) -> Self {
+        Self { scope, ..self }
+    }
+
+    /// The local address, with port 0; without one, any address of the peer's kind.
+    pub(crate) fn local_address(&self) -> SocketAddr {
+        match (self.local, self.peer) {
+            (Some(IpAddr::V6(local)), _) => SocketAddrV6::new(local, 0, 0, self.scope).into(),
+            (Some(local), _) => SocketAddr::new(local, 0),
+            (None, SocketAddr::V4(_)) => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+            (None, SocketAddr::V6(_)) => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0),
+        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! The sockets of a server, and what else its engine acts through.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use crate::config::ServerConfig;
 use crate::engine::Host;
 use crate::event::Event;
-use crate::net::{Port, Report, Token, Watch};
+use crate::net::{Mtus, Port, Report, Token, Watch};
 use crate::protocol::{Datagrams, PortId, Route, Sent, TransferId, TransferMap};
 use crate::store::{Sink, StorageThread};
 
@@ -22,6 +22,7 @@ pub(super) struct Ports<F> {
     events: F,
     /// Peers whose ports are closed, and the port that has received the report.
     pub(super) unreachable: Vec<(PortId, SocketAddr)>,
+    mtus: Mtus,
 }
 
 impl<F> Ports<F> {
@@ -41,6 +42,7 @@ impl<F> Ports<F> {
             storage,
             events,
             unreachable: Vec::new(),
+            mtus: Mtus::default(),
         }
     }
 
@@ -80,12 +82,8 @@ impl<F> Ports<F> {
 impl<F: FnMut(Event)> Host for Ports<F> {
     /// Binds the port to the address that the request was sent to (T3).
     fn open_port(&mut self, id: TransferId, route: &Route, buffer: usize) -> io::Result<usize> {
-        let any: IpAddr = match route.peer {
-            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        let address = SocketAddr::new(route.local.unwrap_or(any), 0);
-        let mut port = Port::bind(address, self.config.offload)?.with_client(route.peer);
+        let port = Port::bind(route.local_address(), self.config.offload)?;
+        let mut port = port.with_client(route.peer);
         let granted = port.request_receive_buffer(buffer);
         if buffer > 0 {
             port.expect_windows();
@@ -98,6 +96,10 @@ impl<F: FnMut(Event)> Host for Ports<F> {
     fn close_port(&mut self, id: TransferId) {
         self.transfers.remove(&id);
         self.catch_alls.remove(&id);
+    }
+
+    fn mtu(&mut self, route: &Route) -> Option<u32> {
+        self.mtus.of(route)
     }
 
     fn send(&mut self, port: PortId, route: &Route, datagrams: Datagrams<'_>) -> Sent {

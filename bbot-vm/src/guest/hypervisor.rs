@@ -43,6 +43,12 @@ impl Hypervisor {
         answer.map(drop).map_err(|source| Error::Qmp { command: C::NAME, source })
     }
 
+    /// Returns whether the guest's processors run.
+    pub(super) fn is_running(&mut self) -> Result<bool, QmpError> {
+        let status = self.monitor.execute_untyped(qmp::query_status {}, COMMAND_LIMIT)?;
+        Ok(status["running"] == true)
+    }
+
     /// Waits for the process's end. Returns nothing if it does not come within `limit`.
     pub(super) fn wait(&self, limit: Duration) -> Option<GuestExit> {
         self.exit.wait(limit)

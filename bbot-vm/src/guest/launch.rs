@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::event::GuestEvent;
 use crate::network::NetworkAttachment;
 use crate::process::{self, Accelerator, Invocation, Process};
-use crate::qmp;
+use crate::qmp::{self, Reader};
 
 /// The name of the console log within the runtime folder.
 const CONSOLE_LOG: &str = "console.log";
@@ -60,7 +60,7 @@ impl Launch {
         let pair = || UnixStream::pair().map_err(Error::io("make a socket pair for", &program));
         let (qmp, console) = (pair()?, pair()?);
         process::give_disk(&config.directory, &config.user)?;
-        let accelerator = Accelerator::detect(&config.user);
+        let accelerator = config.accelerator.unwrap_or_else(|| Accelerator::detect(&config.user));
         Ok(Launch {
             program,
             accelerator,
@@ -86,17 +86,12 @@ impl Launch {
         let executed = Instant::now();
         // Only the program has the far ends from here on: they are closed when it has ended.
         let Launch { qmp: (qmp, _), console: (console, _), log, .. } = self;
-        let watch = |process: Process| -> io::Result<Hypervisor> {
-            let (pid, pidfd) = (process.pid, process.pidfd.try_clone()?);
-            let (monitor, reader) = qmp::pair(qmp)?;
-            let exit = ExitStatus::default();
-            let watch =
-                Watch { process, console, log, qmp: reader, exit: exit.clone(), started, events };
-            let thread = Some(watch.spawn(&config.name)?);
-            Ok(Hypervisor { pid, pidfd, monitor, exit, thread })
-        };
+        let watched = watch(process, qmp, &config.name, |process, qmp, exit| {
+            let console = Some((console, log));
+            Watch { process, console, qmp, exit, started, events }
+        });
         Ok(Launched {
-            hypervisor: watch(process).map_err(Error::io("watch", &self.program))?,
+            hypervisor: watched.map_err(Error::io("watch", &self.program))?,
             accelerator: self.accelerator,
             executed,
             monitor_socket: self.monitor_socket,
@@ -124,6 +119,20 @@ impl Launch {
             inherited: &inherited,
         })
     }
+}
+
+/// Connects to the monitor of a process, and starts the thread that watches it.
+pub(super) fn watch<F: FnMut(GuestEvent) + Send + 'static>(
+    process: Process,
+    monitor: UnixStream,
+    name: &str,
+    watch: impl FnOnce(Process, Reader, ExitStatus) -> Watch<F>,
+) -> io::Result<Hypervisor> {
+    let (pid, pidfd) = (process.pid, process.pidfd.try_clone()?);
+    let (monitor, reader) = qmp::pair(monitor)?;
+    let exit = ExitStatus::default();
+    let thread = Some(watch(process, reader, exit.clone()).spawn(name)?);
+    Ok(Hypervisor { pid, pidfd, monitor, exit, thread })
 }
 
 fn backend(network: NetworkAttachment<'_>) -> (Backend, Option<BorrowedFd<'_>>) {

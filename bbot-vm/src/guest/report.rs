@@ -6,9 +6,12 @@ use crate::event::GuestEvent;
 use crate::exit::GuestExit;
 use crate::qmp;
 
-/// How many events are passed on in a guest's life. There are few, unless QEMU is under the
-/// control of its guest.
+/// How many events are passed on in a guest's life. There are few, unless the guest causes them on
+/// purpose.
 const EVENTS_MAX: usize = 4096;
+/// How many more of [`GuestEvent::Shutdown`] are passed on, which decides what the exit means. QEMU
+/// sends one.
+const SHUTDOWNS_MAX: usize = 16;
 
 /// Passes events on, once the guest has started.
 pub(super) struct Reporter<F> {
@@ -16,18 +19,29 @@ pub(super) struct Reporter<F> {
     has_started: bool,
     /// How many more events are passed on.
     left: usize,
+    shutdowns_left: usize,
     events: F,
 }
 
 impl<F: FnMut(GuestEvent)> Reporter<F> {
     pub(super) fn new(started: Receiver<()>, events: F) -> Reporter<F> {
-        Reporter { started, has_started: false, left: EVENTS_MAX, events }
+        Reporter {
+            started,
+            has_started: false,
+            left: EVENTS_MAX,
+            shutdowns_left: SHUTDOWNS_MAX,
+            events,
+        }
     }
 
     pub(super) fn report(&mut self, event: qmp::Event) {
         self.has_started = self.has_started || self.started.try_recv().is_ok();
-        if self.has_started && self.left > 0 {
-            self.left -= 1;
+        let left = match event.name.as_str() {
+            "SHUTDOWN" => &mut self.shutdowns_left,
+            _ => &mut self.left,
+        };
+        if self.has_started && *left > 0 {
+            *left -= 1;
             (self.events)(GuestEvent::from_event(event));
         }
     }
@@ -52,8 +66,8 @@ mod tests {
     }
 
     /// Returns what is reported of a guest that has `before` events before its start ends, and
-    /// `after` after.
-    fn reported(before: usize, success: bool, after: usize) -> Vec<GuestEvent> {
+    /// `after` after, then `shutdowns`.
+    fn reported(before: usize, success: bool, after: usize, shutdowns: usize) -> Vec<GuestEvent> {
         let (has_started, started) = channel();
         let (sender, events) = channel();
         let events_to = move |event| sender.send(event).unwrap();
@@ -65,6 +79,7 @@ mod tests {
         }
         drop(has_started);
         (0..after).for_each(|_| reporter.report(event("RESUME")));
+        (0..shutdowns).for_each(|_| reporter.report(event("SHUTDOWN")));
         reporter.report_exit(exit());
         events.iter().collect()
     }
@@ -72,15 +87,18 @@ mod tests {
     #[test]
     fn events_begin_with_the_start_and_end_with_the_exit() {
         let exited = GuestEvent::Exited(exit());
-        assert_eq!(reported(2, true, 1), [GuestEvent::Resumed, exited.clone()]);
-        assert_eq!(reported(2, true, 0), [exited]);
-        assert_eq!(reported(2, false, 1), []);
+        assert_eq!(reported(2, true, 1, 0), [GuestEvent::Resumed, exited.clone()]);
+        assert_eq!(reported(2, true, 0, 0), [exited]);
+        assert_eq!(reported(2, false, 1, 0), []);
     }
 
     #[test]
-    fn a_flood_of_events_does_not_hide_the_exit() {
-        let reported = reported(0, true, 10 * EVENTS_MAX);
-        assert_eq!(reported.len(), EVENTS_MAX + 1);
-        assert_eq!(reported.last(), Some(&GuestEvent::Exited(exit())));
+    fn a_flood_of_events_hides_neither_the_shutdown_nor_the_exit() {
+        let events = reported(0, true, 10 * EVENTS_MAX, 1);
+        assert_eq!(events.len(), EVENTS_MAX + 2);
+        assert!(matches!(events[EVENTS_MAX], GuestEvent::Shutdown { .. }));
+        assert_eq!(events.last(), Some(&GuestEvent::Exited(exit())));
+        let events = reported(0, true, 0, 10 * SHUTDOWNS_MAX);
+        assert_eq!(events.len(), SHUTDOWNS_MAX + 1);
     }
 }

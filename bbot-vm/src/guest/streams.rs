@@ -22,20 +22,17 @@ pub(super) struct Streams {
     stderr: Option<ChildStderr>,
     /// The end of what came from standard error.
     stderr_end: Vec<u8>,
-    console: Option<UnixStream>,
-    log: ConsoleLog,
+    console: Option<(UnixStream, ConsoleLog)>,
     qmp: Option<Reader>,
 }
 
 impl Streams {
     pub(super) fn new(
         stderr: Option<ChildStderr>,
-        console: UnixStream,
-        log: ConsoleLog,
+        console: Option<(UnixStream, ConsoleLog)>,
         qmp: Reader,
     ) -> Streams {
-        let (console, qmp) = (Some(console), Some(qmp));
-        Streams { stderr, stderr_end: Vec::new(), console, log, qmp }
+        Streams { stderr, stderr_end: Vec::new(), console, qmp: Some(qmp) }
     }
 
     /// Waits until there is something to read, or the process has ended. Returns whether it has.
@@ -44,7 +41,7 @@ impl Streams {
     pub(super) fn wait(&self, pidfd: BorrowedFd<'_>) -> bool {
         let streams = [
             self.stderr.as_ref().map(AsFd::as_fd),
-            self.console.as_ref().map(AsFd::as_fd),
+            self.console.as_ref().map(|(console, _)| console.as_fd()),
             self.qmp.as_ref().map(AsFd::as_fd),
         ];
         let fds = std::iter::once(pidfd).chain(streams.into_iter().flatten());
@@ -66,11 +63,11 @@ impl Streams {
     }
 
     fn receive_console(&mut self) -> usize {
-        let Some(console) = &self.console else { return 0 };
+        let Some((console, log)) = &mut self.console else { return 0 };
         let mut buffer = [0; 16 * 1024];
         match recv(console.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
             Ok(length) if length > 0 => {
-                self.log.append(&buffer[..length]);
+                log.append(&buffer[..length]);
                 length
             }
             Err(Errno::EAGAIN | Errno::EINTR) => 0,

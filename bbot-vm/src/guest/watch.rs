@@ -17,8 +17,8 @@ use crate::qmp::Reader;
 /// What the thread owns.
 pub(super) struct Watch<F> {
     pub(super) process: Process,
-    pub(super) console: UnixStream,
-    pub(super) log: ConsoleLog,
+    /// The console, and where its output is kept.
+    pub(super) console: Option<(UnixStream, ConsoleLog)>,
     pub(super) qmp: Reader,
     pub(super) exit: ExitStatus,
     /// Received from when the guest has started; closed if it has not.
@@ -34,9 +34,9 @@ impl<F: FnMut(GuestEvent) + Send + 'static> Watch<F> {
 
     /// Returns when the process has ended, and that has been reported.
     fn run(self) {
-        let Watch { mut process, console, log, qmp, exit, started, events } = self;
+        let Watch { mut process, console, qmp, exit, started, events } = self;
         let mut reporter = Reporter::new(started, events);
-        let mut streams = Streams::new(process.stderr.take(), console, log, qmp);
+        let mut streams = Streams::new(process.stderr.take(), console, qmp);
         while !streams.wait(process.pidfd.as_fd()) {
             streams.receive(&mut |event| reporter.report(event));
         }

@@ -2,8 +2,11 @@
 
 use std::net::Ipv4Addr;
 
-use super::sys::{INTERFACE_NAME_MAX, InterfaceSocket};
-use crate::error::Error;
+use nix::libc;
+
+use super::interface::{Interface, check_interface_name};
+use super::sys::InterfaceSocket;
+use crate::error::{BridgeProblem, Error};
 use crate::mac_address::MacAddress;
 
 /// Returns the IPv4 address of `bridge`.
@@ -14,6 +17,32 @@ use crate::mac_address::MacAddress;
 pub fn bridge_address(bridge: &str) -> Result<Ipv4Addr, Error> {
     check_interface_name(bridge)?;
     address(&open_socket(bridge)?, bridge)
+}
+
+/// Returns the state of `bridge` and its IPv4 address, if guests can be attached to it.
+///
+/// # Errors
+///
+/// [`Error::Bridge`] if there is no such bridge, or if it is down or has no IPv4 address; another
+/// one if the name is not that of an interface, or if the kernel cannot be asked.
+pub fn usable_bridge(bridge: &str) -> Result<(Interface, Ipv4Addr), Error> {
+    let refused = |problem| Error::Bridge { bridge: bridge.to_owned(), problem };
+    let found = Interface::find(bridge)?.ok_or_else(|| refused(BridgeProblem::Missing))?;
+    if !found.is_bridge() {
+        return Err(refused(BridgeProblem::OtherKind));
+    }
+    if !found.is_up {
+        return Err(refused(BridgeProblem::Down));
+    }
+    match address(&open_socket(bridge)?, bridge) {
+        Ok(address) => Ok((found, address)),
+        Err(Error::Interface { source, .. })
+            if source.raw_os_error() == Some(libc::EADDRNOTAVAIL) =>
+        {
+            Err(refused(BridgeProblem::NoAddress))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 pub(super) fn open_socket(interface: &str) -> Result<InterfaceSocket, Error> {
@@ -35,15 +64,4 @@ pub(super) fn settle_mac(socket: &InterfaceSocket, bridge: &str) -> Result<MacAd
     let mac = if read.octets() == [0; 6] { MacAddress::random() } else { read };
     socket.set_mac(bridge, mac).map_err(Error::interface("settle the MAC address of", bridge))?;
     Ok(mac)
-}
-
-/// The kernel's own rule for names, without the characters that `nft` or a terminal would
-/// misinterpret.
-pub(super) fn check_interface_name(name: &str) -> Result<(), Error> {
-    let good = |c: char| c.is_ascii_graphic() && !"/:\"".contains(c);
-    if name.is_empty() || name.len() > INTERFACE_NAME_MAX || !name.chars().all(good) {
-        let reason = "is not the name of a network interface";
-        return Err(Error::Config { what: "bridge", value: name.to_owned(), reason });
-    }
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Where a guest is connected, and which instance it belongs to.
 
-use super::bridge::check_interface_name;
+use super::interface::check_interface_name;
 use super::tables::Tables;
 use crate::error::Error;
 

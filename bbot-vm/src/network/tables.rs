@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::nft::{self, Output};
+use super::table_content::TableContent;
 use crate::error::Error;
 use crate::mac_address::MacAddress;
 
@@ -10,13 +11,15 @@ use crate::mac_address::MacAddress;
 const GUEST_SERVER: Ipv4Addr = Ipv4Addr::new(196, 254, 111, 222);
 /// The families of an instance's two tables.
 const FAMILIES: [&str; 2] = ["bridge", "ip"];
+/// How many tables, chains and rules [`definition`] makes in each family.
+const OBJECTS: [usize; 6] = [1, 1, 2, 1, 4, 4];
 
 /// The two tables of an instance.
 #[derive(Debug)]
 pub(crate) struct Tables {
     name: String,
-    /// Whether they were made, and must be deleted when this is dropped.
-    made: bool,
+    /// What the kernel had of them when they were made. They are deleted when this is dropped.
+    made: Option<TableContent>,
 }
 
 /// What an instance's tables do.
@@ -41,21 +44,35 @@ pub(crate) struct Table {
 impl Tables {
     /// Returns the tables of `instance`, which need not exist.
     pub(crate) fn of_instance(instance: &str) -> Result<Tables, Error> {
-        Ok(Tables { name: table_name(instance)?, made: false })
+        Ok(Tables { name: table_name(instance)?, made: None })
     }
 
-    /// Makes both tables, in place of older ones, or neither.
+    /// Makes both tables, in place of older ones, or neither, and reads them back.
     pub(crate) fn make(&mut self, route: &Route<'_>) -> Result<(), Error> {
         let script = format!("{}{}", self.deletion(), definition(&self.name, route));
         self.run(&script)?;
-        self.made = true;
-        Ok(())
+        let content = self.made.insert(TableContent::default());
+        *content = read(&self.name)?;
+        if content.counts() == OBJECTS {
+            return Ok(());
+        }
+        Err(Error::TablesMissing { table: self.name.clone() })
+    }
+
+    /// Returns whether the kernel has both tables as they were made.
+    pub(crate) fn are_intact(&self) -> Result<bool, Error> {
+        Ok(self.made.as_ref() == Some(&read(&self.name)?))
+    }
+
+    /// Returns their name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Deletes those of the tables that exist.
     pub(crate) fn delete(&mut self) -> Result<(), Error> {
         self.run(&self.deletion())?;
-        self.made = false;
+        self.made = None;
         Ok(())
     }
 
@@ -95,12 +112,17 @@ impl Tables {
 
 impl Drop for Tables {
     fn drop(&mut self) {
-        if self.made
+        if self.made.is_some()
             && let Err(error) = self.delete()
         {
             log::debug!("{error}");
         }
     }
+}
+
+fn read(table: &str) -> Result<TableContent, Error> {
+    TableContent::read(table)
+        .map_err(|source| Error::TablesRead { table: table.to_owned(), source })
 }
 
 /// Returns the name of an instance's tables.

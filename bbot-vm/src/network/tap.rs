@@ -10,6 +10,7 @@ use nix::sys::socket::{
 };
 
 use super::config::NetworkConfig;
+use super::interface::Interface;
 use super::sys::{self, InterfaceSocket, TapName};
 use crate::error::Error;
 use crate::mac_address::MacAddress;
@@ -20,6 +21,32 @@ use crate::process;
 const GONE_LIMIT: Duration = Duration::from_secs(2);
 /// From linux/rtnetlink.h: the group of notifications about interfaces.
 const RTMGRP_LINK: u32 = 1;
+
+/// What the name of an instance's tap is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TapUse {
+    /// There is no interface of that name.
+    Free,
+    /// There is a tap that a [`Network`](crate::Network) has made.
+    Own,
+    /// There is an interface that another program has made.
+    Foreign,
+}
+
+impl NetworkConfig {
+    /// Returns what the name of the tap is used for in the calling thread's network namespace.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel cannot be asked.
+    pub fn tap_use(&self) -> Result<TapUse, Error> {
+        Ok(match Interface::find(&self.tap())? {
+            None => TapUse::Free,
+            Some(found) if is_own(&found, self.offset) => TapUse::Own,
+            Some(_) => TapUse::Foreign,
+        })
+    }
+}
 
 /// Makes the tap, and makes it a port of the bridge.
 pub(super) fn make(socket: &InterfaceSocket, config: &NetworkConfig) -> Result<OwnedFd, Error> {
@@ -51,10 +78,20 @@ pub(super) fn close(tap: OwnedFd, name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes a tap that an earlier process has left. Returns whether there was one.
-pub(crate) fn remove_left(name: &str) -> Result<bool, Error> {
-    if !is_there(name) {
-        return Ok(false);
+/// Returns whether an interface that has the name of an instance's tap is one, by the MAC address
+/// that [`make`] has given it.
+pub(super) fn is_own(found: &Interface, offset: u16) -> bool {
+    found.kind.as_deref() == Some("tun") && found.mac == Some(own_mac(offset))
+}
+
+/// Removes the tap of an instance that an earlier process has left. Returns whether there was one.
+///
+/// Another interface that has its name is left.
+pub(crate) fn remove_left(config: &NetworkConfig) -> Result<bool, Error> {
+    let name = &config.tap();
+    match Interface::find(name)? {
+        Some(found) if is_own(&found, config.offset) => {}
+        _ => return Ok(false),
     }
     let failed = Error::interface("remove", name);
     let tap = sys::open_tap(name, TapName::Left).map_err(&failed)?;

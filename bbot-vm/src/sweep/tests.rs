@@ -66,6 +66,7 @@ fn sweep_removes_a_dead_instances_tap_and_tables() {
         // The tables stay, as those of a killed process do.
         std::mem::forget(route(name, &interface, offset));
         ip(&format!("tuntap add {interface} mode tap"));
+        ip(&format!("link set {interface} address fe:bb:00:00:00:0{offset}"));
         ip(&format!("link set {interface} master {BRIDGE}"));
     }
     ip("tuntap add tap22 mode tap");
@@ -87,6 +88,26 @@ fn sweep_removes_a_dead_instances_tap_and_tables() {
     }
     assert_eq!(run("nft", "list tables"), tables("public-1-1"));
     assert!(is_there("tap22") && is_there("tap4"));
+}
+
+/// W3, W69: an interface that has the name of the instance's tap, but was made by another program,
+/// stays.
+#[test]
+fn sweep_leaves_a_foreign_tap() {
+    become_host();
+    let runtime_dir = tempfile::tempdir().unwrap();
+    for command in [
+        "tuntap add tap1 mode tap",
+        "tuntap add tap1 mode tun",
+        "link add tap1 type veth peer name cable",
+        // Only its address makes a tap of this number ours.
+        "link add tap1 address fe:bb:00:00:00:01 type bridge",
+    ] {
+        ip(command);
+        assert_eq!(sweep(&config(1, "public-1"), runtime_dir.path()).unwrap(), [], "{command}");
+        assert!(is_there("tap1"), "{command}");
+        ip("link delete tap1");
+    }
 }
 
 /// W3: a tap that another process holds is not removed.

@@ -7,6 +7,7 @@ mod console;
 mod host;
 mod life;
 mod network;
+mod probe;
 mod start;
 mod sweep;
 mod sys;

@@ -213,7 +213,7 @@ impl Testbed {
     /// # Errors
     /// If none runs.
     pub fn signal_hypervisor(&self, signal: &str) -> Result<()> {
-        let pid = self.farm.inventory()?.pid_of("/run/bbot-pretend ");
+        let pid = self.farm.inventory()?.pid_of("/run/bbot-pretend -name ");
         let pid = pid.context("no hypervisor runs")?;
         let namespaces = self.farm.namespaces();
         let output = namespaces.output(namespaces.command("kill").args(["-s", signal, &pid]))?;

@@ -12,7 +12,9 @@ pub(super) const LIBRARIES: [&str; 5] =
 pub(super) const PURE: &[&str] = &[
     "bbot-agent/src/schedule/",
     "bbot-agent/src/guest/run.rs",
+    "bbot-agent/src/guest/exit.rs",
     "bbot-agent/src/guest/hold.rs",
+    "bbot-agent/src/host/health.rs",
     "bbot-agent/src/task/outcome.rs",
     "bbot-agent/src/machines/freshness.rs",
     "bbot-agent/src/machines/complaints.rs",

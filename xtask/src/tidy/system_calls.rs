@@ -38,6 +38,18 @@ const RUSTIX: &[Family] = &[
     Family { rustix: &["fs::statx", "fs::StatxFlags", "fs::AtFlags", "fs::CWD"], nix: &[] },
     Family { rustix: &["fs::ioctl_setflags", "fs::IFlags"], nix: &[] },
     Family { rustix: &["rand"], nix: &[] },
+    // IP_MTU_DISCOVER and IP_MTU of ip(7), and the same for ipv6(7).
+    Family {
+        rustix: &[
+            "net::sockopt::set_ip_mtu_discover",
+            "net::sockopt::set_ipv6_mtu_discover",
+            "net::sockopt::ip_mtu",
+            "net::sockopt::ipv6_mtu",
+            "net::sockopt::Ipv4PathMtuDiscovery",
+            "net::sockopt::Ipv6PathMtuDiscovery",
+        ],
+        nix: &["sys::socket::sockopt::IpMtu"],
+    },
 ];
 
 /// Checks a file of Rust source, tests included.

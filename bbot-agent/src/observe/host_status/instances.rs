@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::problems::Problems;
 use crate::fs::bounded_read;
 use crate::observe::held::Held;
-use crate::observe::status::{Contact, FILE};
+use crate::observe::status::{Blocked, Contact, FILE};
 use crate::outbox::{self, Summary};
 
 /// The most bytes of a status file; usually it has some hundred.
@@ -46,6 +46,12 @@ pub(super) struct Activity {
     /// The guests that it holds; the file of an older agent does not have them.
     #[serde(default)]
     holds: Vec<Held>,
+    /// Why it is blocked.
+    #[serde(default)]
+    blocked: Vec<Blocked>,
+    /// What an operator should know of the host though guests can be run.
+    #[serde(default)]
+    warnings: Vec<String>,
     controllers: Vec<Contact>,
 }
 

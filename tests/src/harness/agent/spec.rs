@@ -76,6 +76,8 @@ impl AgentSpec {
         let state = farm.state().join(format!("{}-{instance}", self.toolchain));
         command.args(["--verbose", "2", "--toolchain-name", &self.toolchain]);
         command.args(["--instance", &instance]);
+        // The farm's folders may be on a disk of the developer that is almost full.
+        command.args(["--min-free", "0"]);
         command.arg("--machines").arg(farm.machines()).arg("--tftp").arg(farm.tftp());
         command.arg("--state-dir").arg(state).args(&self.arguments);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));

@@ -26,6 +26,17 @@ pub(super) struct CommandLine {
 }
 
 impl CommandLine {
+    /// The socket of QMP, if the arguments have no disk: such a guest is to run and to be ended,
+    /// and does nothing.
+    pub(super) fn parse_diskless(arguments: &[String]) -> Option<RawFd> {
+        let mut words = arguments.iter().map(String::as_str);
+        let has_disk = words.any(|word| word == "-drive");
+        let values = arguments.windows(2).filter(|pair| pair[0] == "-chardev");
+        let mut values = values.map(|pair| pair[1].as_str());
+        let qmp = values.find(|value| property(value, "id") == Some("qmp"))?;
+        property(qmp, "fd")?.parse().ok().filter(|_| !has_disk)
+    }
+
     /// Parses the arguments without the program name; ignores what is not simulated.
     pub(super) fn parse(arguments: &[String]) -> Result<CommandLine> {
         let values = |option: &str| {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use nix::sys::signal::raise;
 
 use super::event::Event;
 use super::machine::Machine;
@@ -93,6 +94,17 @@ impl Guest {
             Step::IgnorePower => {
                 drop(self.machine.events.send(Event::IgnorePower));
                 Ok(())
+            }
+            Step::AwaitPower => {
+                self.machine.power.wait_until_pressed();
+                Ok(())
+            }
+            Step::Event(name, data) => self.machine.send_event(&name, &data),
+            Step::Kill(signal) => {
+                // The standard library catches SIGSEGV and SIGBUS once, and lets the next one end
+                // the process.
+                raise(signal)?;
+                Ok(raise(signal)?)
             }
             Step::Exit(_) => Ok(()),
         }

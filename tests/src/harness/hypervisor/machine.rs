@@ -40,10 +40,32 @@ impl Processors {
     }
 }
 
+/// The power button: it was pressed, or not yet.
+#[derive(Debug, Default)]
+pub(super) struct PowerButton {
+    is_pressed: Mutex<bool>,
+    pressed: Condvar,
+}
+
+impl PowerButton {
+    fn press(&self) {
+        *self.is_pressed.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.pressed.notify_all();
+    }
+
+    /// Waits until it was pressed.
+    pub(super) fn wait_until_pressed(&self) {
+        let lock = self.is_pressed.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.pressed.wait_while(lock, |is_pressed| !*is_pressed);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
 /// A machine.
 #[derive(Debug, Clone)]
 pub(super) struct Machine {
     pub(super) processors: Arc<Processors>,
+    pub(super) power: Arc<PowerButton>,
     pub(super) events: Sender<Event>,
     /// The connection of QMP.
     pub(super) qmp: Arc<Mutex<File>>,
@@ -63,7 +85,10 @@ impl Machine {
     pub(super) fn after_answer(&self, command: &str) {
         let event = match command {
             "qmp_capabilities" => Event::Begin,
-            "system_powerdown" => Event::PowerDown,
+            "system_powerdown" => {
+                self.power.press();
+                Event::PowerDown
+            }
             "quit" => Event::Quit,
             _ => return,
         };
@@ -83,6 +108,12 @@ impl Machine {
         let (seconds, microseconds) = (now / 1_000_000_000, now / 1000 % 1_000_000);
         let timestamp = json!({"seconds": seconds, "microseconds": microseconds});
         self.send(&json!({"event": event, "data": data, "timestamp": timestamp}))
+    }
+
+    /// Reports that the hypervisor is about to exit, for this reason.
+    pub(super) fn shut_down(&self, reason: &str) -> Result<()> {
+        let is_guest = reason.starts_with("guest-");
+        self.send_event("SHUTDOWN", &json!({"guest": is_guest, "reason": reason}))
     }
 
     /// Fails a write to the disk for lack of space: as QEMU does, pauses and sends the reason.

@@ -17,7 +17,7 @@ mod tftp;
 mod worker;
 
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, channel};
@@ -39,11 +39,15 @@ use self::network::NetworkInterface;
 /// # Errors
 /// If the command line lacks a device, or a step of the guest's script fails.
 pub fn run(arguments: &[String]) -> Result<ExitCode> {
+    if let Some(qmp) = CommandLine::parse_diskless(arguments) {
+        return run_diskless(qmp);
+    }
     let line = CommandLine::parse(arguments)?;
     let (sender, events) = channel();
     let qmp = sys::inherited(line.qmp).context("no QMP socket")?;
     let machine = Machine {
         processors: Arc::default(),
+        power: Arc::default(),
         events: sender,
         qmp: Arc::new(Mutex::new(qmp.try_clone()?)),
     };
@@ -65,6 +69,26 @@ pub fn run(arguments: &[String]) -> Result<ExitCode> {
     let vnc = TcpListener::bind(line.vnc);
     let _vnc = vnc.with_context(|| format!("cannot listen for VNC at {}", line.vnc))?;
     run_guest(guest, &events)
+}
+
+/// Runs a guest that does nothing, until it is ended.
+fn run_diskless(qmp: RawFd) -> Result<ExitCode> {
+    let (sender, events) = channel();
+    let qmp = sys::inherited(qmp).context("no QMP socket")?;
+    let connection = Arc::new(Mutex::new(qmp.try_clone()?));
+    let machine = Machine {
+        processors: Arc::default(),
+        power: Arc::default(),
+        events: sender,
+        qmp: connection,
+    };
+    // An error of the connection is the end of it.
+    start("qmp", move || drop(qmp::serve(qmp, &machine)))?;
+    loop {
+        if let Event::Quit = events.recv().context("all senders of events have ended")? {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
 }
 
 fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
@@ -89,11 +113,12 @@ fn start_guest(guest: Guest) -> Result<()> {
 /// goes on when its monitors are disconnected.
 fn run_guest(guest: Guest, events: &Receiver<Event>) -> Result<ExitCode> {
     let (mut is_idle, mut is_pressed, mut ignores_power) = (false, false, false);
+    let machine = guest.machine.clone();
     let mut guest = Some(guest);
     loop {
         match events.recv().context("all senders of events have ended")? {
             Event::Begin => guest.take().map_or(Ok(()), start_guest)?,
-            Event::Quit => return Ok(ExitCode::SUCCESS),
+            Event::Quit => return Ok(shut_down(&machine, "host-qmp-quit")),
             Event::PowerDown => is_pressed = true,
             Event::IgnorePower => ignores_power = true,
             Event::Idle => is_idle = true,
@@ -101,7 +126,13 @@ fn run_guest(guest: Guest, events: &Receiver<Event>) -> Result<ExitCode> {
             Event::Failed(error) => return Err(error),
         }
         if is_idle && is_pressed && !ignores_power {
-            return Ok(ExitCode::SUCCESS);
+            return Ok(shut_down(&machine, "guest-shutdown"));
         }
     }
+}
+
+/// Ends the hypervisor in order. An error of the event means that the agent has disconnected.
+fn shut_down(machine: &Machine, reason: &str) -> ExitCode {
+    drop(machine.shut_down(reason));
+    ExitCode::SUCCESS
 }

@@ -13,6 +13,8 @@
 //! step is one that does not boot.
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
 
 /// One step of a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +54,13 @@ pub(super) enum Step {
     Spoil,
     /// `ignore-power`: ignores the power button from now on.
     IgnorePower,
-    /// `exit CODE`: ends with this exit code.
+    /// `await-power`: waits until the power button is pressed.
+    AwaitPower,
+    /// `event NAME [DATA]`: has the hypervisor send an event, with data without blanks.
+    Event(String, Value),
+    /// `kill SIGNAL`: has the hypervisor ended by a signal, such as `SIGKILL`.
+    Kill(Signal),
+    /// `exit CODE`: ends with this exit code, and without the event `SHUTDOWN`.
     Exit(u8),
 }
 
@@ -86,6 +94,10 @@ impl Step {
             ["install"] => Step::Install,
             ["spoil"] => Step::Spoil,
             ["ignore-power"] => Step::IgnorePower,
+            ["await-power"] => Step::AwaitPower,
+            ["event", name] => Step::Event(owned(name), json!({})),
+            ["event", name, data] => Step::Event(owned(name), serde_json::from_str(data)?),
+            ["kill", signal] => Step::Kill(signal.parse()?),
             ["exit", code] => Step::Exit(code.parse()?),
             _ => bail!("unknown step {line:?}"),
         })
