@@ -38,8 +38,8 @@ pub(super) fn build(
                 if let Ok(result) = result_file::read(&put.join(RESULT)) {
                     let upload = put.join(UPLOAD);
                     check_upload(&upload, &result)?;
-                    let reported = reporter.report(result, Some(&upload));
-                    return reported.map_err(|error| Unstored::keep(error, folder));
+                    let durable = reporter.report(result, Some(&upload));
+                    return durable.map_err(|error| Unstored::keep(error, folder));
                 }
             }
             Some(Event::Signal)

@@ -94,7 +94,9 @@ fn check(volume: &Path) {
     let outbox = Outbox::open(volume).unwrap();
     assert_eq!(outbox.load(&id).unwrap(), success);
     outbox.make_room().unwrap_err();
-    files.iter().for_each(|file| fs::remove_file(file).unwrap());
+    for file in files {
+        fs::remove_file(file).unwrap();
+    }
     outbox.make_room().unwrap();
 }
 
