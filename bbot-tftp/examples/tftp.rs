@@ -10,11 +10,11 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use bbot_tftp::{AtomicFile, Client, ClientError, Offload, Progress, TransferSummary};
+use bbot_tftp::{AtomicFile, Client, ClientError, Offload, Progress, Rollover, TransferSummary};
 
 const USAGE: &str = "\
 usage: tftp get|put HOST:PORT NAME FILE [--blksize N] [--window N] [--timeout SECONDS]
-            [--tsize] [--no-offload] [--quiet]";
+            [--tsize] [--rollover 0|1] [--no-offload] [--quiet]";
 
 enum Command {
     Get,
@@ -150,6 +150,7 @@ fn parse(arguments: Vec<OsString>) -> Result<Settings, String> {
             "--window" => client.window_size(number(&option, &value()?)?),
             "--timeout" => client.timeout(number(&option, &value()?)?),
             "--tsize" => client.transfer_size(),
+            "--rollover" => client.rollover(rollover(&value()?)?),
             "--no-offload" => client.offload(Offload::NONE),
             "--quiet" => {
                 quiet = true;
@@ -159,6 +160,14 @@ fn parse(arguments: Vec<OsString>) -> Result<Settings, String> {
         };
     }
     Ok(Settings { command, server, name, file, client, quiet })
+}
+
+fn rollover(value: &str) -> Result<Rollover, String> {
+    match value {
+        "0" => Ok(Rollover::Zero),
+        "1" => Ok(Rollover::One),
+        _ => Err(format!("--rollover: invalid value {value}")),
+    }
 }
 
 fn number<T: FromStr<Err: Display>>(option: &str, value: &str) -> Result<T, String> {

@@ -106,15 +106,22 @@ impl ServerHandle {
         self.address
     }
 
-    /// Ends all transfers, and waits for the server's threads.
+    /// Ends all transfers, tells their clients (ERROR 0), and waits for the server's threads (T34).
     pub fn stop(mut self) {
         self.end(Command::Stop);
     }
 
-    /// Lets the uploads finish whose data has been received, but not for longer than `limit`; ends
-    /// all other transfers, and waits for the server's threads.
+    /// Lets the downloads finish that are in progress and the uploads whose data has been received,
+    /// but not for longer than `limit`; ends all other transfers, and waits for the server's
+    /// threads (T34).
     pub fn drain(mut self, limit: Duration) {
         self.end(Command::Drain(limit));
+    }
+
+    /// Lets the uploads finish whose data has been received, but not for longer than `limit`; ends
+    /// all other transfers, and waits for the server's threads (T34).
+    pub fn finish_uploads(mut self, limit: Duration) {
+        self.end(Command::FinishUploads(limit));
     }
 
     fn end(&mut self, command: Command) {

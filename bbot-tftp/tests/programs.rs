@@ -3,11 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{BufRead, BufReader};
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 /// Cargo builds the examples with the tests, into a folder beside the tests'.
@@ -45,8 +48,7 @@ impl Tftpd {
 impl Tftpd {
     /// Begins an upload, of which the server has received a part.
     fn begin_upload(&self, name: &str) {
-        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+        let socket = socket();
         let mut answer = [0; 100];
         socket.send_to(format!("\0\x02{name}\0octet\0").as_bytes(), &self.address).unwrap();
         let (_, port) = socket.recv_from(&mut answer).unwrap();
@@ -62,6 +64,12 @@ impl Drop for Tftpd {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
+}
+
+fn socket() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    socket
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -146,8 +154,7 @@ fn the_server_applies_its_options() {
     failed(&create, "file already exists");
     let options = ["--max-blksize", "512", "--max-window", "3", "--no-offload", "--no-spin"];
     let server = Tftpd::start(root.path(), &options);
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+    let socket = socket();
     let request = b"\0\x01file\0octet\0blksize\x001428\0windowsize\x0016\0";
     socket.send_to(request, &server.address).unwrap();
     let mut answer = [0; 100];
@@ -165,6 +172,7 @@ fn wrong_arguments() {
         ("tftpd", &["--write", "sometimes"], "--write: invalid value sometimes"),
         ("tftpd", &["--fast"], "unknown argument --fast"),
         ("tftpd", &["--listen", "127.0.0.1:0", "--root", "/no/such"], "/no/such"),
+        ("tftpd", &["--rollover", "2"], "--rollover: invalid value 2"),
         ("tftp", &["fetch"], "usage: tftp get|put"),
         ("tftp", &["get", "127.0.0.1:1", "a", "b", "--blksize"], "--blksize wants a value"),
     ] {
@@ -241,5 +249,59 @@ fn a_killed_server_leaves_nothing() {
         assert_eq!(left, ["old", "sub"]);
         assert_eq!(names(&root.path().join("sub")), [] as [&str; 0]);
         assert_eq!(std::fs::read(root.path().join("old")).unwrap(), b"old");
+    }
+}
+
+/// T31, T14: the server takes backslashes unless it is told not to; both ends roll over to 1 if
+/// they are told to.
+#[test]
+fn flags_for_clients_in_the_field() {
+    let (root, own) = (TempDir::with_prefix("bbot-").unwrap(), tempfile::tempdir().unwrap());
+    std::fs::create_dir(root.path().join("boot")).unwrap();
+    let content: Vec<u8> = (0..8 * 66_000_u32).map(|i| (i % 251).to_le_bytes()[0]).collect();
+    std::fs::write(root.path().join("boot/file"), &content).unwrap();
+    let got = own.path().join("got");
+    let options = ["--write", "overwrite", "--rollover", "1"];
+    let server = Tftpd::start(root.path(), &options);
+    let blocks = ["--blksize", "8", "--rollover", "1"];
+    assert!(server.tftp("get", "\\boot\\file", &got, &blocks).status.success());
+    assert!(std::fs::read(&got).unwrap() == content);
+    assert!(server.tftp("put", "boot\\up", &got, &blocks).status.success());
+    assert!(std::fs::read(root.path().join("boot/up")).unwrap() == content);
+    let server = Tftpd::start(root.path(), &["--no-backslashes"]);
+    assert!(!server.tftp("get", "\\boot\\file", &got, &[]).status.success());
+}
+
+/// T34: the server tells its clients that it ends, on SIGTERM and on SIGINT; with `--drain`,
+/// downloads finish first.
+#[test]
+fn signals_end_the_server() {
+    let root = TempDir::with_prefix("bbot-").unwrap();
+    std::fs::write(root.path().join("file"), [7; 600]).unwrap();
+    for (signal, options) in [
+        (Signal::SIGTERM, &[][..]),
+        (Signal::SIGINT, &["--single-port"]),
+        (Signal::SIGTERM, &["--drain", "60"]),
+    ] {
+        let mut server = Tftpd::start(root.path(), options);
+        let (client, late, mut answer) = (socket(), socket(), [0; 600]);
+        for socket in [&client, &late] {
+            socket.send_to(b"\0\x01file\0octet\0", &server.address).unwrap();
+        }
+        let (_, port) = client.recv_from(&mut answer).unwrap();
+        client.send_to(&[0, 4, 0, 1], port).unwrap();
+        client.recv_from(&mut answer).unwrap();
+        assert_eq!(answer[..4], [0, 3, 0, 2]);
+        late.recv_from(&mut answer).unwrap();
+        kill(Pid::from_raw(server.process.id().cast_signed()), signal).unwrap();
+        late.recv_from(&mut answer).unwrap();
+        assert_eq!(answer[..4], [0, 5, 0, 0]);
+        if options.contains(&"--drain") {
+            client.send_to(&[0, 4, 0, 2], port).unwrap();
+        } else {
+            client.recv_from(&mut answer).unwrap();
+            assert_eq!(answer[..4], [0, 5, 0, 0]);
+        }
+        assert!(server.process.wait().unwrap().success());
     }
 }

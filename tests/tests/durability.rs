@@ -106,7 +106,7 @@ fn what_is_promised_is_on_disk_first() {
             ("write @/machines/", "/linux-pretend-default.lock"),
             ("flock /run/lock/bbot-agent-default.lock", ""),
             ("fsync @/tftp/build/", "/put"),
-            ("rename @/tftp/build/", "/result.manifest.lz4"),
+            ("link @/tftp/build/", "/result.manifest.lz4"),
             ("fsync @/tftp/build/", "/put"),
             ("write @/state/default-1/", "answer.reserved"),
             ("fsync @/state/default-1/", "answer.reserved"),
@@ -125,7 +125,7 @@ fn what_is_promised_is_on_disk_first() {
     );
     // No process is signalled before the result is durable.
     let durable = effects.iter().position(|effect| effect == SYNC_OUTBOX);
-    let upload = "rename @/tftp/build/default-1/put/";
+    let upload = "link @/tftp/build/default-1/put/";
     let upload = effects.iter().rposition(|effect| effect.starts_with(upload));
     let between = &effects[upload.unwrap()..durable.unwrap()];
     assert_eq!(count(between, "signal"), 0, "{between:#?}");

@@ -207,7 +207,10 @@ fn a_draining_agent_finishes_its_task() {
 #[test]
 fn a_hypervisor_that_hangs_is_left() {
     let testbed = Testbed::new(SUCCESSFUL, &[]).unwrap();
-    let (program, fifo) = ("#!/bin/sh\nread line <>/run/fifo\n", testbed.farm.run().join("fifo"));
+    // It runs guests without a disk, so that the host is fit.
+    let program = "#!/bin/sh\ncase \"$*\" in *disk0*) read line <>/run/fifo;; esac\n\
+                   exec /run/bbot-pretend \"$@\"\n";
+    let fifo = testbed.farm.run().join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     std::fs::set_permissions(&fifo, PermissionsExt::from_mode(0o666)).unwrap();
     testbed.farm.install_script("hang", program).unwrap();

@@ -190,7 +190,7 @@ impl GuestSession {
         let done = move |events: &Sender<Event>| drop(events.send(Event::Drained { session }));
         let sender = events.clone();
         let drain = move || {
-            tftp.drain(DRAIN_LIMIT);
+            tftp.finish_uploads(DRAIN_LIMIT);
             done(&sender);
         };
         if let Err(error) = thread::Builder::new().name("drain".into()).spawn(drain) {

@@ -16,7 +16,7 @@ use crate::protocol::{
 use crate::store::{ReadRequest, Sink, Source, Store, StoreError, WriteRequest};
 
 /// The code and the message of the ERROR that refuses a request.
-type Refusal = (ErrorCode, &'static str);
+pub(super) type Refusal = (ErrorCode, &'static str);
 
 const BUSY: Refusal = (ErrorCode::UNDEFINED, "server is busy");
 

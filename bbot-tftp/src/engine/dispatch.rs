@@ -4,10 +4,11 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::admission::{Admission, Resources};
+use super::admission::{Admission, Refusal, Resources};
 use super::error_budget::ErrorBudget;
 use super::host::Host;
 use super::send_buffer::SendBuffer;
+use super::session::Session;
 use super::session_table::SessionTable;
 use crate::config::ServerConfig;
 use crate::event::Event;
@@ -19,6 +20,8 @@ use crate::store::{Store, StoreError};
 
 /// The time for which the port of a failed transfer remains open.
 const LINGER: Duration = Duration::from_secs(1);
+/// What clients are told when the server stops (T34).
+const STOPS: Refusal = (ErrorCode::UNDEFINED, "server stops");
 
 /// A whole server without sockets, clock and threads.
 ///
@@ -148,14 +151,26 @@ impl Engine {
         self.sessions.first_deadline()
     }
 
-    /// Ends all transfers but the uploads whose data has been received, and begins no new ones.
+    /// Ends all transfers but the downloads in progress and the uploads whose data has been
+    /// received, and begins no new ones (T34). The clients are told.
     pub fn drain(&mut self, now: Instant, host: &mut dyn Host) {
+        self.close(Session::is_download_in_progress, now, host);
+    }
+
+    /// Ends all transfers but the uploads whose data has been received, and begins no new ones
+    /// (T34). The clients are told.
+    pub fn finish_uploads(&mut self, now: Instant, host: &mut dyn Host) {
+        self.close(|_| false, now, host);
+    }
+
+    fn close(&mut self, goes_on: fn(&Session) -> bool, now: Instant, host: &mut dyn Host) {
         self.draining = true;
         for id in self.sessions.ids() {
             if self.sessions.is_dallying(id) {
                 self.remove(id, host);
-            } else if let Some(session) = self.sessions.get_mut(id) {
-                session.fail(Failure::local(ErrorCode::UNDEFINED, "server stops"));
+            } else if let Some(session) = self.sessions.get_mut(id).filter(|s| !goes_on(s)) {
+                let (code, message) = STOPS;
+                session.fail(Failure::local(code, message));
                 self.settle(id, now, host);
             }
         }
@@ -252,10 +267,7 @@ impl Engine {
         now: Instant,
         host: &mut dyn Host,
     ) {
-        if self.draining {
-            return;
-        }
-        if !std::mem::replace(&mut self.was_requested, true) {
+        if !self.draining && !std::mem::replace(&mut self.was_requested, true) {
             host.event(Event::FirstRequest { peer: route.peer });
         }
         if let Some(id) = self.sessions.by_route(route)
@@ -263,8 +275,11 @@ impl Engine {
         {
             return;
         }
-        let admitted =
-            self.admission.admit(&mut self.sessions, request, datagram, route, now, host);
+        let admitted = if self.draining {
+            Err(STOPS)
+        } else {
+            self.admission.admit(&mut self.sessions, request, datagram, route, now, host)
+        };
         match admitted {
             Ok(id) => self.settle(id, now, host),
             Err((code, message)) => {

@@ -88,6 +88,10 @@ impl Session {
         }
     }
 
+    pub(super) fn is_download_in_progress(&self) -> bool {
+        self.direction() == Direction::Get && self.is_established()
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         match &self.transfer {
             Transfer::Send { core, .. } => core.acknowledged(),
@@ -366,7 +370,6 @@ impl<'a> Write<'a> {
 fn fail_write(transfer: &mut ReceiveTransfer, error: &StoreError) {
     let (code, message) = error.reply();
     // RFC 1350 has no code for a disk that fails; a full disk comes closest.
-    let is_undefined = code == ErrorCode::UNDEFINED;
-    let code = if is_undefined { ErrorCode::DISK_FULL } else { code };
+    let code = if matches!(error, StoreError::Io(_)) { ErrorCode::DISK_FULL } else { code };
     transfer.fail(Failure::local(code, message));
 }

@@ -13,7 +13,10 @@ use crate::store::StoreError;
 #[derive(Debug)]
 pub(super) enum Command {
     Stop,
+    /// The server stops when the downloads in progress and the complete uploads have ended.
     Drain(Duration),
+    /// The server stops when the complete uploads have ended.
+    FinishUploads(Duration),
     /// The storage thread has committed an upload.
     Committed(TransferId, Result<(), StoreError>),
 }

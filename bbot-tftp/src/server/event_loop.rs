@@ -22,6 +22,8 @@ use crate::store::{StorageThread, Store};
 const READS_IN_TURN: u32 = 8;
 /// The number of times that the loop spins without a packet before it stops to spin.
 const MAX_IDLE_SPINS: u32 = 4;
+/// The maximum time for which a drain reads the packets that have arrived before it.
+const READ_ALL: Duration = Duration::from_millis(100);
 
 pub(super) struct EventLoop<F> {
     engine: Engine,
@@ -80,7 +82,7 @@ impl<F: FnMut(Event) + Send + 'static> EventLoop<F> {
         }
         self.ports.storage.stop();
         self.handle_commands();
-        self.engine.drain(Instant::now(), &mut self.ports);
+        self.engine.finish_uploads(Instant::now(), &mut self.ports);
     }
 
     fn is_over(&self) -> bool {
@@ -181,18 +183,28 @@ impl<F: FnMut(Event) + Send + 'static> EventLoop<F> {
                 }
                 Command::Stop => self.end_by = Some(now),
                 Command::Drain(limit) => {
-                    self.end_by = Some(now + limit.min(MAX_TIME));
-                    self.read_all();
-                    self.engine.drain(now, &mut self.ports);
+                    self.end_within(limit);
+                    self.engine.drain(Instant::now(), &mut self.ports);
+                }
+                Command::FinishUploads(limit) => {
+                    self.end_within(limit);
+                    self.engine.finish_uploads(Instant::now(), &mut self.ports);
                 }
             }
         }
     }
 
-    /// Reads all sockets until they are empty: packets that have arrived precede a drain.
-    fn read_all(&mut self) {
+    fn end_within(&mut self, limit: Duration) {
+        let now = Instant::now();
+        self.end_by = Some(now + limit.min(MAX_TIME));
+        self.read_all(now + limit.min(READ_ALL));
+    }
+
+    /// Reads all sockets until they are empty: packets that have arrived precede a drain. A flood
+    /// does not delay it beyond `until`.
+    fn read_all(&mut self, until: Instant) {
         self.handle_received();
-        while self.poll(Some(Duration::ZERO)) {
+        while Instant::now() < until && self.poll(Some(Duration::ZERO)) {
             let tokens: Vec<Token> = self.ready.iter().map(|ready| ready.token).collect();
             if tokens.iter().all(|token| *token == Token::Wake) {
                 break;

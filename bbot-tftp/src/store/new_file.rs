@@ -226,7 +226,8 @@ fn sweep_folder(parent: impl AsFd, name: &CStr, device: libc::dev_t, left: &mut 
 }
 
 fn remove_unlocked(folder: &Dir, name: &CStr) -> io::Result<()> {
-    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    // NFS locks only files that are open for writing (flock(2)).
+    let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let file = File::from(openat(folder, name, flags, Mode::empty())?);
     match file.try_lock() {
         Ok(()) if file.metadata()?.is_file() => {

@@ -31,7 +31,7 @@ impl StorageThread {
             for (id, sink) in uploads {
                 let result = if abandoned.load(Ordering::Relaxed) {
                     drop(sink);
-                    Err(StoreError::Io(io::ErrorKind::Interrupted.into()))
+                    Err(StoreError::Stopped)
                 } else {
                     sink.commit()
                 };

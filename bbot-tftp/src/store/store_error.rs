@@ -22,6 +22,9 @@ pub enum StoreError {
     /// The file exists, and the policy forbids to replace it.
     #[error("file already exists")]
     Exists,
+    /// The server stops before the file is durable.
+    #[error("server stops")]
+    Stopped,
     /// Another error of the storage.
     #[error("storage failed")]
     Io(#[source] io::Error),
@@ -35,6 +38,7 @@ impl StoreError {
             Self::Denied => (ErrorCode::ACCESS, "access violation"),
             Self::Full => (ErrorCode::DISK_FULL, "disk full or quota exceeded"),
             Self::Exists => (ErrorCode::EXISTS, "file already exists"),
+            Self::Stopped => (ErrorCode::UNDEFINED, "server stops"),
             Self::Io(_) => (ErrorCode::UNDEFINED, "storage failed"),
         }
     }

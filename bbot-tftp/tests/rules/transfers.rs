@@ -1,5 +1,6 @@
 //! Transfers from their first block on: T13 to T25.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bbot_tftp::{ErrorCode, Event, Rollover, ServerConfig};
@@ -243,21 +244,59 @@ fn congestion() {
     assert_eq!(blocks(&rest), [4, 5, 6, 7, 8]);
 }
 
-/// A drain finishes complete uploads, ends other transfers with an ERROR, and begins none.
+/// T34: a drain finishes complete uploads and downloads in progress, ends other transfers with an
+/// ERROR, and begins none.
 #[test]
 fn drains() {
     let mut server = server();
+    let [third, fourth] = [10, 11].map(|host| SocketAddr::from(([192, 0, 2, host], 9999)));
+    server.receive(third, LISTENER, RRQ);
+    server.receive(third, port_of(1), &ack(1));
+    server.receive(fourth, LISTENER, b"\0\x02partial\0octet\0");
+    server.receive(fourth, port_of(2), &data(1, &[1; 512]));
     server.receive(client(), LISTENER, WRQ);
-    server.receive(client(), port_of(1), &data(1, b"complete"));
+    server.receive(client(), port_of(3), &data(1, b"complete"));
     server.receive(other_client(), LISTENER, RRQ);
     server.sent();
     let now = server.now;
     server.engine.drain(now, &mut server.host);
-    let errors = server.sent();
-    assert!(errors.iter().all(|packet| packet.to == other_client()) && errors.len() == 1);
-    assert!(!server.engine.is_idle());
+    let mut errors = server.sent();
+    errors.sort_by_key(|packet| packet.to);
+    let told: Vec<_> = errors.iter().map(|packet| packet.to).collect();
+    assert_eq!(told, [other_client(), fourth]);
+    for packet in errors {
+        check_error(&[packet.bytes], ErrorCode::UNDEFINED);
+    }
     server.commit();
-    assert!(server.engine.is_idle());
+    assert_eq!(server.sent().pop().unwrap().bytes, ack(1));
     assert_eq!(server.store.get("up").unwrap(), b"complete");
-    assert!(server.ask(LISTENER, RRQ).iter().all(|packet| packet.starts_with(&[0, 4])));
+    check_error(&server.ask(LISTENER, RRQ), ErrorCode::UNDEFINED);
+    // The repeated request of a download in progress changes nothing.
+    server.receive(third, LISTENER, RRQ);
+    assert_eq!(server.sent(), []);
+    server.receive(third, port_of(1), &ack(2));
+    assert_eq!(blocks(&[server.sent().pop().unwrap().bytes]), [3]);
+    assert!(!server.engine.is_idle());
+    server.receive(third, port_of(1), &ack(3));
+    assert!(server.engine.is_idle() && server.host.ports.is_empty());
+    assert!(server.store.get("partial").is_none());
+}
+
+/// T34: what waits for complete uploads ends downloads, too.
+#[test]
+fn uploads_finish() {
+    let mut server = server();
+    server.receive(client(), LISTENER, RRQ);
+    server.receive(client(), port_of(1), &ack(1));
+    server.receive(other_client(), LISTENER, WRQ);
+    server.receive(other_client(), port_of(2), &data(1, b"complete"));
+    server.sent();
+    let now = server.now;
+    server.engine.finish_uploads(now, &mut server.host);
+    let told = server.sent().pop().unwrap();
+    assert_eq!(told.to, client());
+    check_error(&[told.bytes], ErrorCode::UNDEFINED);
+    server.commit();
+    assert_eq!(server.sent().pop().unwrap().bytes, ack(1));
+    assert!(server.engine.is_idle());
 }

@@ -13,8 +13,8 @@ use crate::command;
 use crate::error::Error;
 use crate::process::{self, Accelerator, Invocation, VmUser};
 
-/// From exec to a running guest, as for a real one.
-const START_LIMIT: Duration = Duration::from_secs(60);
+/// From exec to a running guest. There is no disk to be opened: it takes some 50 ms.
+const START_LIMIT: Duration = Duration::from_secs(20);
 /// From the command to quit to the end of the process. It takes some 10 ms.
 const QUIT_LIMIT: Duration = Duration::from_secs(10);
 /// What the process is marked with, within the runtime folder, so that a sweep finds it.

@@ -54,6 +54,7 @@ impl Call {
             libc::SYS_renameat | libc::SYS_renameat2 => {
                 self.rename((first, second), (third, fourth))
             }
+            libc::SYS_linkat => of_path("link", third, fourth),
             libc::SYS_write | libc::SYS_pwrite64 | libc::SYS_writev => self.write(first),
             libc::SYS_fsync | libc::SYS_fdatasync => of_file("fsync"),
             libc::SYS_ftruncate => of_file("truncate"),
@@ -167,6 +168,7 @@ mod tests {
             call(libc::SYS_renameat2, [AT_FDCWD, path, AT_FDCWD, path]).unwrap(),
             "rename /a/b /a/b"
         );
+        assert_eq!(call(libc::SYS_linkat, [AT_FDCWD, path, AT_FDCWD, path]).unwrap(), "link /a/b");
         let file = File::open("/dev/zero").unwrap();
         let fd = u64::try_from(std::os::fd::AsRawFd::as_raw_fd(&file)).unwrap();
         assert_eq!(call(libc::SYS_fsync, [fd, 0, 0, 0]).unwrap(), "fsync /dev/zero");
