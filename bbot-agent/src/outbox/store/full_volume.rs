@@ -8,6 +8,7 @@ use std::thread;
 use bbot_manifest::{Manifest, ResultManifest, ResultStatus};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::unistd::syncfs;
 
 use super::*;
 
@@ -60,16 +61,18 @@ fn run(command: &mut Command) {
 /// Takes all room that is left, and returns the files that take it.
 fn fill(volume: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for size in [1 << 20, 4 << 10, 1, 0] {
+    // The smallest are kept among the metadata of btrfs.
+    for size in [1 << 20, 4 << 10, 1 << 10] {
         let content = vec![1; size];
         loop {
             let path = volume.join(format!("filler-{size}-{}", files.len()));
             let Ok(mut file) = File::create(&path) else { break };
             files.push(path);
-            if file.write_all(&content).and_then(|()| file.sync_all()).is_err() {
+            if file.write_all(&content).is_err() {
                 break;
             }
         }
+        syncfs(File::open(volume).unwrap()).unwrap();
     }
     files
 }
