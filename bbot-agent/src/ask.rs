@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use bbot_manifest::protocol::InteractiveMode;
 use bbot_manifest::{Manifest, ResultManifest, TaskManifest, TaskRequest, TaskResponse};
 
@@ -137,8 +137,12 @@ impl AskRound<'_> {
                 }
                 Ok(Verdict::Refuse(refusal)) => {
                     self.refuse(url, *refusal)?;
-                    if self.config.dump_task || self.config.fake_request.is_some() {
+                    // W42: as the original agent; what was refused cannot be printed.
+                    if self.config.dump_task {
                         return Ok(AskOutcome::Stop);
+                    }
+                    if let Some(file) = &self.config.fake_request {
+                        bail!("fake request {} is refused", file.display());
                     }
                 }
                 Err(error) => {
@@ -221,6 +225,7 @@ impl AskRound<'_> {
         Terms {
             challenge_max: signer.map(|signer| signer.challenge_max()),
             interactive: self.config.interactive,
+            is_operators: self.config.fake_request.is_some(),
             offers,
         }
     }

@@ -125,7 +125,7 @@ impl Bootstrap<'_> {
         };
         let booted = boot(config, self.events, &setup, config.bootstrap_retries, fresh_disk)?;
         let Some(Booted { session, disk, end }) = booted else { return Ok(None) };
-        let concern = concern(&end);
+        let concern = end.failure(Job::Bootstrap);
         self.conclude(session, &end, concern.as_deref());
         if let Some(failure) = end.host_failure() {
             return Err(OfHost::new(failure).into());
@@ -211,21 +211,6 @@ fn take_snapshot(layout: &Layout, dir: &MachineDir) -> anyhow::Result<Option<Dis
     Ok(taken)
 }
 
-/// Why an operator should inspect the guest of a bootstrap that ended like this, if so.
-fn concern(end: &End) -> Option<String> {
-    Some(match end {
-        End::Complete(_)
-        | End::Terminated
-        | End::Interrupted
-        | End::DiskFull
-        | End::NetworkLost => return None,
-        End::MisBoot => "bootstrap startup timeout".into(),
-        End::TimedOut => "bootstrap timeout".into(),
-        End::WouldNotShutDown => "bootstrap shutdown timeout".into(),
-        End::Exited { exit, .. } => format!("unexpected exit during bootstrap: {exit}"),
-    })
-}
-
 /// Replaces the machine's manifest in the snapshot, and synchronises it and the disk image: what is
 /// published must not be empty after a power failure.
 fn write_manifest(snapshot: &Path, manifest: &BootstrappedMachine) -> anyhow::Result<()> {
@@ -243,28 +228,4 @@ fn write_manifest(snapshot: &Path, manifest: &BootstrappedMachine) -> anyhow::Re
         fs::File::open(snapshot)?.sync_all()
     };
     sync().with_context(|| format!("cannot synchronise {}", snapshot.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::guest::exit::Exit;
-
-    /// W27: every failure of a bootstrap raises a concern, a stop does not.
-    #[test]
-    fn a_failed_bootstrap_is_a_concern() {
-        for end in [
-            End::Complete("bootstrap.manifest".into()),
-            End::Terminated,
-            End::Interrupted,
-            End::DiskFull,
-            End::NetworkLost,
-        ] {
-            assert_eq!(concern(&end), None, "{end:?}");
-        }
-        let exited = End::Exited { exit: Exit::PoweredOff, has_asked: true };
-        for end in [End::MisBoot, End::TimedOut, End::WouldNotShutDown, exited] {
-            assert!(concern(&end).is_some(), "{end:?}");
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! From the command line to an instance that can work.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use bbot_lock::{Acquired, InstanceLock};
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Role};
 use crate::ask::Controllers;
 use crate::config::Config;
 use crate::controller::auth::Signer;
@@ -32,6 +33,7 @@ use crate::schedule::backoff::Backoff;
 pub(crate) struct Started {
     pub(crate) agent: Agent,
     _lock: Option<InstanceLock>,
+    _state_lock: Option<InstanceLock>,
 }
 
 /// Starts the instance: key, instance lock, directories, outbox.
@@ -43,12 +45,19 @@ pub(crate) fn start(config: Config, channel: EventChannel) -> anyhow::Result<Sta
         let fingerprint = signer.as_ref().map(|signer| signer.fingerprint());
         config.banner(fingerprint).into_iter().for_each(diag::info);
     }
-    let lock = if config.is_fake() { None } else { Some(lock_instance(&config)?) };
+    let lock = lock_instance(&config)?;
+    let role = match lock {
+        _ if config.is_fake() => Role::Fake,
+        None => Role::Onlooker,
+        Some(_) => Role::Instance,
+    };
+    let state_lock = if has_outbox(&config) { Some(lock_state(&config)?) } else { None };
     let manager = Arc::new(ServiceManager::from_env());
     let reports = open_reports(&config, signer.as_ref(), &channel)?;
     let agent = Agent {
         host: HostView::new(&config),
-        status: Status::new(status_place(&config)?, Arc::clone(&manager)),
+        status: Status::new(status_place(&config, role)?, Arc::clone(&manager)),
+        role,
         events: EventLoop::new(channel, manager, reports),
         monitor: Monitor::new(&config, Instant::now()),
         machine_backoff: Backoff::new(),
@@ -57,12 +66,12 @@ pub(crate) fn start(config: Config, channel: EventChannel) -> anyhow::Result<Sta
         unstored: Vec::new(),
         config,
     };
-    Ok(Started { agent, _lock: lock })
+    Ok(Started { agent, _lock: lock, _state_lock: state_lock })
 }
 
-/// Where the status of the instance is shown; nowhere for a fake one.
-fn status_place(config: &Config) -> anyhow::Result<Option<(PathBuf, Identity)>> {
-    if config.is_fake() {
+/// Where the status of the instance is shown; nowhere if this process is not the instance.
+fn status_place(config: &Config, role: Role) -> anyhow::Result<Option<(PathBuf, Identity)>> {
+    if role != Role::Instance {
         return Ok(None);
     }
     runtime_dir::create(&config.runtime_dir)?;
@@ -74,16 +83,25 @@ fn status_place(config: &Config) -> anyhow::Result<Option<(PathBuf, Identity)>> 
     Ok(Some((config.runtime_dir.clone(), identity)))
 }
 
-/// W2: one process for each toolchain name and instance number.
-fn lock_instance(config: &Config) -> anyhow::Result<InstanceLock> {
+/// W2: one process for each toolchain name and instance number, whatever it fakes (W46). `None` if
+/// no lock is needed: to print the machines beside the process that has it (W47), and to fake what
+/// needs no rights, where no such process can be, because the file of the lock cannot even be
+/// created.
+fn lock_instance(config: &Config) -> anyhow::Result<Option<InstanceLock>> {
     let path = &config.instance_lock;
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)
-            .with_context(|| format!("cannot create {}", parent.display()))?;
-    }
-    match InstanceLock::try_acquire(path)? {
-        Acquired::Lock(lock) => Ok(lock),
-        Acquired::Busy(_) => bail!(
+    let acquire = || {
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)
+                .with_context(|| format!("cannot create {}", parent.display()))?;
+        }
+        Ok(InstanceLock::try_acquire(path)?)
+    };
+    match acquire() {
+        Ok(Acquired::Lock(lock)) => Ok(Some(lock)),
+        Ok(Acquired::Busy(_)) if config.dump_machines => Ok(None),
+        Err(_) if config.is_fake() && matches!(path.try_exists(), Ok(false)) => Ok(None),
+        Err(error) => Err(error),
+        Ok(Acquired::Busy(_)) => bail!(
             "instance {} of toolchain {} is already running: {} is locked",
             config.instance,
             config.toolchain.name,
@@ -92,13 +110,35 @@ fn lock_instance(config: &Config) -> anyhow::Result<InstanceLock> {
     }
 }
 
+/// W46: two processes with one outbox would lose results, also if their instance locks are not the
+/// same file. The lock is on the folder itself.
+fn lock_state(config: &Config) -> anyhow::Result<InstanceLock> {
+    let path = &config.state_dir;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("cannot create {}", path.display()))?;
+    match InstanceLock::try_acquire(path)? {
+        Acquired::Lock(lock) => Ok(lock),
+        Acquired::Busy(_) => {
+            bail!("state directory {} is used by another process", path.display())
+        }
+    }
+}
+
+/// Returns whether results are posted: not for a fake request, nor for a list of machines.
+fn has_outbox(config: &Config) -> bool {
+    config.fake_request.is_none() && !config.dump_machines
+}
+
 /// Opens the outbox, unless nothing will be posted: for a fake request, or a list of machines.
 fn open_reports(
     config: &Config,
     signer: Option<&Arc<Signer>>,
     channel: &EventChannel,
 ) -> anyhow::Result<Option<Reports>> {
-    if config.fake_request.is_some() || config.dump_machines {
+    if !has_outbox(config) {
         return Ok(None);
     }
     let outbox = Arc::new(Outbox::new(&config.state_dir));

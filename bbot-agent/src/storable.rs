@@ -12,7 +12,8 @@ pub(crate) struct Storing<'a> {
     pub(crate) outbox: &'a Outbox,
     /// Those of this process.
     pub(crate) unstored: &'a mut Vec<Unstored>,
-    /// Whether the task that an earlier process had at hand is answered.
+    /// Whether the task that an ended process had at hand is answered (W41). It is, whatever this
+    /// process is going to do: its own tasks are recorded in the same place (W46).
     pub(crate) is_recovered: bool,
 }
 

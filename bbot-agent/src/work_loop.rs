@@ -9,7 +9,7 @@ use anyhow::Context;
 use bbot_lock::{Acquired, HostLock};
 use bbot_manifest::{Lines, Manifest};
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Role};
 use crate::ask::{AskOutcome, AskRound};
 use crate::blocked::Gate;
 use crate::bootstrap::{Bootstrap, Bootstrapped};
@@ -72,7 +72,7 @@ pub(crate) fn work(agent: &mut Agent) -> anyhow::Result<()> {
     agent.events.post_due();
     agent.events.finish_posting(Instant::now() + LAST_POST);
     agent.status.remove();
-    if !agent.config.is_fake() {
+    if agent.role == Role::Instance {
         runtime_dir::remove(&agent.config.runtime_dir);
     }
     Ok(())
@@ -84,7 +84,7 @@ fn start_up(agent: &mut Agent) -> anyhow::Result<bool> {
         return Ok(false);
     }
     agent.status.ready();
-    if !agent.config.is_fake() {
+    if agent.role == Role::Instance {
         agent.status.enter(Phase::Enumerating, None, None);
         if let Some(host_lock) = lock_host(agent)? {
             recovery::sweep_snapshots(&agent.host.layout, &host_lock);
@@ -96,14 +96,15 @@ fn start_up(agent: &mut Agent) -> anyhow::Result<bool> {
 /// Waits until guests can be run and results stored, and before the first round until what an
 /// earlier process has left is removed; returns false if the agent is to stop.
 fn is_fit(agent: &mut Agent, is_started: bool) -> anyhow::Result<bool> {
-    let mut is_recovered = is_started || agent.config.is_fake();
-    if !is_recovered {
+    let mut is_recovered = is_started;
+    let is_instance = agent.role == Role::Instance;
+    if is_instance && !is_recovered {
         agent.status.enter(Phase::Recovering, None, None);
     }
     let Agent { config, events, status, monitor, unstored, .. } = agent;
     let outbox = events.reports.as_ref().map(|reports| Arc::clone(&reports.outbox));
     let prepare = || {
-        if !is_recovered {
+        if is_instance && !is_recovered {
             recovery::sweep(config).map_err(|error| Problem::of_recovery(&error))?;
         }
         if let Some(outbox) = &outbox {
@@ -222,13 +223,14 @@ fn report_problems(agent: &Agent, enumeration: &Enumeration, complaints: &mut Co
 
 /// Returns the first machine that is due and is not left alone, if another one may be busy (W10).
 fn first_due<'e>(agent: &Agent, enumeration: &'e Enumeration) -> Option<&'e MachineDir> {
-    if host_state(agent, enumeration).is_full() {
+    // W46, W47: neither a fake nor an onlooker bootstraps.
+    if agent.role != Role::Instance || host_state(agent, enumeration).is_full() {
         return None;
     }
     let now = Instant::now();
     enumeration.machines.iter().find_map(|Machine { dir, state }| {
         let State::Due(reason) = state else { return None };
-        if agent.machine_backoff.is_active(&dir.name, now) {
+        if agent.machine_backoff.is_active(&dir.path, now) {
             return None;
         }
         diag::trace(2, format_args!("{} is due: {reason}", dir.name));
@@ -239,7 +241,7 @@ fn first_due<'e>(agent: &Agent, enumeration: &'e Enumeration) -> Option<&'e Mach
 fn host_state<'e>(agent: &Agent, enumeration: &'e Enumeration) -> Host<&'e Machine> {
     let now = Instant::now();
     let used = |machine: &'e Machine| {
-        (machine, machine.used(agent.machine_backoff.is_active(&machine.dir.name, now)))
+        (machine, machine.used(agent.machine_backoff.is_active(&machine.dir.path, now)))
     };
     Host {
         machines: enumeration.machines.iter().map(used).collect(),
@@ -261,7 +263,7 @@ fn bootstrap(agent: &mut Agent, host_lock: HostLock, machine: &MachineDir) -> Ro
     match bootstrap.perform(host_lock) {
         Ok(Bootstrapped::Done) => {
             agent.monitor.worked();
-            agent.machine_backoff.record_success(name);
+            agent.machine_backoff.record_success(&machine.path);
             diag::info(format_args!("bootstrapped {name}"));
         }
         Ok(Bootstrapped::NotNeeded | Bootstrapped::GivenUp) => {}
@@ -270,7 +272,7 @@ fn bootstrap(agent: &mut Agent, host_lock: HostLock, machine: &MachineDir) -> Ro
         }
         Err(error) => {
             let (now, jitter) = (Instant::now(), fastrand::f64());
-            let pause = agent.machine_backoff.record_failure(name.clone(), now, jitter);
+            let pause = agent.machine_backoff.record_failure(machine.path.clone(), now, jitter);
             diag::error(format_args!("cannot bootstrap {name}: {error:#}; it rests {pause:.0?}"));
         }
     }
@@ -315,7 +317,7 @@ fn ask_and_perform(
         AskOutcome::Stop => return Ok(Round::Stop),
     };
     if agent.config.dump_task {
-        output::print(&task.task_text)?;
+        output::print(&whole_manifest(&task.task_text))?;
         return Ok(Round::Stop);
     }
     let others = enumeration.busy().map(|(dir, _)| dir.clone()).collect();
@@ -357,6 +359,15 @@ fn perform(
         return Ok(Round::Stop);
     }
     Ok(Round::Again)
+}
+
+/// Returns the text of a task as a manifest of its own, which `--fake-request` takes: in a
+/// response, only the first manifest has the version of the format.
+fn whole_manifest(task_text: &str) -> String {
+    match task_text.split_once('\n') {
+        Some((start, rest)) if start.trim() == ":" => format!(": 1\n{rest}"),
+        _ => task_text.to_owned(),
+    }
 }
 
 /// The idle pause between two rounds: random, 50 to 60 s or half of it, cut short by a signal.

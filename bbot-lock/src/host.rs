@@ -27,14 +27,18 @@ use crate::{Acquired, Error};
 #[must_use = "the lock is freed when this is dropped"]
 pub struct HostLock {
     /// Held for its `Drop`. `None`: locking is disabled.
-    _lock: Option<KeptLock>,
+    lock: Option<KeptLock>,
 }
 
 impl HostLock {
     /// Returns a value that locks nothing, for an agent that is the only one of its toolchain on
     /// the host.
     pub fn disabled() -> Self {
-        Self { _lock: None }
+        Self { lock: None }
+    }
+
+    pub(crate) fn is_disabled(&self) -> bool {
+        self.lock.is_none()
     }
 
     /// Waits until the lock is free, and takes it. Creates the file if there is none.
@@ -47,7 +51,7 @@ impl HostLock {
     /// [`Error::Io`] if the file cannot be opened, created or locked; [`Error::Replaced`] if
     /// another process keeps removing it.
     pub fn acquire(path: &Path) -> Result<Self, Error> {
-        Ok(Self { _lock: Some(KeptLock::acquire(path)?) })
+        Ok(Self { lock: Some(KeptLock::acquire(path)?) })
     }
 
     /// Takes the lock if it is free, without waiting. Creates the file if there is none.
@@ -56,6 +60,6 @@ impl HostLock {
     ///
     /// As [`acquire`](Self::acquire).
     pub fn try_acquire(path: &Path) -> Result<Acquired<Self>, Error> {
-        Ok(KeptLock::try_acquire(path)?.map(|lock| Self { _lock: Some(lock) }))
+        Ok(KeptLock::try_acquire(path)?.map(|lock| Self { lock: Some(lock) }))
     }
 }

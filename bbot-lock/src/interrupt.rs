@@ -6,10 +6,13 @@
 //!
 //! 1. Each victim's process is opened (`pidfd_open(2)`), and then its lock is read again. If the
 //!    lock still names it, with a priority, the pidfd refers to the holder, and not to a later
-//!    process with the same pid. If the lock is free by then, the victim is left out.
+//!    process with the same pid. If the lock is free by then, the victim is left out. The kernel
+//!    must confirm that the process has the lock, else the interruption is over
+//!    ([`WithheldReason::Unconfirmed`]): the pid in the file may be one of another pid namespace.
 //! 2. If a lock names another process by then, or no priority, the interruption is over before any
 //!    signal is sent ([`WithheldReason::Changed`]).
-//! 3. The lock files are watched (`inotify(7)`), and so are the processes, by their pidfds.
+//! 3. The lock files are watched (`inotify(7)`), and so are the processes, by their pidfds. If
+//!    there are no more inotify instances or watches, a change is reported from time to time.
 //! 4. Each victim is sent [`SIGNAL`] (`pidfd_send_signal(2)`). Without the permission to do so, the
 //!    interruption is over ([`WithheldReason::NotPermitted`]).
 //! 5. At each change that the watch reports, and at the deadline, which is the same for all
@@ -66,6 +69,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod confirm;
 mod watcher;
 
 use std::os::fd::OwnedFd;
@@ -76,6 +80,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::{Error, Holder, HostLock, MachineState, probe};
+use confirm::confirm;
 use watcher::{Watcher, watch_files};
 
 /// The number of the signal that interrupts a task: `SIGUSR1`.
@@ -130,6 +135,9 @@ pub enum WithheldReason {
     Changed(Option<Holder>),
     /// This process may not signal the victim (`EPERM`).
     NotPermitted,
+    /// The kernel does not confirm that the process with the pid in the lock file has the lock: the
+    /// holder is in another pid namespace, for example. No signal is sent.
+    Unconfirmed,
     /// The victim still had the machine at the deadline.
     TimedOut,
 }
@@ -244,6 +252,10 @@ impl<'a> Interruption<'a> {
             let Some(process) = open_process(victim.pid)? else { continue };
             match examine(self.host, victim)? {
                 Examined::AtWork(victim) => {
+                    if let Err(reason) = confirm(&victim) {
+                        self.withheld = Some(Withheld { victim, reason });
+                        break;
+                    }
                     self.remaining.push(victim);
                     processes.push(process);
                 }

@@ -60,7 +60,8 @@
 //!   to wait under the host lock.
 //! * A process that is killed within the microseconds in which it starts a program keeps its locks
 //!   until the kernel has closed that program's copies of the files.
-//! * A pid has a meaning in one pid namespace only; agents that share machines must share it too.
+//! * A pid has a meaning in one pid namespace only; of agents in several namespaces, none
+//!   interrupts one of another namespace.
 //!
 //! # Errors
 //!
@@ -88,7 +89,7 @@ pub use error::Error;
 pub use holder::{Holder, ParseHolderError};
 pub use host::HostLock;
 pub use instance::InstanceLock;
-pub use machine::{MachineLock, MachineState, probe};
+pub use machine::{MachineLock, MachineState, probe, probe_and_tidy};
 
 #[doc = include_str!("../docs/protocol.md")]
 pub mod protocol {}

@@ -48,13 +48,14 @@ impl MachineLock {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`]. The content may then be empty; the caller should release the lock.
+    /// [`Error::Io`]. The content may then be an old one; the caller should release the lock.
     pub fn write(&mut self, _host: &HostLock, priority: Option<u64>) -> Result<(), Error> {
-        // A holder that was killed may have left a longer content, whose end would be taken for a
-        // part of this one.
-        self.truncate(0)?;
         let content = Holder::this_process(priority).to_string();
-        self.file.write_all_at(content.as_bytes(), 0).map_err(Error::io("write", &self.path))
+        self.file.write_all_at(content.as_bytes(), 0).map_err(Error::io("write", &self.path))?;
+        // A holder that was killed may have left a longer content, whose end would be taken for a
+        // part of this one. The content is never empty meanwhile, not even if the disk is full: in
+        // bbot-agent, that is W47.
+        self.truncate(content.len() as u64)
     }
 
     /// Takes the priority away: from now on the task cannot be interrupted.
@@ -137,12 +138,42 @@ pub enum MachineState {
 /// [`Error::Io`] if the file exists but cannot be opened or locked; [`Error::Replaced`] if another
 /// process keeps replacing it.
 pub fn probe(_host: &HostLock, lock_file: &Path) -> Result<MachineState, Error> {
+    probe_then(lock_file, |file| {
+        // Not left to close(2): a child between fork and exec would keep the lock.
+        flock::unlock(&file).map_err(Error::io("unlock", lock_file))
+    })
+}
+
+/// Returns whether the machine is locked, as [`probe`] does, and removes a lock file that a killed
+/// process has left.
+///
+/// The C++ agent does not truncate such a file when it takes the lock, so that the end of the old
+/// content would be read as a part of its own. With a [disabled](HostLock::disabled) host lock,
+/// nothing is removed: another process may be opening the file.
+///
+/// # Errors
+///
+/// As [`probe`]; [`Error::Io`], too, if the file cannot be removed.
+pub fn probe_and_tidy(host: &HostLock, lock_file: &Path) -> Result<MachineState, Error> {
+    if host.is_disabled() {
+        return probe(host, lock_file);
+    }
+    probe_then(lock_file, |file| {
+        // Removed while it is locked, as by a release.
+        let lock = MachineLock { path: lock_file.to_owned(), file, held: true };
+        lock.release()
+    })
+}
+
+fn probe_then(
+    lock_file: &Path,
+    free: impl Fn(File) -> Result<(), Error>,
+) -> Result<MachineState, Error> {
     attempts(lock_file, || {
         let Some(file) = open_existing(lock_file)? else { return Ok(Some(MachineState::Free)) };
         Ok(match attempt(file, lock_file)? {
             Some(Acquired::Lock(file)) => {
-                // Not left to close(2): a child between fork and exec would keep the lock.
-                flock::unlock(&file).map_err(Error::io("unlock", lock_file))?;
+                free(file)?;
                 Some(MachineState::Free)
             }
             Some(Acquired::Busy(holder)) => Some(MachineState::Busy(holder)),

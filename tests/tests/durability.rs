@@ -85,6 +85,9 @@ fn what_is_promised_is_on_disk_first() {
             ("fsync @/state/default-1", "default-1"),
             ("mkdir @/state/default-1/dead-letters", ""),
             ("fsync @/state/default-1", "default-1"),
+            ("fsync @/state/", "record.reserved"),
+            ("fsync @/state/", "answer.reserved"),
+            ("fsync @/state/default-1", "default-1"),
             ("subvolume 23", ""),
             // The last step of the bootstrap's upload.
             ("fsync @/tftp/bootstrap/default-1", "default-1"),
@@ -96,9 +99,6 @@ fn what_is_promised_is_on_disk_first() {
             ("rename @/machines/", "/linux-pretend-default"),
             ("fsync @/machines/default/linux-pretend", "/linux-pretend"),
             // The task.
-            ("fsync @/state/", "record.reserved"),
-            ("fsync @/state/", "answer.reserved"),
-            ("fsync @/state/default-1", "default-1"),
             ("write @/state/", reserved),
             ("fsync @/state/", reserved),
             ("rename @/state/", record),

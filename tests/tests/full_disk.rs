@@ -39,6 +39,8 @@ fn no_task_is_taken_that_could_not_be_answered() {
     for (bad, good) in [("size=8m", "size=100m"), ("nr_inodes=3", "nr_inodes=1000"), ("ro", "rw")] {
         let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
         mount_state(&testbed, MsFlags::empty(), if bad == "ro" { "size=100m" } else { bad });
+        let folder = testbed.state("");
+        testbed.farm.namespaces().run(|| fs::create_dir(&folder).unwrap()).unwrap();
         let read_only = if bad == "ro" { MsFlags::MS_RDONLY } else { MsFlags::empty() };
         mount_state(&testbed, MsFlags::MS_REMOUNT | read_only, if bad == "ro" { "" } else { bad });
         let mut agent = testbed.start(&[]).unwrap();

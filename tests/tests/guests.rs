@@ -16,6 +16,12 @@ use bbot_tests::harness::testbed::{MACHINE, Testbed};
 use bbot_tests::harness::watch::wait_for_file;
 use rustix::process::Signal;
 
+/// The step by which the hypervisor reports that it is about to exit, for this reason.
+fn shutdown(reason: &str) -> String {
+    let is_guest = reason.starts_with("guest-");
+    format!(r#"event SHUTDOWN {{"guest":{is_guest},"reason":"{reason}"}}"#)
+}
+
 /// Has an agent that does not hold guests perform a task on a guest that performs these steps;
 /// checks the posted status, that nothing is left, and whether a failure was reported.
 #[track_caller]
@@ -102,10 +108,6 @@ fn a_guest_that_ignores_the_power_button_is_not_bootstrapped() {
 /// wrote everything to the disk; everything else leaves nothing (W16), and the machine rests.
 #[test]
 fn a_disk_that_may_be_dirty_is_not_published() {
-    let shutdown = |reason: &str| {
-        let is_guest = reason.starts_with("guest-");
-        format!(r#"event SHUTDOWN {{"guest":{is_guest},"reason":"{reason}"}}"#)
-    };
     let ends: &[(&[&str], &str)] = &[
         (&["kill SIGKILL"], "ended from outside"),
         (&["kill SIGTERM"], "ended from outside"),
@@ -147,11 +149,88 @@ fn a_guest_that_turns_itself_off_is_bootstrapped() {
     }
 }
 
-/// W29: a guest that exits before its first request did not mis-boot: `abort`, at once.
+/// W26, W55: a guest that exits before its first request has mis-booted, however it exits: it is
+/// booted again, and then the task is answered with `abort`; if the host ended it, with
+/// `interrupt`, at once.
 #[test]
-fn a_guest_that_exits_at_once_is_an_abort() {
-    let agent = check_build(&["exit 1"], &[], ResultStatus::Abort, false);
-    assert_eq!(agent.count_phases("qemu"), 2, "{:#?}", agent.lines());
+fn a_guest_that_exits_at_once_has_mis_booted() {
+    let reset = shutdown("guest-reset");
+    let off = shutdown("guest-shutdown");
+    let options = ["--build-retries", "2"];
+    for steps in [
+        &["exit 1"][..],
+        &["exit 0"],
+        &["kill SIGSEGV"],
+        &[&reset, "exit 0"],
+        &[&off, "exit 0"],
+        &[r#"event GUEST_PANICKED {"action":"poweroff"}"#, &shutdown("guest-panic"), "exit 0"],
+    ] {
+        let agent = check_build(steps, &options, ResultStatus::Abort, true);
+        assert_eq!(agent.count_phases("qemu"), 1 + 3, "{steps:?}: {:#?}", agent.lines());
+    }
+    for steps in [&["kill SIGKILL"][..], &[&shutdown("host-signal"), "exit 0"]] {
+        let agent = check_build(steps, &options, ResultStatus::Interrupt, false);
+        assert_eq!(agent.count_phases("qemu"), 1 + 1, "{steps:?}: {:#?}", agent.lines());
+    }
+}
+
+/// W13, W26, W55: a guest that resets itself in its first boots, in a bootstrap or in a build, is
+/// booted until it makes a request.
+#[test]
+fn a_guest_that_resets_at_first_is_booted_again() {
+    let reset = shutdown("guest-reset");
+    let reset = [&format!("unless /run/go {reset}")[..], "unless /run/go exit 0"];
+    let first = [&reset[..], &["put-bootstrap 0.16.0", "install"]].concat();
+    let later = [&reset[..], &["get task.manifest", "put-result success"]].concat();
+    let first = bootstrapping(&first);
+    let script = later.iter().fold(first, |script, step| script + "later: " + step + "\n");
+    let testbed = Testbed::new(&script, &["libfoo"]).unwrap();
+    let go = testbed.farm.run().join("go");
+    let options = ["--bootstrap-retries", "1000", "--build-retries", "1000"];
+    let mut agent = testbed.start(&options).unwrap();
+    agent.wait_for_line("retrying").unwrap();
+    std::fs::write(&go, "").unwrap();
+    agent.wait_for_phase(LIMIT, "publish", 1).unwrap();
+    assert_eq!(testbed.result(1).unwrap().0, Verdict::Stored(ResultStatus::Success));
+    testbed.wait_until_idle().unwrap();
+    std::fs::remove_file(&go).unwrap();
+    let retries = agent.count("retrying");
+    testbed.controller.add(Package::new("libbar", "1.0.0", MACHINE));
+    agent.end().unwrap();
+    let mut agent = testbed.start(&options).unwrap();
+    agent.wait_for_line("retrying").unwrap();
+    std::fs::write(&go, "").unwrap();
+    assert_eq!(testbed.result(2).unwrap().0, Verdict::Stored(ResultStatus::Success));
+    agent.end().unwrap();
+    assert!(retries > 0);
+}
+
+/// W55: the answer to a task whose hypervisor ends depends on who ended it: what a guest can cause
+/// is an `abort`, with a report if something failed.
+#[test]
+fn the_end_of_a_hypervisor_has_an_author() {
+    use ResultStatus::{Abort, Interrupt};
+    let [off, reset, panic] = ["guest-shutdown", "guest-reset", "guest-panic"].map(shutdown);
+    let [signal, quit] = ["host-signal", "host-qmp-quit"].map(shutdown);
+    let ends: &[(&[&str], ResultStatus, bool)] = &[
+        (&["kill SIGKILL"], Interrupt, false),
+        (&["kill SIGTERM"], Interrupt, false),
+        (&[&signal, "exit 0"], Interrupt, false),
+        (&[&quit, "exit 0"], Interrupt, false),
+        (&["kill SIGSEGV"], Abort, true),
+        (&["kill SIGABRT"], Abort, true),
+        (&["kill SIGSYS"], Abort, true),
+        (&["kill SIGBUS"], Abort, true),
+        (&["exit 1"], Abort, true),
+        (&[&panic, "exit 0"], Abort, true),
+        (&[&off, "exit 0"], Abort, false),
+        (&[&reset, "exit 0"], Abort, false),
+        (&["exit 0"], Abort, false),
+    ];
+    for (end, status, has_report) in ends {
+        let steps = [&["get task.manifest"], *end].concat();
+        check_build(&steps, &[], *status, *has_report);
+    }
 }
 
 /// W28, W29: an incomplete upload does not count.

@@ -13,6 +13,7 @@ mod controller_faults;
 mod crash;
 mod demo;
 mod durability;
+mod fake_modes;
 mod farm;
 mod full_disk;
 mod guest_network;

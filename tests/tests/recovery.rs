@@ -141,7 +141,8 @@ fn added(before: &Inventory, now: &Inventory) -> Vec<String> {
 /// a similar name stays, and so does what belongs to a running process. A second start finds
 /// nothing.
 ///
-/// W44, W45: neither a name nor a pid alone decides.
+/// W44, W45: neither a name nor a pid alone decides. W47: the lock file that nothing has locked is
+/// removed.
 #[test]
 fn only_own_leftovers_are_removed() {
     let host = Host::new();
@@ -160,6 +161,8 @@ fn only_own_leftovers_are_removed() {
         let is_report = |line: &String| line.contains("removed leftover") && line.contains(removed);
         assert!(lines.iter().any(is_report), "{removed}: {lines:#?}");
     }
+    let (farm, lock_file) = (&host.testbed.farm, host.testbed.lock_file(MACHINE));
+    assert!(!farm.namespaces().run(|| lock_file.is_file()).unwrap());
     let again = host.recover();
     assert!(!again.iter().any(|line| line.contains("leftover")), "{again:#?}");
     assert_eq!(before.added_since(&host.inventory()), [""; 0]);

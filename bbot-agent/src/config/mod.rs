@@ -248,10 +248,10 @@ impl Config {
         })
     }
 
-    /// Returns whether no guest can be started: such an instance takes no instance lock, recovers
-    /// nothing and does not need root (W42).
+    /// Returns whether no guest can be started and no machine be bootstrapped: such an instance
+    /// removes nothing that an ended process has left, and does not need root (W42, W46).
     pub(crate) fn is_fake(&self) -> bool {
-        let only_prints = self.dump_task || self.fake_build;
+        let only_prints = (self.dump_task || self.fake_build) && !self.fake_bootstrap;
         self.fake_machine.is_some() || (self.fake_request.is_some() && only_prints)
     }
 

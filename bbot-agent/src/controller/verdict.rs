@@ -16,6 +16,9 @@ pub(crate) struct Terms<'a, O> {
     /// The most bytes of a challenge that it can sign; `None` if it cannot sign.
     pub(crate) challenge_max: Option<usize>,
     pub(crate) interactive: InteractiveMode,
+    /// Whether the task is the operator's own (`--fake-request`): its repository may be local, and
+    /// it may be interactive or not (W42).
+    pub(crate) is_operators: bool,
     /// The machines that it has offered, with their names.
     pub(crate) offers: &'a [(&'a str, O)],
 }
@@ -129,11 +132,12 @@ pub(crate) fn verdict<O: Copy>(
 /// Returns the offer that the task uses; or why it is not for this agent, and the status of the
 /// answer.
 fn offer<O: Copy>(task: &TaskManifest, terms: &Terms<'_, O>) -> Result<O, (String, ResultStatus)> {
-    if task.repository.is_local() {
+    if task.repository.is_local() && !terms.is_operators {
         let location = quoted(&task.repository.to_string());
         return Err((format!("local repository {location}"), ResultStatus::Abort));
     }
     match (&task.interactive, terms.interactive) {
+        _ if terms.is_operators => {}
         (Some(breakpoint), InteractiveMode::False) => {
             let reason = format!("interactive task (breakpoint {})", quoted(breakpoint));
             return Err((reason, ResultStatus::Interrupt));
@@ -224,6 +228,7 @@ mod tests {
     const TERMS: Terms<'_, u8> = Terms {
         challenge_max: None,
         interactive: InteractiveMode::False,
+        is_operators: false,
         offers: &[("bsd", 1), ("linux", 2)],
     };
 
@@ -328,6 +333,9 @@ mod tests {
     /// W22
     #[test]
     fn a_machine_that_was_not_offered_is_refused() {
+        let operators = Terms { is_operators: true, offers: &[], ..TERMS };
+        let reason = "machine 'linux' was not offered";
+        check_refused(&format!("{HEAD}{TASK}"), &operators, reason, Some(ResultStatus::Interrupt));
         let terms = Terms { offers: &[("bsd", 1), ("linux-2", 2)], ..TERMS };
         let reason = "machine 'linux' was not offered";
         check_refused(&format!("{HEAD}{TASK}"), &terms, reason, Some(ResultStatus::Interrupt));

@@ -42,7 +42,7 @@ pub(crate) fn boot(
         if !end.is_worth_another_boot(boots, retries) {
             return Ok(Some(Booted { session, disk, end }));
         }
-        session.report_failure(&format!("{} startup timeout", setup.job.name()));
+        session.report_failure(&end.failure(setup.job).unwrap_or_default());
         session.end(|| {});
         let machine = disk.machine.header.name.clone();
         disk.discard(&[("machine", machine.as_str())]);

@@ -1,4 +1,4 @@
-//! How the hypervisor of a guest ended, and whose doing that was (W29, W54). Pure.
+//! How the hypervisor of a guest ended, and whose doing that was (W54, W55). Pure.
 
 use std::fmt;
 
@@ -57,6 +57,11 @@ impl Exit {
             (_, Some(_) | None, _) => Self::Crashed,
         }
     }
+
+    /// Returns whether the guest or its hypervisor failed, rather than ended in order.
+    pub(crate) fn is_failure(self) -> bool {
+        matches!(self, Self::Panicked | Self::Crashed)
+    }
 }
 
 /// Writes the end as a clause.
@@ -114,7 +119,7 @@ mod tests {
         }
     }
 
-    /// W29: what others do to the hypervisor is the host's; what a guest can cause is not.
+    /// W55: what others do to the hypervisor is the host's; what a guest can cause is not.
     #[test]
     fn signals_and_codes_have_an_author() {
         for signal in [1, 2, 3, 9, 10, 12, 13, 14, 15, 24, 25, 34, 64] {

@@ -100,7 +100,35 @@ impl End {
     /// Returns whether to boot again in a fresh snapshot: after a mis-boot, `retries` times at most
     /// (W13, W26); `boots` counts the boots so far.
     pub(crate) fn is_worth_another_boot(&self, boots: u32, retries: u32) -> bool {
-        *self == Self::MisBoot && boots <= retries
+        self.is_mis_boot() && boots <= retries
+    }
+
+    /// W55: an exit before the first request is a mis-boot, too, unless the host caused it.
+    fn is_mis_boot(&self) -> bool {
+        match self {
+            Self::MisBoot => true,
+            Self::Exited { exit, has_asked } => !has_asked && *exit != Exit::ByHost,
+            _ => false,
+        }
+    }
+
+    /// Describes a failure, as one of the job `job`.
+    pub(crate) fn failure(&self, job: Job) -> Option<String> {
+        let job = job.name();
+        match self {
+            Self::MisBoot => Some(format!("{job} startup timeout")),
+            Self::TimedOut => Some(format!("{job} timeout")),
+            Self::WouldNotShutDown => Some(format!("{job} shutdown timeout")),
+            Self::Exited { exit, has_asked: false } => {
+                Some(format!("{job} exit before the first request: {exit}"))
+            }
+            Self::Exited { exit, .. } => Some(format!("unexpected exit during {job}: {exit}")),
+            Self::Complete(_)
+            | Self::DiskFull
+            | Self::NetworkLost
+            | Self::Interrupted
+            | Self::Terminated => None,
+        }
     }
 }
 

@@ -90,7 +90,8 @@ impl Busy {
     ) -> Result<Option<Self>, bbot_lock::Error> {
         // A machine without a lock file is free: locks are taken under the host lock only (W7).
         let lock_file = layout.lock_file(dir);
-        let MachineState::Busy(holder) = bbot_lock::probe(host, &lock_file)? else {
+        // A file that a killed process has left is removed (W47).
+        let MachineState::Busy(holder) = bbot_lock::probe_and_tidy(host, &lock_file)? else {
             return Ok(None);
         };
         // It is used for tasks only; a file that was removed just now counts as old.

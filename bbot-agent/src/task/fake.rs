@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::mpsc::Sender;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use bbot_manifest::{ResultManifest, ResultStatus};
@@ -15,9 +15,13 @@ use super::reporter::Reporter;
 use super::unstored::Unstored;
 use super::{result_file, task_file};
 use crate::config::Config;
+use crate::diag;
 use crate::event_loop::{Event, EventLoop, NEVER};
 use crate::guest::run::Job;
 use crate::guest::tftp_folder::{self, TftpFolder};
+
+/// How often the result is looked for where no change is reported (W47).
+const UNWATCHED_INTERVAL: Duration = Duration::from_secs(1);
 
 const RESULT: &str = "result.manifest.lz4";
 
@@ -29,12 +33,19 @@ pub(super) fn build(
 ) -> anyhow::Result<ResultManifest> {
     let folder = TftpFolder::create(tftp_folder::path(config, Job::Build), &["get", "put"])?;
     let put = folder.join("put");
-    watch(&put, events.sender())?;
+    let interval = match watch(&put, events.sender()) {
+        Ok(()) => NEVER,
+        // For want of inotify instances, for example.
+        Err(error) => {
+            diag::warn(format_args!("{error:#}: looked for each second"));
+            UNWATCHED_INTERVAL
+        }
+    };
     task_file::write(&folder, &reporter.assignment.task, &config.trust)?;
     loop {
-        match events.next(Instant::now() + NEVER) {
+        match events.next(Instant::now() + interval) {
             // A file that is not complete yet is written again, and seen again.
-            Some(Event::FileAppeared) => {
+            Some(Event::FileAppeared) | None => {
                 if let Ok(result) = result_file::read(&put.join(RESULT)) {
                     let upload = put.join(UPLOAD);
                     check_upload(&upload, &result)?;

@@ -98,6 +98,10 @@ fn explain(withheld: &Withheld) -> String {
             format!("{machine}, which {pid} had, is locked by {holder} now")
         }
         WithheldReason::NotPermitted => format!("cannot signal process {pid}: {}", Errno::PERM),
+        WithheldReason::Unconfirmed => format!(
+            "{machine} is locked, but not by process {pid} of this pid namespace, which its lock \
+             file names"
+        ),
         WithheldReason::TimedOut => {
             format!("process {pid} has not let go of {machine} within {LIMIT:?}")
         }

@@ -3,7 +3,7 @@
 use bbot_manifest::{PackageName, PackageVersion, ResultManifest, ResultStatus};
 
 use crate::guest::exit::Exit;
-use crate::guest::run::End;
+use crate::guest::run::{End, Job};
 
 /// The answer to a task, and whether the guest is to be inspected.
 #[derive(Debug)]
@@ -11,7 +11,7 @@ pub(super) struct Outcome {
     /// The result that the controller gets.
     pub(super) result: ResultManifest,
     /// Why an operator should inspect the guest, if so (W27).
-    pub(super) concern: Option<&'static str>,
+    pub(super) concern: Option<String>,
 }
 
 /// Decides the answer to the task for package `name` `version`.
@@ -29,24 +29,25 @@ pub(super) fn outcome(
         result: ResultManifest::new(name.clone(), version.clone(), status),
         concern,
     };
+    let abort = || bare(ResultStatus::Abort, end.failure(Job::Build));
     match end {
         End::Complete(_) => match result.and_then(|result| identified(result, name, version)) {
-            None => bare(ResultStatus::Abnormal, Some("unreadable result")),
+            None => bare(ResultStatus::Abnormal, Some("unreadable result".into())),
             Some(result) => {
                 let abnormal = result.status == ResultStatus::Abnormal;
-                Outcome { result, concern: abnormal.then_some("build terminated abnormally") }
+                Outcome { result, concern: abnormal.then(|| "build terminated abnormally".into()) }
             }
         },
-        End::MisBoot => bare(ResultStatus::Abort, Some("build startup timeout")),
         // W31: an interactive build that times out was abandoned: there is nothing to inspect.
         End::TimedOut if interactive => bare(ResultStatus::Abort, None),
-        End::TimedOut => bare(ResultStatus::Abort, Some("build timeout")),
-        End::WouldNotShutDown => bare(ResultStatus::Abort, Some("shutdown timeout")),
+        End::MisBoot | End::TimedOut | End::WouldNotShutDown => abort(),
         End::Exited { exit: Exit::ByHost, .. }
         | End::DiskFull
         | End::NetworkLost
         | End::Interrupted
         | End::Terminated => bare(ResultStatus::Interrupt, None),
+        // W55: a build that ends its guest is no concern; a failure of the hypervisor is.
+        End::Exited { exit, has_asked } if !has_asked || exit.is_failure() => abort(),
         End::Exited { .. } => bare(ResultStatus::Abort, None),
     }
 }
@@ -82,7 +83,7 @@ mod tests {
         });
         let outcome = outcome(&name, &version, false, end, result);
         assert_eq!(outcome.result.status, status);
-        assert_eq!(outcome.concern, concern);
+        assert_eq!(outcome.concern.as_deref(), concern);
         assert_eq!((outcome.result.name, outcome.result.version), (name, version));
     }
 
@@ -129,12 +130,32 @@ mod tests {
         let exited = |exit| End::Exited { exit, has_asked: true };
         check(&exited(Exit::Unexplained), None, ResultStatus::Abort, None);
         check(&exited(Exit::ByHost), None, ResultStatus::Interrupt, None);
+        check(&exited(Exit::Reset), None, ResultStatus::Abort, None);
+        check(&exited(Exit::PoweredOff), None, ResultStatus::Abort, None);
+        let failed = "unexpected exit during build: the hypervisor failed";
+        check(&exited(Exit::Crashed), None, ResultStatus::Abort, Some(failed));
+        let panicked = "unexpected exit during build: the guest's operating system panicked";
+        check(&exited(Exit::Panicked), None, ResultStatus::Abort, Some(panicked));
         check(&End::DiskFull, None, ResultStatus::Interrupt, None);
         check(&End::NetworkLost, None, ResultStatus::Interrupt, None);
         check(&End::Interrupted, None, ResultStatus::Interrupt, None);
         check(&End::Terminated, None, ResultStatus::Interrupt, None);
         check(&End::TimedOut, None, ResultStatus::Abort, Some("build timeout"));
         check(&End::MisBoot, None, ResultStatus::Abort, Some("build startup timeout"));
+    }
+
+    /// W55: an exit before the first request is reported, unless the host caused it.
+    #[test]
+    fn ends_before_the_first_request() {
+        for exit in
+            [Exit::Reset, Exit::PoweredOff, Exit::Unexplained, Exit::Panicked, Exit::Crashed]
+        {
+            let concern = format!("build exit before the first request: {exit}");
+            let end = End::Exited { exit, has_asked: false };
+            check(&end, None, ResultStatus::Abort, Some(&concern));
+        }
+        let end = End::Exited { exit: Exit::ByHost, has_asked: false };
+        check(&end, None, ResultStatus::Interrupt, None);
     }
 
     /// W31: an interactive build that times out is no concern.

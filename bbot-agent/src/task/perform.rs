@@ -1,12 +1,12 @@
 //! Performs one task: from the host lock to the durable result.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use bbot_lock::{HostLock, MachineLock};
-use bbot_manifest::{MachineName, ResultManifest, ResultStatus};
+use bbot_manifest::{ResultManifest, ResultStatus};
 use bbot_vm::MacAddress;
 use nix::unistd::{SysconfVar, sysconf};
 
@@ -39,7 +39,7 @@ pub(crate) struct Performer<'a> {
     pub(crate) events: &'a mut EventLoop,
     pub(crate) status: &'a mut Status,
     pub(crate) monitor: &'a mut Monitor,
-    pub(crate) machine_backoff: &'a mut Backoff<MachineName>,
+    pub(crate) machine_backoff: &'a mut Backoff<PathBuf>,
     pub(crate) controller_backoff: &'a mut Backoff<String>,
     pub(crate) reporter: Reporter<'a>,
     /// The lock of the machine, from the claim to the release; a fake machine has none.
@@ -69,7 +69,7 @@ impl Performer<'_> {
         } else {
             match self.build() {
                 Ok(result) => {
-                    self.machine_backoff.record_success(&self.reporter.assignment.dir.name);
+                    self.machine_backoff.record_success(&self.reporter.assignment.dir.path);
                     self.monitor.worked();
                     Ok(result)
                 }
@@ -126,7 +126,7 @@ impl Performer<'_> {
     }
 
     fn back_off(&mut self) {
-        let machine = self.reporter.assignment.dir.name.clone();
+        let machine = self.reporter.assignment.dir.path.clone();
         self.machine_backoff.record_failure(machine, Instant::now(), fastrand::f64());
     }
 
@@ -214,7 +214,8 @@ impl Performer<'_> {
         }
         let Outcome { result, concern } = self.outcome(end, uploads);
         let is_ending = self.events.signals().is_stopping() || self.config.dump_result;
-        let hold = Hold::due(end, concern, self.config.hold_timeout, is_ending, Instant::now());
+        let hold =
+            Hold::due(end, concern.as_deref(), self.config.hold_timeout, is_ending, Instant::now());
         if let (Some(_), Some(lock)) = (&hold, self.lock.as_mut())
             && let Err(error) = lock.suspend()
         {
@@ -226,7 +227,7 @@ impl Performer<'_> {
             self.events.post_due();
         }
         if let Some(concern) = concern {
-            session.leave_for_inspection(self.events, self.status, hold, concern);
+            session.leave_for_inspection(self.events, self.status, hold, &concern);
         } else if matches!(end, End::Exited { .. }) {
             let machine = &self.reporter.assignment.dir.name;
             diag::warn(format_args!("machine {machine} exited unexpectedly"));

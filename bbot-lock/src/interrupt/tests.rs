@@ -111,6 +111,55 @@ fn assert_unharmed(mut child: Child) {
     assert!(child.wait().unwrap().success());
 }
 
+/// Has a process that SIGUSR1 would end hold the fixture's lock, as the victim. The lock stays
+/// until the file is dropped, too.
+fn lock_by_other(fixture: &mut Fixture) -> (Child, fs::File) {
+    let file = fs::File::create(&fixture.victim.lock_file).unwrap();
+    file.lock().unwrap();
+    let mut command = Command::new("cat");
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(file.try_clone().unwrap());
+    let child = command.spawn().unwrap();
+    fixture.victim.pid = child.id().try_into().unwrap();
+    (&file).write_all(format!("{} 100", child.id()).as_bytes()).unwrap();
+    (child, file)
+}
+
+/// W47: without inotify, changes are looked for.
+#[test]
+fn without_inotify_a_release_ends_the_wait() {
+    let fixture = Fixture::new(std::process::id());
+    let lock = fixture.lock();
+    let (interruption, changes) = fixture.interruption(LIMIT);
+    let process = open_process(fixture.victim.pid).unwrap().unwrap();
+    let (sender, looked) = channel();
+    let on_change = move || {
+        // The test may have ended.
+        let _ = sender.send(());
+    };
+    let watcher = Some(Watcher::start(None, vec![process], on_change).unwrap());
+    let mut interruption = Interruption { _watcher: watcher, ..interruption };
+    assert_eq!(interruption.poll(Instant::now()).unwrap(), Progress::Waiting);
+    lock.release().unwrap();
+    looked.recv_timeout(LIMIT).unwrap();
+    assert_eq!(interruption.poll(Instant::now()).unwrap(), Progress::Done);
+    drop((interruption, changes));
+    looked.iter().for_each(drop);
+}
+
+/// W45: the process that a lock file names is not signalled if it has not locked the file, though
+/// it exists: the holder may be in another pid namespace, where the pid is its own.
+#[test]
+fn a_process_without_the_lock_is_not_signalled() {
+    let other = bystander();
+    let fixture = Fixture::new(other.id());
+    let lock = fixture.lock();
+    fs::write(&fixture.victim.lock_file, format!("{} 100", other.id())).unwrap();
+    let end = fixture.begin_without_signal();
+    assert_eq!(end, fixture.withheld(WithheldReason::Unconfirmed));
+    assert_unharmed(other);
+    drop(lock);
+}
+
 /// W35: a release ends the wait at once, even if another process has the lock file open.
 #[test]
 fn a_release_ends_the_wait() {
@@ -231,10 +280,9 @@ fn a_changed_lock_gets_no_signal() {
 /// W35: all victims are examined before the first signal is sent.
 #[test]
 fn no_signal_is_sent_in_vain() {
-    let child = bystander();
-    let (first, second) = (Fixture::new(child.id()), Fixture::new(std::process::id()));
-    let (_first, mut held) = (first.lock(), second.lock());
-    fs::write(&first.victim.lock_file, format!("{} 100", child.id())).unwrap();
+    let (mut first, second) = (Fixture::new(1), Fixture::new(std::process::id()));
+    let (child, _file) = lock_by_other(&mut first);
+    let mut held = second.lock();
     held.suspend().unwrap();
     let mut interruption = first.begin(&[&first.victim, &second.victim]);
     assert_eq!(interruption.signalled(), []);
@@ -247,10 +295,8 @@ fn no_signal_is_sent_in_vain() {
 /// W35: the holder gets the signal.
 #[test]
 fn the_holder_gets_the_signal() {
-    let mut child = bystander();
-    let fixture = Fixture::new(child.id());
-    let _lock = fixture.lock();
-    fs::write(&fixture.victim.lock_file, format!("{} 100", child.id())).unwrap();
+    let mut fixture = Fixture::new(1);
+    let (mut child, _file) = lock_by_other(&mut fixture);
     let mut interruption = fixture.begin(&[&fixture.victim]);
     assert_eq!(interruption.signalled(), std::slice::from_ref(&fixture.victim));
     assert_eq!(interruption.poll(Instant::now()).unwrap(), Progress::Waiting);

@@ -3,6 +3,7 @@
 
 mod peer;
 mod sys;
+mod twin;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdin, Command, Stdio};
 use std::thread;
 
-use bbot_lock::{Acquired, HostLock, InstanceLock, MachineLock};
+use bbot_lock::{Acquired, HostLock, InstanceLock, MachineLock, MachineState, probe_and_tidy};
 
 const JOB: &str = "BBOT_LOCK_TEST_JOB";
 const DIRECTORY: &str = "BBOT_LOCK_TEST_DIRECTORY";
@@ -63,6 +63,11 @@ impl Peer {
         assert!(status.success(), "{complaint}");
     }
 
+    /// Waits until a signal has ended the process.
+    pub(crate) fn wait_for_end(&mut self) {
+        assert!(self.child.wait().unwrap().code().is_none());
+    }
+
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
@@ -89,6 +94,7 @@ pub(crate) fn run() {
         "count under a bare machine lock" => {
             count_under_machine_lock(&machine, &counter, HostLock::disabled);
         }
+        "count like an agent" => count_like_an_agent(&toolchain, &machine, &counter),
         "write" => write(&toolchain, &machine),
         "obey" => obey(directory, &toolchain, &machine),
         job => panic!("no such job: {job}"),
@@ -111,6 +117,26 @@ fn count_under_machine_lock(machine: &Path, counter: &Path, host: impl Fn() -> H
             }
         };
         add_one(counter);
+        lock.release().unwrap();
+    }
+}
+
+/// Counts as agents work: the machine is probed and taken under the host lock, and used without it.
+fn count_like_an_agent(toolchain: &Path, machine: &Path, counter: &Path) {
+    for round in 0..ROUNDS {
+        let mut lock = loop {
+            let host = HostLock::acquire(toolchain).unwrap();
+            if probe_and_tidy(&host, machine).unwrap() == MachineState::Free {
+                let lock = MachineLock::try_acquire(&host, machine).unwrap();
+                let mut lock = lock.into_lock().expect("it was free, and the host lock is held");
+                lock.write(&host, (round % 2 == 0).then_some(u64::MAX)).unwrap();
+                break lock;
+            }
+            drop(host);
+            thread::yield_now();
+        };
+        add_one(counter);
+        lock.suspend().unwrap();
         lock.release().unwrap();
     }
 }

@@ -83,6 +83,21 @@ fn misboots_are_retried() {
     for end in [End::TimedOut, End::Interrupted, End::WouldNotShutDown] {
         assert!(!end.is_worth_another_boot(1, 2), "{end:?}");
     }
+    // W55: an exit before the first request is one, unless the host caused it.
+    for (exit, expected) in [
+        (Exit::Reset, true),
+        (Exit::PoweredOff, true),
+        (Exit::Panicked, true),
+        (Exit::Unexplained, true),
+        (Exit::Crashed, true),
+        (Exit::ByHost, false),
+    ] {
+        let end = End::Exited { exit, has_asked: false };
+        assert_eq!(end.is_worth_another_boot(1, 2), expected, "{exit:?}");
+        assert!(!end.is_worth_another_boot(3, 2), "{exit:?}");
+        let end = End::Exited { exit, has_asked: true };
+        assert!(!end.is_worth_another_boot(1, 2), "{exit:?}");
+    }
 }
 
 /// The work's limit counts from the first request.
@@ -124,6 +139,21 @@ fn an_exit_is_judged_after_the_transfers() {
     check(Job::Bootstrap, &[(1, EXIT)], &Action::Drain);
 }
 
+/// W55: whether the first request came is known when the server has finished: its event may follow
+/// that of the exit.
+#[test]
+fn an_exit_is_early_only_without_a_request() {
+    let reset = shutdown("guest-reset");
+    let reset = (5, Input::Event(&reset));
+    for job in [Job::Build, Job::Bootstrap] {
+        check(job, &[reset, (6, EXIT), (7, Drained)], &exited_early(Exit::Reset));
+        check(job, &[reset, (6, EXIT), (30, Deadline)], &exited_early(Exit::Reset));
+        let late = [reset, (6, EXIT), (6, FirstRequest), (7, Drained)];
+        check(job, &late, &exited(Exit::Reset));
+        check(job, &[(1, FirstRequest), reset, (6, EXIT), (7, Drained)], &exited(Exit::Reset));
+    }
+}
+
 /// W54: a bootstrap is complete only if the guest turned itself off, and the hypervisor wrote
 /// everything to the disk: before the exit, whatever came first of manifest and exit.
 #[test]
@@ -162,6 +192,25 @@ fn a_disk_counts_after_a_clean_power_down() {
     // An event after the exit changes nothing.
     let after = [(6, FirstRequest), (60, EXIT), (61, Input::Event(&off)), (62, stored(file))];
     check(Job::Bootstrap, &after, &Action::Wait);
+}
+
+/// W27: every failure raises a concern, what the host did does not.
+#[test]
+fn a_failure_is_a_concern() {
+    for end in [
+        End::Complete("bootstrap.manifest".into()),
+        End::Terminated,
+        End::Interrupted,
+        End::DiskFull,
+        End::NetworkLost,
+    ] {
+        assert_eq!(end.failure(Job::Bootstrap), None, "{end:?}");
+    }
+    let exited = |has_asked| End::Exited { exit: Exit::PoweredOff, has_asked };
+    let ends = [End::MisBoot, End::TimedOut, End::WouldNotShutDown, exited(false), exited(true)];
+    for end in ends {
+        assert!(end.failure(Job::Bootstrap).is_some(), "{end:?}");
+    }
 }
 
 /// W30: an interrupt ends a build before its result is complete, never a bootstrap.

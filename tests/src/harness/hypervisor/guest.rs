@@ -37,6 +37,10 @@ impl Guest {
         for step in script::steps(&disk)? {
             self.network.wait_until_running();
             self.log(&format!("{step:?}"))?;
+            let step = match step {
+                Step::Unless(file, step) if !Path::new(&file).try_exists()? => *step,
+                step => step,
+            };
             if let Step::Exit(code) = step {
                 return Ok(Some(code));
             }
@@ -106,7 +110,7 @@ impl Guest {
                 raise(signal)?;
                 Ok(raise(signal)?)
             }
-            Step::Exit(_) => Ok(()),
+            Step::Unless(..) | Step::Exit(_) => Ok(()),
         }
     }
 

@@ -60,6 +60,8 @@ pub(super) enum Step {
     Event(String, Value),
     /// `kill SIGNAL`: has the hypervisor ended by a signal, such as `SIGKILL`.
     Kill(Signal),
+    /// `unless FILE STEP`: performs the step, unless the file exists on the host.
+    Unless(String, Box<Step>),
     /// `exit CODE`: ends with this exit code, and without the event `SHUTDOWN`.
     Exit(u8),
 }
@@ -98,6 +100,9 @@ impl Step {
             ["event", name] => Step::Event(owned(name), json!({})),
             ["event", name, data] => Step::Event(owned(name), serde_json::from_str(data)?),
             ["kill", signal] => Step::Kill(signal.parse()?),
+            ["unless", file, ref step @ ..] => {
+                Step::Unless(owned(file), Box::new(Step::parse(&step.join(" "))?))
+            }
             ["exit", code] => Step::Exit(code.parse()?),
             _ => bail!("unknown step {line:?}"),
         })
