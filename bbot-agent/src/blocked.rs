@@ -41,6 +41,8 @@ impl Gate<'_> {
             Err(problem) => monitor.unprepared(problem),
         };
         let mut found = look(self.monitor, self.config);
+        // W4: also what has just been stored, and whatever is wrong with the host.
+        self.events.post_due();
         if !found.problems.is_empty() {
             if self.config.is_one_shot() {
                 bail!("no guest can be run: {}", text(&found.problems));
@@ -56,6 +58,7 @@ impl Gate<'_> {
                     return Ok(false);
                 }
                 found = look(self.monitor, self.config);
+                self.events.post_due();
             }
             let lasted = start.elapsed();
             diag::info(format_args!("guests can be run again: blocked for {lasted:.1?}"));

@@ -58,7 +58,6 @@ pub(crate) fn work(agent: &mut Agent) -> anyhow::Result<()> {
     let mut complaints = Complaints::default();
     let is_up = start_up(agent)?;
     while is_up && !agent.events.signals().is_stopping() {
-        agent.events.post_due();
         if !is_fit(agent, true)? {
             break;
         }
