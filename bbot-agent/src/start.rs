@@ -1,7 +1,6 @@
 //! From the command line to an instance that can work.
 
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use crate::controller::client::Client;
 use crate::diag;
 use crate::event_loop::{Event, EventChannel, EventLoop};
 use crate::fs::runtime_dir;
+use crate::fs::storage::REAL;
 use crate::host::monitor::Monitor;
 use crate::machines::view::HostView;
 use crate::observe::status::{Identity, Status};
@@ -114,11 +114,7 @@ fn lock_instance(config: &Config) -> anyhow::Result<Option<InstanceLock>> {
 /// same file. The lock is on the folder itself.
 fn lock_state(config: &Config) -> anyhow::Result<InstanceLock> {
     let path = &config.state_dir;
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(|| format!("cannot create {}", path.display()))?;
+    REAL.create_folders(path)?;
     match InstanceLock::try_acquire(path)? {
         Acquired::Lock(lock) => Ok(lock),
         Acquired::Busy(_) => {

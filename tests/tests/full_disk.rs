@@ -74,15 +74,21 @@ fn a_result_survives_a_full_disk() {
         }
         let (namespaces, state) = (testbed.farm.namespaces().clone(), testbed.farm.state());
         let folder = state.clone();
-        let is_first = AtomicBool::new(true);
+        let (is_first, has_archive) = ([true, true].map(AtomicBool::new), archive.is_some());
         controller.inject_faults(move |request| {
-            if request.is_task_request() && is_first.swap(false, Ordering::Relaxed) {
+            let is_due = |number: usize| is_first[number].swap(false, Ordering::Relaxed);
+            // With the delivered result its room would be free again.
+            let is_result = request.is_result() && !has_archive;
+            if request.is_task_request() && is_due(0) || is_result && is_due(1) {
                 namespaces.run(|| fill(&folder)).unwrap();
             }
             None
         });
         let spec = testbed.idle_agent(&[]).with_controller(controller.url());
         let mut agent = Agent::start(&testbed.farm, &spec).unwrap();
+        if !has_archive {
+            controller.wait_for_verdict(1, LIMIT).unwrap();
+        }
         agent.wait_for_line("blocked, no task is requested: results cannot be stored: ").unwrap();
         assert_eq!(controller.tasks(), 1);
         testbed.farm.namespaces().run(|| fs::remove_file(state.join("filler")).unwrap()).unwrap();
