@@ -24,6 +24,7 @@ use crate::observe::systemd::ServiceManager;
 use crate::outbox::Outbox;
 use crate::reports::Reports;
 use crate::reports::delivery::PosterContext;
+use crate::reports::foreign_answers::ForeignAnswers;
 use crate::reports::poster::Poster;
 use crate::schedule::backoff::Backoff;
 
@@ -138,6 +139,11 @@ fn open_reports(
         return Ok(None);
     }
     let outbox = Arc::new(Outbox::new(&config.state_dir));
+    let foreign_answers = ForeignAnswers::open(&config.state_dir);
+    // Without the entries nothing is known to be obsolete; they are there when W48 is met.
+    if let Ok(entries) = outbox.make_ready().and_then(|()| outbox.entries()) {
+        foreign_answers.retain(&entries);
+    }
     let context = PosterContext {
         outbox: Arc::clone(&outbox),
         // Its own: to abort the request for a task breaks no post.
@@ -145,6 +151,7 @@ fn open_reports(
         signer: signer.cloned(),
         limit: config.timeouts.request,
         lifetime: Duration::from_secs(u64::from(config.outbox_days) * 24 * 3600),
+        foreign_answers: Arc::new(foreign_answers),
     };
     let events = channel.sender();
     // The loop is gone when the process is about to end.

@@ -117,6 +117,7 @@ impl Line {
 /// Appends machine, accelerator and processor, as far as the options do not choose them.
 fn machine(line: &mut Line, config: &GuestConfig, accelerator: Accelerator) {
     let options = Options::new(config.options.as_deref().unwrap_or_default());
+    sleepless(line, options);
     let chosen = options.accelerator();
     // QEMU does not fall back to TCG if KVM fails late: KVM that is known to fail is not tried.
     let tries_kvm = config.accelerator != Some(Accelerator::Tcg);
@@ -135,6 +136,24 @@ fn machine(line: &mut Line, config: &GuestConfig, accelerator: Accelerator) {
     if by_kvm {
         // Unused it would be a warning.
         line.pair("-global", "kvm-pit.lost_tick_policy=discard");
+    }
+}
+
+/// Turns the sleep states S3 and S4 of ACPI off: a guest that sleeps is woken by nothing.
+///
+/// A machine whose power management is not known here is left as it is, because QEMU warns of a
+/// property of a device that the machine does not have.
+fn sleepless(line: &mut Line, options: Options<'_>) {
+    let kind = options.machine_type().unwrap_or("pc");
+    let device = match kind {
+        "q35" => "ICH9-LPC",
+        "pc" => "PIIX4_PM",
+        kind if kind.starts_with("pc-q35-") => "ICH9-LPC",
+        kind if kind.starts_with("pc-i440fx-") => "PIIX4_PM",
+        _ => return,
+    };
+    for state in ["s3", "s4"] {
+        line.pair("-global", format!("{device}.disable_{state}=1"));
     }
 }
 

@@ -205,6 +205,28 @@ fn a_guest_that_resets_at_first_is_booted_again() {
     assert!(retries > 0);
 }
 
+/// W56: a guest that stands still by itself is known at once, and not at the limit of its build;
+/// what the host did costs the task nothing.
+#[test]
+fn a_guest_that_stands_still_is_known_at_once() {
+    use ResultStatus::{Abort, Interrupt, Success};
+    let table: &[(&[&str], ResultStatus, bool)] = &[
+        (&["event SUSPEND"], Abort, true),
+        (&[r#"event GUEST_PANICKED {"action":"pause"}"#, "event STOP"], Abort, true),
+        (&[r#"event WATCHDOG {"action":"pause"}"#, "event STOP"], Abort, true),
+        (&["event STOP"], Abort, true),
+        (&["event STOP", "event RESUME", "put-result success"], Success, false),
+        (&[r#"event RESET {"guest":true,"reason":"guest-reset"}"#], Abort, true),
+        (&[r#"event BLOCK_IO_ERROR {"action":"report","nospace":true}"#], Interrupt, false),
+        (&[r#"event BLOCK_IO_ERROR {"action":"report","nospace":false}"#], Interrupt, false),
+        (&[r#"event MEMORY_FAILURE {"recipient":"guest","action":"inject"}"#], Interrupt, false),
+    ];
+    for (events, status, has_report) in table {
+        let steps = [&["get task.manifest"], *events].concat();
+        check_build(&steps, &[], *status, *has_report);
+    }
+}
+
 /// W55: the answer to a task whose hypervisor ends depends on who ended it: what a guest can cause
 /// is an `abort`, with a report if something failed.
 #[test]

@@ -105,15 +105,49 @@ fn a_result_is_posted_again_not_before_retry_after() {
     agent.end().unwrap();
 }
 
-/// W38: temporary failures are retried: no answer, 408, 429, 5xx. All other answers are permanent:
-/// the result goes to the dead letters, with the reason, and the agent reports it; none is lost.
+/// A login page.
+const PAGE: &str = "<!DOCTYPE html>\n<title>Log in</title>\n";
+
+/// W61: what a proxy or a login page answers for a while neither takes a result nor refuses it.
+#[test]
+fn a_result_survives_the_answers_of_proxies() {
+    let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
+    let faults = [
+        Fault::manifest(PAGE),
+        Fault::redirect(302, "http://10.99.0.1/login"),
+        Fault::status(403),
+        Fault::status(404),
+    ];
+    let count = faults.len();
+    let faults = std::sync::Mutex::new(faults.into_iter());
+    testbed.controller.inject_some_faults(count, move |request| {
+        request.is_result().then(|| faults.lock().unwrap().next()).flatten()
+    });
+    let mut agent = testbed.start(&[]).unwrap();
+    let (_, verdict) = stored(&testbed.controller);
+    assert_eq!(verdict, Verdict::Stored(ResultStatus::Success));
+    agent.end().unwrap();
+    let warning = "warning: cannot post a result: HTTP ";
+    for answer in ["200 not the empty answer of a controller, but: <!DOCTYPE html>", "302 ", "403 "]
+    {
+        let lines = agent.lines();
+        let start = format!("{warning}{answer}");
+        assert!(lines.iter().any(|line| line.starts_with(&start)), "{answer}: {lines:#?}");
+    }
+    assert!(state(&testbed, "outbox").is_empty() && state(&testbed, "dead-letters").is_empty());
+}
+
+/// W38, W61: no answer, 408, 429 and 5xx never refuse a result. Any other answer refuses it once it
+/// has been the same for an hour, also over a restart: the result goes to the dead letters, with
+/// the reason, and the agent reports it; none is lost.
 #[test]
 fn a_refused_result_is_a_dead_letter() {
-    const ANSWERS: [(&str, bool); 9] = [
+    const ANSWERS: [(&str, bool); 10] = [
         ("400", false),
         ("404", false),
         ("413", false),
         ("302", false),
+        ("200", false),
         ("408", true),
         ("429", true),
         ("500", true),
@@ -128,21 +162,24 @@ fn a_refused_result_is_a_dead_letter() {
         let name = result.result.name.to_string();
         Some(match name.strip_prefix("lib")?.parse() {
             Ok(302) => Fault::redirect(302, "http://10.99.0.1/login"),
+            Ok(200) => Fault::manifest(PAGE),
             Ok(status) => Fault::status(status),
             Err(_) => Fault::Disconnect,
         })
     });
     let mut agent = testbed.start(&[]).unwrap();
-    let each_once = |all: &[Exchange]| {
-        let came = |name: &String| {
-            let field = format!("/{name}/");
-            let is_it = |one: &&Exchange| one.request.is_result();
-            all.iter().filter(is_it).any(|one| contains(&one.request.body, &field))
-        };
-        packages.iter().all(came).then_some(())
-    };
-    testbed.controller.wait(LIMIT, each_once).expect("not every result came");
-    agent.wait_for_line("cannot post a result: no answer").unwrap();
+    for (answer, _) in ANSWERS {
+        let start = if answer == "gone" { "no answer".into() } else { format!("HTTP {answer}") };
+        agent.wait_for_line(&format!("cannot post a result: {start}")).unwrap();
+    }
+    agent.end().unwrap();
+    assert_eq!(state(&testbed, "outbox").len(), ANSWERS.len());
+    assert!(state(&testbed, "dead-letters").is_empty());
+    let_almost_an_hour_pass(&testbed);
+    let mut agent = testbed.start(&[]).unwrap();
+    for (answer, _) in ANSWERS.iter().filter(|(_, kept)| !kept) {
+        agent.wait_for_line(&format!("refused it: {answer} ")).unwrap();
+    }
     agent.end().unwrap();
     let kept = ANSWERS.iter().filter(|(_, kept)| *kept).count();
     assert_eq!(state(&testbed, "outbox").len(), kept);
@@ -153,10 +190,18 @@ fn a_refused_result_is_a_dead_letter() {
     let lines = agent.lines();
     let reports = lines.iter().filter(|line| line.contains("moved to the dead letters")).count();
     assert_eq!(reports, ANSWERS.len() - kept);
+    let answers = std::fs::read(testbed.state("foreign-answers.json")).unwrap();
+    assert_eq!(answers, b"{}");
 }
 
-fn contains(body: &[u8], text: &str) -> bool {
-    body.windows(text.len()).any(|window| window == text.as_bytes())
+/// Changes what a stopped instance remembers: each answer has been the same for 3599 seconds.
+fn let_almost_an_hour_pass(testbed: &Testbed) {
+    let path = testbed.state("foreign-answers.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let parts: Vec<_> = text.split("\"seconds\":").collect();
+    let rests = parts.iter().map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit()));
+    let changed = rests.collect::<Vec<_>>().join("\"seconds\":3599");
+    std::fs::write(path, changed).unwrap();
 }
 
 /// W38, I5: a result stays in the outbox across restarts and a SIGKILL: it is posted with the same

@@ -1,14 +1,18 @@
 //! Requests to controllers: each is one attempt with a deadline; retries are up to the caller.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use bbot_manifest::{Lines, Manifest, TaskRequest, TaskResponse};
 use ureq::http::{Response, Uri, header};
 use ureq::tls::{RootCerts, TlsConfig};
+use ureq::unversioned::resolver::DefaultResolver;
 use ureq::{Agent, Body, Proxy};
 
+pub(crate) use super::answer::PostOutcome;
+use super::answer::{self, OwnBody};
+use super::connector::connector;
 pub(crate) use super::error::ClientError;
 use super::error::RESPONSE_MAX;
 use super::redirect::{self, Next};
@@ -18,8 +22,8 @@ use crate::cli::BBOT_VERSION;
 use crate::config::Timeouts;
 use crate::fs::bounded_read;
 
-/// The bytes of an error page that are read for its first line.
-const PAGE_MAX: u64 = 4 << 10;
+/// The bytes of an answer to a POST that are read: it is empty, or a manifest of a few lines.
+const PAGE_MAX: u64 = 16 << 10;
 
 /// An HTTP client for the requests to controllers.
 #[derive(Debug)]
@@ -37,17 +41,6 @@ pub(crate) struct Client {
 enum Content<'a> {
     Manifest(&'a [u8]),
     Upload(&'a Upload<'a>),
-}
-
-/// The outcome of posting a result or an artifact (W33, W38).
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum PostOutcome {
-    /// The controller has accepted it.
-    Accepted,
-    /// It may be accepted later, at the earliest after `retry_after`.
-    Transient { reason: String, retry_after: Option<Duration> },
-    /// The controller will never accept it; the reason does not repeat the status.
-    Refused { status: u16, reason: String },
 }
 
 impl Client {
@@ -72,7 +65,8 @@ impl Client {
             request.to_text(Lines::Wrapped).map_err(|source| ClientError::Request { source })?;
         let mut response = self.post(url, Content::Manifest(text.as_bytes()), deadline)?;
         if !response.status().is_success() {
-            let (status, message) = (response.status().as_u16(), page_line(&mut response));
+            let (status, message) =
+                (response.status().as_u16(), answer::page_line(&page(&mut response).0));
             return Err(ClientError::Status { status, message });
         }
         // The HTTP client's own limit would not return the beginning.
@@ -80,6 +74,9 @@ impl Client {
         let body = body.map_err(|error| ClientError::NoAnswer { error: error.into() })?;
         if body.len() as u64 > RESPONSE_MAX {
             return Err(ClientError::TooLong { response: body });
+        }
+        if !answer::may_be_manifest(&body) {
+            return Err(ClientError::Foreign { line: answer::page_line(&body) });
         }
         TaskResponse::parse(&body, url)
             .map_err(|source| ClientError::Malformed { source, response: body })
@@ -119,15 +116,19 @@ impl Client {
         content: Content<'_>,
         deadline: Instant,
     ) -> Result<PostOutcome, ClientError> {
-        match self.post(url, content, deadline) {
-            Ok(mut response) => Ok(post_outcome(&mut response)),
+        let own = match content {
+            Content::Manifest(_) => OwnBody::Empty,
+            Content::Upload(_) => OwnBody::Manifest,
+        };
+        let response = self.post(url, content, deadline);
+        match response.and_then(|response| post_outcome(own, response)) {
             Err(error @ (ClientError::NoAnswer { .. } | ClientError::Late)) => {
                 Ok(PostOutcome::Transient { reason: error.to_string(), retry_after: None })
             }
             Err(ClientError::Redirect { status, reason }) => {
-                Ok(PostOutcome::Refused { status, reason })
+                Ok(PostOutcome::Foreign { status, reason, retry_after: None })
             }
-            Err(error) => Err(error),
+            outcome => outcome,
         }
     }
 
@@ -211,49 +212,37 @@ impl Client {
 /// Returns an HTTP agent with a new connection for each request, so that none fails because an old
 /// connection is stale, and without proxies and redirections, which this module decides.
 fn agent() -> Agent {
-    Agent::config_builder()
+    let config = Agent::config_builder()
         .user_agent(format!("bbot-agent/{BBOT_VERSION} bbot-rs/{}", env!("CARGO_PKG_VERSION")))
         .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
         .http_status_as_error(false)
         .max_redirects(0)
         .max_idle_connections(0)
         .proxy(None)
-        .build()
-        .into()
+        .build();
+    Agent::with_parts(config, connector(), DefaultResolver::default())
 }
 
-/// Classifies the response to a result or an artifact (W38).
-fn post_outcome(response: &mut Response<Body>) -> PostOutcome {
-    let status = response.status().as_u16();
-    if response.status().is_success() {
-        return PostOutcome::Accepted;
-    }
+/// Classifies the response to a result or an artifact (W38, W61).
+fn post_outcome(own: OwnBody, mut response: Response<Body>) -> Result<PostOutcome, ClientError> {
     let retry_after = response.headers().get(header::RETRY_AFTER);
     let retry_after =
         retry_after.and_then(|value| retry_after::parse(value.to_str().ok()?, SystemTime::now()));
-    let message = page_line(response);
-    if matches!(status, 408 | 429 | 500..) {
-        let reason = ClientError::Status { status, message }.to_string();
-        return PostOutcome::Transient { reason, retry_after };
+    let (page, end) = page(&mut response);
+    let status = response.status();
+    if status.is_success() {
+        // Whether it is the controller's answer is told by the whole of it.
+        end.map_err(|error| ClientError::NoAnswer { error: error.into() })?;
     }
-    let name = || response.status().canonical_reason().unwrap_or("no reason given").to_owned();
-    let reason = Some(message).filter(|message| !message.is_empty()).unwrap_or_else(name);
-    PostOutcome::Refused { status, reason }
+    let status = (status.as_u16(), status.canonical_reason().unwrap_or("no reason given"));
+    Ok(answer::classify(own, status, &page, retry_after))
 }
 
-/// Returns the first line of an error page, or the message of a manifest; empty if there is none.
-fn page_line(response: &mut Response<Body>) -> String {
+/// Reads the beginning of a page; also returns what ended it early.
+fn page(response: &mut Response<Body>) -> (Vec<u8>, io::Result<usize>) {
     let mut page = Vec::new();
-    // The beginning of a page that breaks off is used nevertheless.
-    drop(response.body_mut().as_reader().take(PAGE_MAX).read_to_end(&mut page));
-    let text = String::from_utf8_lossy(&page);
-    let mut lines = text.lines().map(str::trim);
-    let line = match lines.find(|line| !line.is_empty()) {
-        Some(": 1") => lines.find_map(|line| line.strip_prefix("message:")).map(str::trim),
-        line => line,
-    };
-    let line = line.unwrap_or_default();
-    line.chars().filter(|c| !c.is_control()).take(200).collect()
+    let end = response.body_mut().as_reader().take(PAGE_MAX).read_to_end(&mut page);
+    (page, end)
 }
 
 #[cfg(test)]

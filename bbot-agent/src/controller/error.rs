@@ -33,6 +33,9 @@ pub(crate) enum ClientError {
     /// The status is not one of success; `message` may be empty.
     #[error("HTTP {status}{}{message}", if message.is_empty() { "" } else { ": " })]
     Status { status: u16, message: String },
+    /// A status of success with a text other than a manifest: not the controller's answer.
+    #[error("no manifest, but perhaps the answer of a proxy or a login page: {line}")]
+    Foreign { line: String },
     /// The response is malformed; it may contain a task nevertheless.
     #[error("invalid task response")]
     Malformed { source: bbot_manifest::Error, response: Vec<u8> },

@@ -1,7 +1,9 @@
 //! Communication with controllers: requests, authentication, and which tasks are accepted.
 
+mod answer;
 pub(crate) mod auth;
 pub(crate) mod client;
+mod connector;
 mod error;
 mod proxy;
 mod public_key;

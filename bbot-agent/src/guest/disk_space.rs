@@ -1,24 +1,22 @@
-//! Whether the host's disk has space for what a guest and its worker write (W26).
+//! Whether the host's disk has space for what a guest's worker uploads (W26).
 
 use std::path::PathBuf;
 
 use bbot_tftp::{Direction, ErrorCode, Event, Failure};
-use bbot_vm::GuestEvent;
 use nix::sys::statvfs::statvfs;
 
-/// The disk space that is left to one guest.
+/// The disk space that is left for one guest's uploads.
 #[derive(Debug)]
 pub(super) struct DiskSpace {
     uploads: PathBuf,
     /// The bytes that the guest may still upload.
     allowed: u64,
-    has_disk_error: bool,
 }
 
 impl DiskSpace {
-    /// The space for uploads of `allowed` bytes into the folder `uploads`, and for a disk.
+    /// The space for uploads of `allowed` bytes into the folder `uploads`.
     pub(super) fn new(uploads: PathBuf, allowed: u64) -> Self {
-        Self { uploads, allowed, has_disk_error: false }
+        Self { uploads, allowed }
     }
 
     /// Returns whether an upload failed because the host's disk is full.
@@ -44,17 +42,6 @@ impl DiskSpace {
             }
             _ => false,
         }
-    }
-
-    /// Returns whether a write to the guest's disk failed because the host's disk is full: QEMU
-    /// stops the guest then, and for no other error of the disk.
-    pub(super) fn is_exhausted_by_disk(&mut self, event: &GuestEvent) -> bool {
-        match event {
-            GuestEvent::BlockIoError { .. } => self.has_disk_error = true,
-            GuestEvent::Stopped => return self.has_disk_error,
-            _ => {}
-        }
-        false
     }
 }
 
@@ -92,23 +79,5 @@ mod tests {
         );
         let gone = DiskSpace::new("/no/such/folder".into(), 1);
         assert!({ gone }.is_exhausted_by_upload(&full));
-    }
-
-    /// W26: QEMU's two events; a guest that an operator stops says nothing of the disk.
-    #[test]
-    fn a_stop_after_a_disk_error_means_no_space() {
-        let mut space = DiskSpace::new("/".into(), 0);
-        let event = |message| GuestEvent::from_qmp(message).unwrap();
-        let other = event(r#"{"event": "RTC_CHANGE", "data": {"offset": 78}}"#);
-        for event in [GuestEvent::Stopped, GuestEvent::Resumed, other] {
-            assert!(!space.is_exhausted_by_disk(&event), "{event:?}");
-        }
-        assert!(!space.is_exhausted_by_disk(&GuestEvent::Stopped));
-        let disk_error = event(
-            r#"{"event": "BLOCK_IO_ERROR", "data": {"device": "disk0", "operation": "write",
-                "action": "stop", "nospace": true, "reason": "No space left on device"}}"#,
-        );
-        assert!(!space.is_exhausted_by_disk(&disk_error));
-        assert!(space.is_exhausted_by_disk(&GuestEvent::Stopped));
     }
 }

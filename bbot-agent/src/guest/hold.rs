@@ -93,6 +93,7 @@ impl Hold {
 #[cfg(test)]
 mod tests {
     use super::super::exit::Exit;
+    use super::super::sign::Halt;
     use super::*;
     use std::time::Duration;
 
@@ -114,6 +115,8 @@ mod tests {
             assert_eq!(due(&end, concern, LIMIT, true), None);
             assert_eq!(due(&end, None, LIMIT, false), None);
         }
+        let halted = End::Halted { halt: Halt::Panicked, has_asked: true };
+        assert!(due(&halted, concern, LIMIT, false).is_some());
         for has_asked in [false, true] {
             let end = End::Exited { exit: Exit::Crashed, has_asked };
             assert_eq!(due(&end, concern, LIMIT, false), None);

@@ -9,4 +9,5 @@ pub(crate) mod hold;
 mod network;
 pub(crate) mod run;
 pub(crate) mod session;
+pub(crate) mod sign;
 pub(crate) mod tftp_folder;

@@ -11,6 +11,7 @@ use bbot_vm::GuestEvent;
 use bbot_vm::event::ShutdownCause;
 
 use super::exit::Exit;
+use super::sign::{Halt, HostFailure, Sign};
 
 /// How long transfers may take to become durable after the guest's exit; the server's own limit is
 /// shorter.
@@ -78,6 +79,14 @@ pub(crate) enum End {
     DiskFull,
     /// The guest cannot reach its TFTP server any more, by a change on the host (W70).
     NetworkLost,
+    /// The guest stands still, and will not go on by itself (W56).
+    Halted {
+        halt: Halt,
+        /// Whether the guest had sent its first request.
+        has_asked: bool,
+    },
+    /// The host does not serve the guest as it must (W56).
+    HostFailed(HostFailure),
     /// Another instance asked for the machine (W30).
     Interrupted,
     /// The agent is being stopped (W40).
@@ -93,6 +102,7 @@ impl End {
         match self {
             Self::DiskFull => Some(DISK_FULL),
             Self::NetworkLost => Some(NETWORK_LOST),
+            Self::HostFailed(failure) => Some(failure.as_str()),
             _ => None,
         }
     }
@@ -108,6 +118,7 @@ impl End {
         match self {
             Self::MisBoot => true,
             Self::Exited { exit, has_asked } => !has_asked && *exit != Exit::ByHost,
+            Self::Halted { halt, has_asked } => !has_asked && !halt.is_by_host(),
             _ => false,
         }
     }
@@ -123,7 +134,9 @@ impl End {
                 Some(format!("{job} exit before the first request: {exit}"))
             }
             Self::Exited { exit, .. } => Some(format!("unexpected exit during {job}: {exit}")),
+            Self::Halted { halt, .. } => Some(format!("{job} does not go on: {halt}")),
             Self::Complete(_)
+            | Self::HostFailed(_)
             | Self::DiskFull
             | Self::NetworkLost
             | Self::Interrupted
@@ -184,8 +197,15 @@ enum State {
     Startup,
     Working,
     PoweringDown { file: String },
-    Draining { exit: Exit },
+    Draining { cause: Cause },
     Ended,
+}
+
+/// Why no more can come from a guest than what the transfers have brought already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Exit(Exit),
+    Halt(Halt),
 }
 
 /// The state of one guest: pass it inputs, do the actions that it returns.
@@ -194,7 +214,10 @@ pub(crate) struct Run {
     job: Job,
     limits: Limits,
     state: State,
-    deadline: Instant,
+    /// When the state's time is over.
+    limit: Instant,
+    /// What ends the run at these times, unless the guest goes on before; one of each kind.
+    pending: Vec<(Halt, Instant)>,
     has_asked: bool,
     /// Why the hypervisor is about to exit, if it has said so.
     shutdown: Option<ShutdownCause>,
@@ -207,7 +230,8 @@ impl Run {
             job,
             limits,
             state: State::Startup,
-            deadline: now + limits.startup,
+            limit: now + limits.startup,
+            pending: Vec::new(),
             has_asked: false,
             shutdown: None,
         }
@@ -215,7 +239,7 @@ impl Run {
 
     /// Returns when to pass [`Input::Deadline`] if nothing else happens before.
     pub(crate) fn deadline(&self) -> Instant {
-        self.deadline
+        self.pending.iter().map(|(_, deadline)| *deadline).fold(self.limit, Instant::min)
     }
 
     /// Takes what happened at `now` and returns what to do.
@@ -230,14 +254,13 @@ impl Run {
             Input::Interrupt => self.interrupted(),
             Input::FirstRequest => self.first_request(now),
             Input::Stored { file, bytes } => self.stored(file, bytes, now),
-            Input::Event(event) => self.reported(event),
+            Input::Event(event) => self.reported(&Sign::of(event), now),
             Input::Exited { code, signal } => self.exited(code, signal, now),
             Input::Drained => match self.state {
-                State::Draining { exit } => self.end(self.end_by(exit)),
+                State::Draining { cause } => self.end(self.end_by(cause)),
                 _ => Action::Wait,
             },
-            Input::Deadline if now >= self.deadline => self.expired(),
-            Input::Deadline => Action::Wait,
+            Input::Deadline => self.deadline_passed(now),
         }
     }
 
@@ -261,36 +284,84 @@ impl Run {
         self.has_asked = true;
         if self.state == State::Startup {
             self.state = State::Working;
-            self.deadline = now + self.limits.work;
+            self.limit = now + self.limits.work;
         }
         Action::Wait
     }
 
-    /// Of several reasons the first that is not a power-down counts.
-    fn reported(&mut self, event: &GuestEvent) -> Action {
-        if let GuestEvent::Shutdown { reason, .. } = event
-            && self.shutdown.as_ref().is_none_or(|had| *had == ShutdownCause::GuestShutdown)
-        {
+    fn reported(&mut self, sign: &Sign<'_>, now: Instant) -> Action {
+        match (*sign, &self.state) {
+            (Sign::DiskFull, _) => self.end(End::DiskFull),
+            (Sign::HostFailed(failure), _) => self.end(End::HostFailed(failure)),
+            // After the end nothing is of interest, and before its first request a guest may boot
+            // as often as it has time for.
+            (_, State::Draining { .. })
+            | (Sign::Rebooting(_), State::Startup)
+            | (Sign::Nothing, _) => Action::Wait,
+            (Sign::Halted(halt) | Sign::Rebooting(halt), _) => self.halted(halt, now),
+            (Sign::Halting(halt, limit), _) => self.expect(halt, now + limit),
+            (Sign::Running, _) => {
+                self.pending.retain(|(halt, _)| *halt != Halt::Stopped);
+                Action::Wait
+            }
+            (Sign::Exiting(reason, limit), _) => self.exiting(reason, now + limit),
+        }
+    }
+
+    /// Of several reasons the first that is not a power-down counts. A power-down that was asked
+    /// for has a limit of its own: to write everything to the disk takes its time.
+    fn exiting(&mut self, reason: &ShutdownCause, deadline: Instant) -> Action {
+        if self.shutdown.as_ref().is_none_or(|had| *had == ShutdownCause::GuestShutdown) {
             self.shutdown = Some(reason.clone());
         }
+        match self.state {
+            State::PoweringDown { .. } => Action::Wait,
+            _ => self.expect(Halt::NoExit, deadline),
+        }
+    }
+
+    fn expect(&mut self, halt: Halt, deadline: Instant) -> Action {
+        if !self.pending.iter().any(|(had, _)| *had == halt) {
+            self.pending.push((halt, deadline));
+        }
         Action::Wait
+    }
+
+    /// The guest does not go on: a result that has arrived counts, as after an exit.
+    fn halted(&mut self, halt: Halt, now: Instant) -> Action {
+        match self.state {
+            State::PoweringDown { .. } => self.end(self.end_by(Cause::Halt(halt))),
+            _ => self.drain(Cause::Halt(halt), now),
+        }
+    }
+
+    fn drain(&mut self, cause: Cause, now: Instant) -> Action {
+        self.state = State::Draining { cause };
+        self.limit = now + DRAIN;
+        self.pending.clear();
+        Action::Drain
     }
 
     fn exited(&mut self, code: Option<i32>, signal: Option<i32>, now: Instant) -> Action {
         let exit = Exit::new(self.shutdown.as_ref(), code, signal);
         match &self.state {
-            State::Startup | State::Working => {
-                self.state = State::Draining { exit };
-                self.deadline = now + DRAIN;
-                Action::Drain
-            }
+            State::Startup | State::Working => self.drain(Cause::Exit(exit), now),
             // W54
             State::PoweringDown { file } if exit == Exit::PoweredOff => {
                 let file = file.clone();
                 self.end(End::Complete(file))
             }
-            State::PoweringDown { .. } => self.end(self.end_by(exit)),
+            State::PoweringDown { .. } => self.end(self.end_by(Cause::Exit(exit))),
             State::Draining { .. } | State::Ended => Action::Wait,
+        }
+    }
+
+    fn deadline_passed(&mut self, now: Instant) -> Action {
+        let halted = self.pending.iter().find(|(_, deadline)| *deadline <= now);
+        match halted {
+            Some((halt, _)) => self.halted(*halt, now),
+            None if now >= self.limit => self.expired(),
+            None => Action::Wait,
         }
     }
 
@@ -299,13 +370,17 @@ impl Run {
             State::Startup => self.end(End::MisBoot),
             State::Working => self.end(End::TimedOut),
             State::PoweringDown { .. } => self.end(End::WouldNotShutDown),
-            State::Draining { exit } => self.end(self.end_by(exit)),
+            State::Draining { cause } => self.end(self.end_by(cause)),
             State::Ended => Action::Wait,
         }
     }
 
-    fn end_by(&self, exit: Exit) -> End {
-        End::Exited { exit, has_asked: self.has_asked }
+    fn end_by(&self, cause: Cause) -> End {
+        let has_asked = self.has_asked;
+        match cause {
+            Cause::Exit(exit) => End::Exited { exit, has_asked },
+            Cause::Halt(halt) => End::Halted { halt, has_asked },
+        }
     }
 
     /// The first durable result completes the job, even if the guest uploads another one.
@@ -315,14 +390,15 @@ impl Run {
         match (self.job, &self.state) {
             _ if !is_complete => Action::Wait,
             (_, State::PoweringDown { .. } | State::Ended) => Action::Wait,
-            (Job::Build, _) | (Job::Bootstrap, State::Draining { exit: Exit::PoweredOff }) => {
+            (Job::Build, _)
+            | (Job::Bootstrap, State::Draining { cause: Cause::Exit(Exit::PoweredOff) }) => {
                 self.end(End::Complete(file.to_owned()))
             }
             // W54: what the guest wrote to its disk may be lost.
             (Job::Bootstrap, State::Draining { .. }) => Action::Wait,
             (Job::Bootstrap, State::Startup | State::Working) => {
                 self.state = State::PoweringDown { file: file.to_owned() };
-                self.deadline = now + self.limits.shutdown;
+                self.limit = now + self.limits.shutdown;
                 Action::PowerDown
             }
         }

@@ -256,9 +256,6 @@ impl GuestSession {
 
     fn handle_guest(&mut self, event: GuestEvent) -> Action {
         let now = Instant::now();
-        if self.space.is_exhausted_by_disk(&event) {
-            return self.run.step(Input::DiskFull, now);
-        }
         let GuestEvent::Exited(mut exit) = event else {
             return self.run.step(Input::Event(&event), now);
         };

@@ -12,7 +12,7 @@ pub(super) const SUFFIX: &str = ".manifest";
 pub(crate) struct EntryId(String);
 
 impl EntryId {
-    pub(super) fn from_file_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_file_name(name: &str) -> Option<Self> {
         let id = name.strip_suffix(SUFFIX)?;
         let (time, pid) = id.split_once('-')?;
         let is_number =

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::artifact_wait;
+use super::foreign_answers::ForeignAnswers;
 use super::schedule::Failure;
 use crate::controller::auth::Signer;
 use crate::controller::client::{Client, ClientError, PostOutcome};
@@ -28,6 +29,8 @@ pub(crate) struct PosterContext {
     pub(crate) limit: Duration,
     /// How long an entry is kept for its controller.
     pub(crate) lifetime: Duration,
+    /// Answers that may not be the controller's (W61).
+    pub(crate) foreign_answers: Arc<ForeignAnswers>,
 }
 
 /// The report of an attempt to deliver an entry.
@@ -68,6 +71,9 @@ impl PosterContext {
         {
             outcome = self.dead_letter(&id, &format!("too old ({reason})"));
         }
+        if matches!(outcome, DeliveryOutcome::DeadLettered(_)) {
+            self.foreign_answers.forget(&id);
+        }
         Posted { entry: id, signed, outcome }
     }
 
@@ -101,7 +107,11 @@ impl PosterContext {
 
     fn post_result(&self, id: &EntryId, entry: &Entry, body: &[u8]) -> DeliveryOutcome {
         let start = Instant::now();
-        match self.client.post_result(&entry.result_url, body, start + self.limit) {
+        let posted = self.client.post_result(&entry.result_url, body, start + self.limit);
+        if !matches!(posted, Ok(PostOutcome::Foreign { .. })) {
+            self.foreign_answers.forget(id);
+        }
+        match posted {
             Ok(PostOutcome::Accepted) => {
                 diag::phase("posted", start.elapsed(), &[("session", &entry.session)]);
                 match self.outbox.remove(id) {
@@ -111,11 +121,23 @@ impl PosterContext {
                 }
             }
             Ok(PostOutcome::Transient { reason, retry_after }) => kept(reason, retry_after),
+            Ok(PostOutcome::Foreign { status, reason, retry_after }) => {
+                let answer = format!("{status} {reason}");
+                if self.foreign_answers.record(id, &answer, Instant::now()) {
+                    return self.refused(id, entry, &format!("{answer} (the same for an hour)"));
+                }
+                let reason = format!("HTTP {answer} (given up after an hour of this answer)");
+                kept(reason, retry_after)
+            }
             Ok(PostOutcome::Refused { status, reason }) => {
-                self.dead_letter(id, &format!("{} refused it: {status} {reason}", entry.result_url))
+                self.refused(id, entry, &format!("{status} {reason}"))
             }
             Err(error) => kept(chain(error), None),
         }
+    }
+
+    fn refused(&self, id: &EntryId, entry: &Entry, answer: &str) -> DeliveryOutcome {
+        self.dead_letter(id, &format!("{} refused it: {answer}", entry.result_url))
     }
 
     /// Posts the artifacts of an entry that its controller does not have yet (W33). After that the
@@ -171,6 +193,9 @@ impl PosterContext {
             }
             Err(error @ ClientError::Url { .. }) => return Ok(Some(chain(error))),
             Ok(PostOutcome::Transient { reason, retry_after }) => (reason, retry_after),
+            Ok(PostOutcome::Foreign { status, reason, retry_after }) => {
+                (format!("HTTP {status} {reason}"), retry_after)
+            }
             Err(error) => (chain(error), None),
         };
         match artifact_wait::remaining(id.age(SystemTime::now())) {

@@ -3,6 +3,7 @@
 
 mod artifact_wait;
 pub(crate) mod delivery;
+pub(crate) mod foreign_answers;
 pub(crate) mod poster;
 mod schedule;
 

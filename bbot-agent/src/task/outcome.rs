@@ -40,12 +40,14 @@ pub(super) fn outcome(
         },
         // W31: an interactive build that times out was abandoned: there is nothing to inspect.
         End::TimedOut if interactive => bare(ResultStatus::Abort, None),
-        End::MisBoot | End::TimedOut | End::WouldNotShutDown => abort(),
         End::Exited { exit: Exit::ByHost, .. }
+        | End::HostFailed(_)
         | End::DiskFull
         | End::NetworkLost
         | End::Interrupted
         | End::Terminated => bare(ResultStatus::Interrupt, None),
+        End::Halted { halt, .. } if halt.is_by_host() => bare(ResultStatus::Interrupt, None),
+        End::MisBoot | End::TimedOut | End::WouldNotShutDown | End::Halted { .. } => abort(),
         // W55: a build that ends its guest is no concern; a failure of the hypervisor is.
         End::Exited { exit, has_asked } if !has_asked || exit.is_failure() => abort(),
         End::Exited { .. } => bare(ResultStatus::Abort, None),
@@ -69,6 +71,7 @@ fn identified(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guest::sign::{Halt, HostFailure};
     use bbot_manifest::Manifest;
 
     fn task() -> (PackageName, PackageVersion) {
@@ -156,6 +159,22 @@ mod tests {
         }
         let end = End::Exited { exit: Exit::ByHost, has_asked: false };
         check(&end, None, ResultStatus::Interrupt, None);
+    }
+
+    /// W56: a guest that stands still by itself is an `abort` and a concern; one that an operator
+    /// has reset is neither.
+    #[test]
+    fn ends_of_a_guest_that_does_not_go_on() {
+        for has_asked in [false, true] {
+            let concern = "build does not go on: the guest's operating system panicked";
+            let end = End::Halted { halt: Halt::Panicked, has_asked };
+            check(&end, None, ResultStatus::Abort, Some(concern));
+            let end = End::Halted { halt: Halt::ResetByHost, has_asked };
+            check(&end, None, ResultStatus::Interrupt, None);
+        }
+        for failure in [HostFailure::Disk, HostFailure::Memory] {
+            check(&End::HostFailed(failure), None, ResultStatus::Interrupt, None);
+        }
     }
 
     /// W31: an interactive build that times out is no concern.

@@ -36,6 +36,19 @@ impl<'a> Options<'a> {
         self.0.windows(2).filter(is_named).map(|pair| pair[1].as_str())
     }
 
+    /// The type of the machine that the options choose, if they do.
+    pub(super) fn machine_type(self) -> Option<&'a str> {
+        let values = self.values(&["machine", "M"]);
+        let of = |value: &'a str| {
+            let mut properties = value.split(',').enumerate();
+            properties.find_map(|(index, property)| match property.split_once('=') {
+                Some((name, kind)) => (name == "type").then_some(kind),
+                None => (index == 0).then_some(property),
+            })
+        };
+        values.filter_map(of).last()
+    }
+
     pub(super) fn accelerator(self) -> Option<Chosen> {
         if self.0.iter().any(|word| option_name(word) == Some("enable-kvm")) {
             return Some(Chosen::Kvm);

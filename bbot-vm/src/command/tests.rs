@@ -34,6 +34,7 @@ fn values(options: &str, accelerator: Accelerator, option: &str) -> Vec<String> 
 fn whole_line_without_options() {
     let expected = "\
         -name guest=linux-public-1 \
+        -global PIIX4_PM.disable_s3=1 -global PIIX4_PM.disable_s4=1 \
         -machine pc,hpet=off,accel=kvm:tcg -cpu max \
         -m 1024M -smp 4 -rtc clock=host -boot c -no-reboot -nodefaults -no-user-config \
         -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny \
@@ -93,6 +94,27 @@ fn machine_and_accelerator_are_the_options_choice() {
             assert_eq!(joined("-accel"), accel, "{options}");
             assert_eq!(joined("-cpu"), cpu, "{options} with {accelerator:?}");
         }
+    }
+}
+
+#[test]
+fn no_guest_can_sleep() {
+    for (options, device) in [
+        ("-usb", "PIIX4_PM"),
+        ("-machine pc", "PIIX4_PM"),
+        ("-M pc-i440fx-7.2,hpet=off", "PIIX4_PM"),
+        ("-machine accel=tcg", "PIIX4_PM"),
+        ("-machine q35", "ICH9-LPC"),
+        ("--machine accel=tcg,type=q35", "ICH9-LPC"),
+        ("-machine pc-q35-7.2", "ICH9-LPC"),
+        ("-machine pc -machine q35", "ICH9-LPC"),
+        ("-machine microvm", ""),
+        ("-machine isapc", ""),
+    ] {
+        let globals = values(options, Accelerator::Tcg, "-global");
+        let expected = ["s3", "s4"].map(|state| format!("{device}.disable_{state}=1"));
+        let expected = if device.is_empty() { &[] } else { &expected[..] };
+        assert_eq!(globals, expected, "{options}");
     }
 }
 

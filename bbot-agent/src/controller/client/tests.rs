@@ -16,6 +16,8 @@ enum Reply {
     Endless(&'static str),
     /// Sends this, then `x` every few milliseconds.
     Slow(&'static str),
+    /// Reads the beginning of the request only, sends this, and closes.
+    Early(&'static str),
     /// Sends nothing.
     Silent,
 }
@@ -48,6 +50,10 @@ impl Server {
 }
 
 fn serve(stream: TcpStream, reply: &Reply, requests: &Sender<String>) {
+    if let Reply::Early(text) = reply {
+        (&stream).read_exact(&mut [0; 100]).unwrap();
+        return drop((&stream).write_all(text.as_bytes()));
+    }
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     // The test may have ended, or the client closed the connection: neither is an error here.
     drop(requests.send(read_request(&mut reader, &stream)));
@@ -56,6 +62,7 @@ fn serve(stream: TcpStream, reply: &Reply, requests: &Sender<String>) {
         Reply::Text(text) => return drop(writer.write_all(text.as_bytes())),
         Reply::Endless(head) => (head, None),
         Reply::Slow(head) => (head, Some(channel::<()>())),
+        Reply::Early(_) => return,
         Reply::Silent => return drop(reader.read_line(&mut String::new())),
     };
     let mut sent = writer.write_all(head.as_bytes());
@@ -131,7 +138,8 @@ fn a_task_request_is_a_posted_manifest() {
 /// again at the target of a redirection.
 #[test]
 fn an_artifact_is_a_form() {
-    let target = Server::start([reply("200 OK", "")]);
+    let queued = ": 1\nstatus: 200\nmessage: bindist upload is queued\n";
+    let target = Server::start([reply("200 OK", queued)]);
     let server = Server::start([redirection(307, &format!("{}&x", target.url()))]);
     let folder = tempfile::tempdir().unwrap();
     let archive = folder.path().join("0.tar");
@@ -276,10 +284,14 @@ fn kept_redirections_are_followed() {
 fn other_redirections_are_refused() {
     for status in [301, 302, 303] {
         let server = Server::start([redirection(status, "http://elsewhere/")]);
-        let refused = client().post_result(&server.url(), b"body", soon()).unwrap();
+        let foreign = client().post_result(&server.url(), b"body", soon()).unwrap();
         let reason = "redirection to http://elsewhere/ would lose the request: \
                       if it is right, use that URL";
-        assert_eq!(refused, PostOutcome::Refused { status, reason: reason.to_owned() });
+        let retry_after = None;
+        assert_eq!(
+            foreign,
+            PostOutcome::Foreign { status, reason: reason.to_owned(), retry_after }
+        );
         assert_eq!(server.requests.iter().count(), 1);
     }
     let server = Server::start((0..7).map(|_| redirection(307, "/again")));
@@ -294,13 +306,13 @@ fn answers_to_a_result_are_classified() {
     for (status, expected) in [
         ("200 OK", "accepted"),
         ("204 No Content", "accepted"),
-        ("300 Multiple Choices", "refused"),
-        ("304 Not Modified", "refused"),
-        ("400 Bad Request", "refused"),
-        ("401 Unauthorized", "refused"),
-        ("404 Not Found", "refused"),
+        ("300 Multiple Choices", "foreign"),
+        ("304 Not Modified", "foreign"),
+        ("400 Bad Request", "foreign"),
+        ("401 Unauthorized", "foreign"),
+        ("404 Not Found", "foreign"),
         ("408 Request Timeout", "transient"),
-        ("413 Content Too Large", "refused"),
+        ("413 Content Too Large", "foreign"),
         ("429 Too Many Requests", "transient"),
         ("500 Internal Server Error", "transient"),
         ("501 Not Implemented", "transient"),
@@ -312,6 +324,7 @@ fn answers_to_a_result_are_classified() {
             PostOutcome::Accepted => "accepted",
             PostOutcome::Transient { retry_after: None, .. } => "transient",
             PostOutcome::Transient { .. } => "transient with a time",
+            PostOutcome::Foreign { .. } => "foreign",
             PostOutcome::Refused { .. } => "refused",
         };
         assert_eq!(class, expected, "{status}");
@@ -322,8 +335,9 @@ fn answers_to_a_result_are_classified() {
 fn a_refusal_has_a_reason() {
     for (page, expected) in [("no such session\n", "no such session"), ("", "Bad Request")] {
         let server = Server::start([reply("400 Bad", page)]);
-        let refused = client().post_result(&server.url(), b"", soon()).unwrap();
-        assert_eq!(refused, PostOutcome::Refused { status: 400, reason: expected.to_owned() });
+        let foreign = client().post_result(&server.url(), b"", soon()).unwrap();
+        let (reason, retry_after) = (expected.to_owned(), None);
+        assert_eq!(foreign, PostOutcome::Foreign { status: 400, reason, retry_after });
     }
 }
 
@@ -338,12 +352,50 @@ fn no_answer_to_a_result_is_transient() {
     assert!(matches!(later, PostOutcome::Transient { retry_after: None, .. }), "{later:?}");
 }
 
-/// W38: the result is accepted with the status; the page is not read.
+/// W61: a page takes no result, whatever its status, also one without an end.
 #[test]
-fn the_page_of_an_accepted_result_is_not_read() {
-    let server = Server::start([Reply::Slow("HTTP/1.1 200 OK\r\n\r\n")]);
+fn a_page_takes_no_result() {
+    let html = "<!DOCTYPE html>\n<title>Log in</title>\n";
+    for page in [reply("200 OK", html), Reply::Endless("HTTP/1.1 200 OK\r\n\r\n<!DOCTYPE html>\n")]
+    {
+        let server = Server::start([page]);
+        let outcome = client().post_result(&server.url(), b"", soon()).unwrap();
+        let reason = "not the empty answer of a controller, but: <!DOCTYPE html>".to_owned();
+        assert_eq!(outcome, PostOutcome::Foreign { status: 200, reason, retry_after: None });
+    }
+    let server = Server::start([reply("200 OK", html)]);
+    let error = client().request_task(&server.url(), &request(), soon()).unwrap_err();
+    let expected =
+        "no manifest, but perhaps the answer of a proxy or a login page: <!DOCTYPE html>";
+    assert_eq!(error.to_string(), expected);
+}
+
+/// W61: an answer that breaks off may have had a body.
+#[test]
+fn an_answer_that_breaks_off_takes_no_result() {
+    for head in ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"] {
+        let server = Server::start([Reply::Text(format!("HTTP/1.1 200 OK\r\n{head}\r\n"))]);
+        let outcome = client().post_result(&server.url(), b"", soon()).unwrap();
+        assert!(matches!(outcome, PostOutcome::Transient { .. }), "{head}: {outcome:?}");
+    }
+    let server = Server::start([Reply::Text(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_owned(),
+    )]);
     let outcome = client().post_result(&server.url(), b"", soon()).unwrap();
     assert_eq!(outcome, PostOutcome::Accepted);
+}
+
+/// W62: an answer that comes before the request is read is an answer, though the server closes the
+/// connection, by which the rest of the request fails to be sent.
+#[test]
+fn an_early_answer_is_an_answer() {
+    let big = vec![b'x'; 9 << 20];
+    for _ in 0..3 {
+        let server = Server::start([Reply::Early("HTTP/1.1 413 Content Too Large\r\n\r\n")]);
+        let outcome = client().post_result(&server.url(), &big, soon()).unwrap();
+        let reason = "Payload Too Large".to_owned();
+        assert_eq!(outcome, PostOutcome::Foreign { status: 413, reason, retry_after: None });
+    }
 }
 
 /// W38

@@ -260,6 +260,137 @@ fn termination_ends_everything() {
     }
 }
 
+/// What an event does to a guest that has not exited.
+#[derive(Clone, Copy)]
+enum Effect {
+    Nothing,
+    /// It ends the run after these seconds, with the transfers that are complete.
+    Halts(u64, Halt),
+    /// The same, but it changes nothing before the first request.
+    HaltsLater(Halt),
+    /// The same, but it changes nothing while a bootstrap powers down.
+    HaltsUnasked(u64, Halt),
+    FillsDisk,
+    Fails(HostFailure),
+}
+use Effect::{Fails, FillsDisk, Halts, HaltsLater, HaltsUnasked, Nothing};
+
+/// Every event with its data (W56).
+const TABLE: &[(&str, &str, Effect)] = &[
+    ("SUSPEND", "", Halts(0, Halt::Suspended)),
+    ("SUSPEND_DISK", "", Halts(0, Halt::Hibernated)),
+    ("WAKEUP", "", Nothing),
+    ("POWERDOWN", "", Nothing),
+    ("RESUME", "", Nothing),
+    ("STOP", "", Halts(10, Halt::Stopped)),
+    ("GUEST_PANICKED", r#""action": "pause""#, Halts(0, Halt::Panicked)),
+    ("GUEST_PANICKED", r#""action": "poweroff""#, Halts(0, Halt::Panicked)),
+    ("GUEST_PANICKED", r#""action": "run""#, Halts(0, Halt::Panicked)),
+    ("GUEST_PANICKED", "", Halts(0, Halt::Panicked)),
+    ("GUEST_CRASHLOADED", r#""action": "run""#, Halts(300, Halt::CrashKernel)),
+    ("WATCHDOG", r#""action": "pause""#, Halts(0, Halt::Watchdog)),
+    ("WATCHDOG", r#""action": "reset""#, Halts(60, Halt::Watchdog)),
+    ("WATCHDOG", r#""action": "shutdown""#, Halts(60, Halt::Watchdog)),
+    ("WATCHDOG", r#""action": "poweroff""#, Halts(60, Halt::Watchdog)),
+    ("WATCHDOG", r#""action": "inject-nmi""#, Halts(60, Halt::Watchdog)),
+    ("WATCHDOG", r#""action": "debug""#, Nothing),
+    ("WATCHDOG", r#""action": "none""#, Nothing),
+    ("WATCHDOG", r#""action": "unknown""#, Nothing),
+    ("RESET", r#""guest": true, "reason": "guest-reset""#, HaltsLater(Halt::Reset)),
+    ("RESET", r#""guest": true, "reason": "unknown""#, HaltsLater(Halt::Reset)),
+    ("RESET", r#""reason": "host-qmp-system-reset""#, HaltsLater(Halt::ResetByHost)),
+    ("RESET", r#""reason": "snapshot-load""#, HaltsLater(Halt::ResetByHost)),
+    ("RESET", r#""reason": "subsystem-reset""#, Nothing),
+    ("BLOCK_IO_ERROR", r#""action": "stop", "nospace": true"#, FillsDisk),
+    ("BLOCK_IO_ERROR", r#""action": "report", "nospace": true"#, FillsDisk),
+    ("BLOCK_IO_ERROR", r#""action": "stop""#, FillsDisk),
+    ("BLOCK_IO_ERROR", r#""action": "stop", "nospace": false"#, Fails(HostFailure::Disk)),
+    ("BLOCK_IO_ERROR", r#""action": "report", "nospace": false"#, Fails(HostFailure::Disk)),
+    ("BLOCK_IO_ERROR", r#""action": "report""#, Fails(HostFailure::Disk)),
+    ("BLOCK_IO_ERROR", r#""action": "ignore""#, Fails(HostFailure::Disk)),
+    ("MEMORY_FAILURE", r#""action": "inject""#, Fails(HostFailure::Memory)),
+    ("MEMORY_FAILURE", r#""action": "fatal""#, Fails(HostFailure::Memory)),
+    ("MEMORY_FAILURE", r#""action": "reset""#, Fails(HostFailure::Memory)),
+    ("MEMORY_FAILURE", r#""action": "ignore""#, Nothing),
+    ("SHUTDOWN", r#""reason": "guest-shutdown""#, HaltsUnasked(60, Halt::NoExit)),
+    ("SHUTDOWN", r#""reason": "guest-reset""#, HaltsUnasked(60, Halt::NoExit)),
+    ("SHUTDOWN", r#""reason": "guest-panic""#, HaltsUnasked(60, Halt::NoExit)),
+    ("SHUTDOWN", r#""reason": "host-signal""#, HaltsUnasked(60, Halt::NoExit)),
+    ("RTC_CHANGE", r#""offset": 78"#, Nothing),
+    ("AN_EVENT_OF_LATER", "", Nothing),
+];
+
+/// W56: the whole table, in each state that precedes the exit. An event without effect leaves the
+/// deadline as it is.
+#[test]
+fn every_event_has_its_effect_in_every_state() {
+    let file = "bootstrap.manifest";
+    let startup: &[(u64, Input<'_>)] = &[];
+    let working = &[(6, FirstRequest)];
+    let powering_down = &[(6, FirstRequest), (7, stored(file))];
+    for (name, data, effect) in TABLE {
+        let event = event(&format!(r#"{{"event": "{name}", "data": {{{data}}}}}"#));
+        for (job, begin, state) in [
+            (Job::Build, startup, 0),
+            (Job::Bootstrap, startup, 0),
+            (Job::Build, working, 1),
+            (Job::Bootstrap, working, 1),
+            (Job::Bootstrap, powering_down, 2),
+        ] {
+            let report = (8, Input::Event(&event));
+            let after = |more: &[(u64, Input<'_>)], expected: &Action| {
+                check(job, &[begin, &[report], more].concat(), expected);
+            };
+            let halts = |seconds: u64, halt| {
+                let action = Action::End(End::Halted { halt, has_asked: state > 0 });
+                let at = (8 + seconds, Deadline);
+                let at = if seconds == 0 { &[][..] } else { &[at] };
+                if seconds > 0 {
+                    after(&[(7 + seconds, Deadline)], &Action::Wait);
+                }
+                if state == 2 {
+                    after(at, &action);
+                } else {
+                    after(at, &Action::Drain);
+                    after(&[at, &[(9 + seconds, Drained)]].concat(), &action);
+                }
+            };
+            let goes_on = || {
+                let limit = [LIMITS.startup, LIMITS.work, LIMITS.shutdown][state].as_secs();
+                after(&[(limit - 1, Deadline)], &Action::Wait);
+            };
+            match (*effect, state) {
+                // Of 300 seconds the state's own limit comes first.
+                (Nothing, _)
+                | (HaltsLater(_), 0)
+                | (HaltsUnasked(..), 2)
+                | (Halts(300, _), 0 | 2) => goes_on(),
+                (Halts(seconds, halt) | HaltsUnasked(seconds, halt), _) => halts(seconds, halt),
+                (HaltsLater(halt), _) => halts(0, halt),
+                (FillsDisk, _) => after(&[], &Action::End(End::DiskFull)),
+                (Fails(failure), _) => after(&[], &Action::End(End::HostFailed(failure))),
+            }
+        }
+    }
+}
+
+/// W56: a guest that runs again goes on, and so does one whose processors are stopped for less than
+/// the limit; a complete result counts whatever the guest does.
+#[test]
+fn a_guest_that_goes_on_is_left_alone() {
+    let (stop, cont) = (event(r#"{"event": "STOP"}"#), event(r#"{"event": "RESUME"}"#));
+    let panic = event(r#"{"event": "GUEST_PANICKED", "data": {"action": "pause"}}"#);
+    let [stop, cont, panic] = [&stop, &cont, &panic].map(Input::Event);
+    let again = [(6, FirstRequest), (7, stop), (16, cont), (100, Deadline)];
+    check(Job::Build, &again, &Action::Wait);
+    let twice = [&again[..], &[(200, stop), (209, stop), (210, Deadline)]].concat();
+    check(Job::Build, &twice, &Action::Drain);
+    let result = [(6, FirstRequest), (7, panic), (8, stored(RESULT))];
+    check(Job::Build, &result, &complete(RESULT));
+    let late = [(6, FirstRequest), (7, panic), (8, EXIT), (9, stop), (10, Drained)];
+    check(Job::Build, &late, &Action::End(End::Halted { halt: Halt::Panicked, has_asked: true }));
+}
+
 mod laws {
     use super::*;
     use proptest::prelude::*;
