@@ -88,6 +88,8 @@ fn a_result_survives_a_full_disk() {
             let blocked = "blocked, no task is requested: results cannot be stored: ";
             agent.wait_for_line(blocked).unwrap();
             assert_eq!(controller.tasks(), 1);
+        } else {
+            controller.wait_for_verdict(1, LIMIT).unwrap();
         }
         testbed.farm.namespaces().run(|| fs::remove_file(state.join("filler")).unwrap()).unwrap();
         for number in [1, 2] {
