@@ -18,7 +18,7 @@ use bbot_manifest::protocol::InteractiveMode;
 use bbot_manifest::{Manifest, ResultManifest, TaskManifest, TaskRequest, TaskResponse};
 
 use crate::config::{Config, Controller};
-use crate::controller::auth::Signer;
+use crate::controller::auth::{Key, Signer};
 use crate::controller::client::{Client, ClientError};
 use crate::controller::result_request::AGENT_CHECKSUM;
 use crate::controller::verdict::{AcceptedTask, Answer, Refusal, Terms, Verdict, salvage, verdict};
@@ -43,6 +43,8 @@ pub(crate) enum AskOutcome<'a> {
         controller: &'a Controller,
         offer: Offer<'a>,
         task: Box<AcceptedTask>,
+        /// The fingerprint of the key that its challenge was made for (W63).
+        fingerprint: Option<String>,
     },
     NoTask,
     /// The round's time is over, as some controllers failed; others have not been asked.
@@ -57,6 +59,8 @@ pub(crate) enum AskOutcome<'a> {
 pub(crate) struct Controllers {
     client: Arc<Client>,
     signer: Option<Arc<Signer>>,
+    /// The key when it was last looked at.
+    key: Option<Key>,
     /// The hosts that receive the results of a controller's tasks, by its URL, where they are not
     /// the controller's own (W23).
     foreign_result_hosts: HashMap<String, String>,
@@ -65,12 +69,16 @@ pub(crate) struct Controllers {
 impl Controllers {
     /// Challenges are answered by `signer`, if `--auth-key` is given.
     pub(crate) fn new(client: Client, signer: Option<Arc<Signer>>) -> Self {
-        Self { client: Arc::new(client), signer, foreign_result_hosts: HashMap::new() }
+        let key = signer.as_deref().and_then(Signer::key);
+        Self { client: Arc::new(client), signer, key, foreign_result_hosts: HashMap::new() }
     }
 
-    /// Returns the key that challenges are made for.
-    pub(crate) fn fingerprint(&self) -> Option<&str> {
-        self.signer.as_deref().map(Signer::fingerprint)
+    /// Looks at the key again, and returns whether it is another one (W63).
+    pub(crate) fn look_at_key(&mut self) -> bool {
+        let key = self.signer.as_deref().and_then(Signer::key);
+        let is_other = key != self.key;
+        self.key = key;
+        is_other
     }
 
     /// Warns of a result that goes to another host than the controller's: once, until it is again
@@ -122,21 +130,22 @@ impl AskRound<'_> {
             let offers = machines.iter().filter_map(|machine| Offer::of(machine));
             let named = |offer: Offer<'q>| (offer.header().name.as_str(), offer);
             let offers: Vec<_> = offers.map(named).collect();
-            let request = self.request(&offers);
+            let (request, key) = self.request(&offers);
             let Some(response) = self.response(url, &request, round_end)? else {
                 return Ok(AskOutcome::Stop);
             };
-            let terms = self.terms(&request, &offers);
+            let terms = self.terms(key.as_ref(), &offers);
+            let fingerprint = key.as_ref().map(|key| key.fingerprint.clone());
             match response.map(|response| verdict(response, url, &terms)) {
                 Ok(Verdict::NoTask) => self.succeeded(url, ContactOutcome::NoTask),
                 Ok(Verdict::Accept(task, offer)) => {
                     self.succeeded(url, ContactOutcome::Task);
                     self.controllers.warn_of_foreign_host(url, &task);
                     diag::phase("task", start.elapsed(), &[("session", &task.session)]);
-                    return Ok(AskOutcome::Task { controller, offer, task });
+                    return Ok(AskOutcome::Task { controller, offer, task, fingerprint });
                 }
                 Ok(Verdict::Refuse(refusal)) => {
-                    self.refuse(url, *refusal)?;
+                    self.refuse(url, *refusal, fingerprint)?;
                     // W42: as the original agent; what was refused cannot be printed.
                     if self.config.dump_task {
                         return Ok(AskOutcome::Stop);
@@ -146,7 +155,7 @@ impl AskRound<'_> {
                     }
                 }
                 Err(error) => {
-                    self.failed(url, error, &terms)?;
+                    self.failed(url, error, &terms, fingerprint)?;
                     has_failure = true;
                 }
             }
@@ -167,11 +176,16 @@ impl AskRound<'_> {
     }
 
     /// Reports why a task is not taken, and answers it (W22).
-    fn refuse(&mut self, url: &str, Refusal { reason, answer }: Refusal) -> anyhow::Result<()> {
+    fn refuse(
+        &mut self,
+        url: &str,
+        Refusal { reason, answer }: Refusal,
+        fingerprint: Option<String>,
+    ) -> anyhow::Result<()> {
         diag::error(format_args!("task from {url} refused: {reason}"));
         self.status.record_contact(url, ContactOutcome::TaskRefused(reason));
         self.back_off(url);
-        answer.map_or(Ok(()), |answer| self.send_answer(answer))
+        answer.map_or(Ok(()), |answer| self.send_answer(answer, fingerprint))
     }
 
     /// Reports what went wrong, and answers a task that came but cannot be read (W22).
@@ -180,6 +194,7 @@ impl AskRound<'_> {
         url: &str,
         error: ClientError,
         terms: &Terms<'_, O>,
+        fingerprint: Option<String>,
     ) -> anyhow::Result<()> {
         let answer = match &error {
             ClientError::Malformed { response, .. } | ClientError::TooLong { response } => {
@@ -191,20 +206,22 @@ impl AskRound<'_> {
         diag::error(format_args!("unable to request task from {url}: {error:#}"));
         self.status.record_contact(url, ContactOutcome::Failed(format!("{error:#}")));
         self.back_off(url);
-        answer.map_or(Ok(()), |answer| self.send_answer(answer))
+        answer.map_or(Ok(()), |answer| self.send_answer(answer, fingerprint))
     }
 
     fn back_off(&mut self, url: &str) {
         self.backoff.record_failure(url.to_owned(), Instant::now(), fastrand::f64());
     }
 
-    fn request(&self, offers: &[(&str, Offer<'_>)]) -> TaskRequest {
+    /// Returns a request, and the key that it shows.
+    fn request(&mut self, offers: &[(&str, Offer<'_>)]) -> (TaskRequest, Option<Key>) {
         let config = self.config;
         let is_interactive = config.interactive != InteractiveMode::False;
         let login = |address| SocketAddr::new(address, 5900 + config.offset).to_string();
         // W37: a controller that is shown no key sends no challenge.
         let can_sign = !self.events.reports.as_ref().is_some_and(Reports::cannot_sign);
-        let fingerprint = self.controllers.fingerprint().filter(|_| can_sign);
+        self.controllers.look_at_key();
+        let key = self.controllers.key.clone().filter(|_| can_sign);
         let mut request = TaskRequest::new(
             config.hostname.clone(),
             offers.iter().map(|(_, offer)| offer.header().clone()).collect(),
@@ -214,16 +231,15 @@ impl AskRound<'_> {
         request.interactive_mode = is_interactive.then_some(config.interactive);
         request.interactive_login =
             config.interactive_address.filter(|_| is_interactive).map(login);
-        request.fingerprint = fingerprint.map(str::to_owned);
-        request
+        request.fingerprint = key.as_ref().map(|key| key.fingerprint.clone());
+        (request, key)
     }
 
-    /// Returns what this agent takes in answer to `request`: a challenge is welcome if that showed
+    /// Returns what this agent takes in answer to a request: a challenge is accepted if that showed
     /// a key.
-    fn terms<'o, O>(&self, request: &TaskRequest, offers: &'o [(&'o str, O)]) -> Terms<'o, O> {
-        let signer = self.controllers.signer.as_ref().filter(|_| request.fingerprint.is_some());
+    fn terms<'o, O>(&self, key: Option<&Key>, offers: &'o [(&'o str, O)]) -> Terms<'o, O> {
         Terms {
-            challenge_max: signer.map(|signer| signer.challenge_max()),
+            challenge_max: key.map(|key| key.challenge_max),
             interactive: self.config.interactive,
             is_operators: self.config.fake_request.is_some(),
             offers,
@@ -282,13 +298,13 @@ impl AskRound<'_> {
 
     /// Tells the controller that its task is not taken, so that it does not wait three hours for
     /// the result in vain (W22).
-    fn send_answer(&mut self, answer: Answer) -> anyhow::Result<()> {
+    fn send_answer(&mut self, answer: Answer, fingerprint: Option<String>) -> anyhow::Result<()> {
         let Some(reports) = &self.events.reports else { return Ok(()) };
         let entry = Entry {
             session: answer.session,
             result_url: answer.result_url,
             challenge: answer.challenge,
-            fingerprint: self.controllers.fingerprint().map(str::to_owned),
+            fingerprint,
             artifacts: Vec::new(),
             result: ResultManifest::new(answer.name, answer.version, answer.status),
         };

@@ -43,7 +43,8 @@ pub(crate) fn start(config: Config, channel: EventChannel) -> anyhow::Result<Sta
     let signer = config.auth_key.clone().map(|key| Signer::new(openssl, options, key));
     let signer = signer.transpose()?.map(Arc::new);
     if config.systemd {
-        let fingerprint = signer.as_ref().map(|signer| signer.fingerprint());
+        let key = signer.as_ref().and_then(|signer| signer.key());
+        let fingerprint = key.as_ref().map(|key| key.fingerprint.as_str());
         config.banner(fingerprint).into_iter().for_each(diag::info);
     }
     let lock = lock_instance(&config)?;

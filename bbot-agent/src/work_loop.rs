@@ -289,8 +289,9 @@ fn ask_and_perform(
         return Ok(Round::Idle { half: false });
     }
     agent.status.enter(Phase::Asking, None, None);
-    if agent.events.take_signing_restored() {
-        // W37: controllers that refused us for want of a key have no reason to any more.
+    // Each of both is to be asked.
+    if agent.events.take_signing_restored() | agent.controllers.look_at_key() {
+        // W37, W63: controllers that refused us for want of a key may have no reason to any more.
         agent.controller_backoff = Backoff::new();
     }
     let now = Instant::now();
@@ -309,8 +310,10 @@ fn ask_and_perform(
         status: &mut agent.status,
         backoff: &mut agent.controller_backoff,
     };
-    let (controller, offer, task) = match round.ask(&questions)? {
-        AskOutcome::Task { controller, offer, task } => (controller, offer, task),
+    let (controller, offer, task, fingerprint) = match round.ask(&questions)? {
+        AskOutcome::Task { controller, offer, task, fingerprint } => {
+            (controller, offer, task, fingerprint)
+        }
         AskOutcome::NoTask => return Ok(Round::Idle { half: false }),
         AskOutcome::RoundExpired | AskOutcome::NoRoom => return Ok(Round::Again),
         AskOutcome::Stop => return Ok(Round::Stop),
@@ -321,13 +324,14 @@ fn ask_and_perform(
     }
     let others = enumeration.busy().map(|(dir, _)| dir.clone()).collect();
     let assignment = Assignment::new(task, controller, offer, others);
-    perform(agent, host_lock, &assignment)
+    perform(agent, host_lock, &assignment, fingerprint.as_deref())
 }
 
 fn perform(
     agent: &mut Agent,
     host_lock: HostLock,
     assignment: &Assignment,
+    fingerprint: Option<&str>,
 ) -> anyhow::Result<Round> {
     let package = assignment.package();
     let machine = assignment.dir.name.as_str();
@@ -338,7 +342,7 @@ fn perform(
         assignment,
         outbox: agent.events.reports.as_ref().map(|reports| Arc::clone(&reports.outbox)),
         dump_result: agent.config.dump_result,
-        fingerprint: agent.controllers.fingerprint(),
+        fingerprint,
     };
     let performer = Performer {
         config: &agent.config,

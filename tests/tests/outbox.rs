@@ -340,3 +340,29 @@ fn without_signatures_only_unauthenticated_work_is_done() {
     testbed.controller.wait_until_done(LIMIT).unwrap();
     agent.end().unwrap();
 }
+
+/// W63: a result whose key is replaced waits for it, which the agent tells, and is never signed by
+/// the other one; it is posted when its key is back.
+#[test]
+fn a_result_waits_for_its_key() {
+    let testbed = Testbed::new(SUCCESSFUL, &["libfoo"]).unwrap();
+    testbed.controller.inject_faults(at_results(Fault::status(503)));
+    let spec = testbed.agent(&[]);
+    let option = spec.arguments.iter().position(|word| word == "--auth-key").unwrap();
+    let key = PathBuf::from(&spec.arguments[option + 1]);
+    let (other, original) = (key.with_extension("other"), key.with_extension("original"));
+    let mut agent = Agent::start(&testbed.farm, &spec).unwrap();
+    agent.wait_for_line("cannot post a result: HTTP 503").unwrap();
+    std::fs::copy(&key, &original).unwrap();
+    let made = std::process::Command::new("openssl").arg("genrsa").arg("-out").arg(&other).output();
+    assert!(made.unwrap().status.success());
+    std::fs::rename(&other, &key).unwrap();
+    agent.wait_for_line("which is not --auth-key: that is ").unwrap();
+    testbed.controller.stop_faults();
+    std::fs::rename(&original, &key).unwrap();
+    // The first verdict: nothing else was posted before.
+    let (_, verdict) = stored(&testbed.controller);
+    assert_eq!(verdict, Verdict::Stored(ResultStatus::Success));
+    agent.end().unwrap();
+    assert_eq!(agent.count("--auth-key was replaced"), 2, "{:#?}", agent.lines());
+}

@@ -5,6 +5,7 @@ pub(crate) mod auth;
 pub(crate) mod client;
 mod connector;
 mod error;
+mod key_file;
 mod proxy;
 mod public_key;
 mod redirect;

@@ -15,12 +15,12 @@ const REQUEST_MAX: usize = 10 << 20;
 /// Why an entry cannot be posted.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RequestError {
-    /// The challenge is for another key than `--auth-key`.
-    #[error("the challenge is for the key {fingerprint}, which is not --auth-key")]
-    OtherKey { fingerprint: String },
     /// There is no key.
-    #[error("there is no --auth-key for the challenge")]
-    NoKey,
+    #[error("there is no --auth-key for the challenge, whose key is {fingerprint}")]
+    NoKey { fingerprint: String },
+    /// The challenge is for another key than the one in the file (W63).
+    #[error("cannot sign the challenge for now")]
+    OtherKey { source: AuthError },
     /// The key does not sign.
     #[error("cannot sign the challenge")]
     Sign { source: AuthError },
@@ -57,15 +57,15 @@ pub(crate) fn result_request(
     Ok(text.into_bytes())
 }
 
-/// Signs `challenge` by the key that it was made for: a controller would accept the signature of
-/// another key without an error, and drop the result.
+/// Signs `challenge` by the key that it was made for.
 fn sign(entry: &Entry, challenge: &str, signer: Option<&Signer>) -> Result<Vec<u8>, RequestError> {
-    let wanted = entry.fingerprint.as_deref();
-    let other_key = |key: &str| RequestError::OtherKey { fingerprint: key.to_owned() };
-    let fits = |signer: &&Signer| wanted.is_none_or(|wanted| wanted == signer.fingerprint());
-    let signer =
-        signer.filter(fits).ok_or_else(|| wanted.map_or(RequestError::NoKey, other_key))?;
-    signer.sign(challenge).map_err(|source| RequestError::Sign { source })
+    let unknown = || entry.fingerprint.clone().unwrap_or_else(|| "not known".to_owned());
+    let signer = signer.ok_or_else(|| RequestError::NoKey { fingerprint: unknown() })?;
+    let signature = signer.sign(challenge, entry.fingerprint.as_deref());
+    signature.map_err(|source| match source {
+        AuthError::OtherKey { .. } => RequestError::OtherKey { source },
+        source => RequestError::Sign { source },
+    })
 }
 
 #[cfg(test)]
