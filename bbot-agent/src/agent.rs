@@ -9,6 +9,7 @@ use crate::host::monitor::Monitor;
 use crate::machines::view::HostView;
 use crate::observe::status::Status;
 use crate::schedule::backoff::Backoff;
+use crate::task::unstored::Unstored;
 
 /// What this process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,4 +40,6 @@ pub(crate) struct Agent {
     /// By URL.
     pub(crate) controller_backoff: Backoff<String>,
     pub(crate) controllers: Controllers,
+    /// The answers that cannot be made durable for now.
+    pub(crate) unstored: Vec<Unstored>,
 }

@@ -31,6 +31,7 @@ use crate::outbox::Entry;
 use crate::reports::Reports;
 use crate::schedule::backoff::Backoff;
 use crate::schedule::plan::PlannedRequest;
+use crate::task::unstored::Unstored;
 
 /// How long an aborted request may take to report that it was.
 const ABORT_LIMIT: Duration = Duration::from_secs(1);
@@ -48,6 +49,8 @@ pub(crate) enum AskOutcome<'a> {
     NoTask,
     /// The round's time is over, as some controllers failed; others have not been asked.
     RoundExpired,
+    /// There is no room for a task's record and answer (W48).
+    NoRoom,
     Stop,
 }
 
@@ -115,6 +118,9 @@ impl AskRound<'_> {
             if self.events.signals().is_stopping() {
                 break;
             }
+            if !self.has_room() {
+                return Ok(AskOutcome::NoRoom);
+            }
             if start >= round_end {
                 // The controllers that failed are left alone now, so that they cannot take the next
                 // round's time as well.
@@ -156,6 +162,12 @@ impl AskRound<'_> {
         }
         let is_stopping = self.events.signals().is_stopping();
         Ok(if is_stopping { AskOutcome::Stop } else { AskOutcome::NoTask })
+    }
+
+    /// W48: returns whether the task that may be given finds room for its record and an answer.
+    fn has_room(&self) -> bool {
+        let made = self.events.reports.as_ref().map(|reports| reports.outbox.make_room());
+        made.is_none_or(|made| made.is_ok())
     }
 
     fn succeeded(&mut self, url: &str, outcome: ContactOutcome) {
@@ -288,14 +300,17 @@ impl AskRound<'_> {
     /// the result in vain (W22).
     fn send_answer(&mut self, answer: Answer, fingerprint: Option<String>) -> anyhow::Result<()> {
         let Some(reports) = &self.events.reports else { return Ok(()) };
-        reports.outbox.store(&Entry {
+        let entry = Entry {
             session: answer.session,
             result_url: answer.result_url,
             challenge: answer.challenge,
             fingerprint,
             artifacts: Vec::new(),
             result: ResultManifest::new(answer.name, answer.version, answer.status),
-        })?;
+        };
+        if let Err(error) = reports.outbox.store(&entry) {
+            return Err(Unstored::plain(entry, error).into());
+        }
         self.events.post_due();
         Ok(())
     }

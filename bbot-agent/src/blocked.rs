@@ -26,7 +26,7 @@ pub(crate) struct Gate<'a> {
 }
 
 impl Gate<'_> {
-    /// Waits until `recover` succeeds and the host can run guests; returns false if the agent is to
+    /// Waits until `prepare` succeeds and the host can run guests; returns false if the agent is to
     /// stop.
     ///
     /// # Errors
@@ -34,13 +34,15 @@ impl Gate<'_> {
     /// If an instance that does not wait finds that the host cannot run guests.
     pub(crate) fn pass(
         mut self,
-        mut recover: impl FnMut() -> anyhow::Result<()>,
+        mut prepare: impl FnMut() -> Result<(), Problem>,
     ) -> anyhow::Result<bool> {
-        let mut look = |monitor: &mut Monitor, config| match recover() {
+        let mut look = |monitor: &mut Monitor, config| match prepare() {
             Ok(()) => monitor.look(config),
-            Err(error) => monitor.recovery_failed(&error),
+            Err(problem) => monitor.unprepared(problem),
         };
         let mut found = look(self.monitor, self.config);
+        // W4: also what has just been stored, and whatever is wrong with the host.
+        self.events.post_due();
         if !found.problems.is_empty() {
             if self.config.is_one_shot() {
                 bail!("no guest can be run: {}", text(&found.problems));
@@ -56,6 +58,7 @@ impl Gate<'_> {
                     return Ok(false);
                 }
                 found = look(self.monitor, self.config);
+                self.events.post_due();
             }
             let lasted = start.elapsed();
             diag::info(format_args!("guests can be run again: blocked for {lasted:.1?}"));

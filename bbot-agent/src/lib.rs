@@ -45,6 +45,7 @@ mod reports;
 mod schedule;
 mod start;
 mod stop;
+mod storable;
 mod subprocess;
 mod task;
 mod work_loop;

@@ -8,7 +8,6 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::Context;
 use bbot_lock::{HostLock, MachineState};
 
 use crate::config::Config;
@@ -18,9 +17,8 @@ use crate::guest::run::Job;
 use crate::guest::tftp_folder;
 use crate::machines::layout::{Layout, MachineDir};
 use crate::machines::{mark, ownership};
-use crate::outbox::Outbox;
 
-/// Sweeps all but snapshots and the task at hand. Sweeping twice is harmless.
+/// Sweeps all but the snapshots and the outbox. Sweeping twice is harmless.
 ///
 /// # Errors
 ///
@@ -34,15 +32,6 @@ pub(crate) fn sweep(config: &Config) -> anyhow::Result<()> {
     drop(fs::remove_file(config.runtime_dir.join(PRIVATE).join("console.log")));
     for job in [Job::Bootstrap, Job::Build] {
         tftp_folder::remove(&tftp_folder::path(config, job))?;
-    }
-    Ok(())
-}
-
-/// Answers the task that an ended process had at hand (W41), whatever this one is going to do: its
-/// own tasks are recorded in the same place (W46).
-pub(crate) fn answer_task_at_hand(outbox: &Outbox) -> anyhow::Result<()> {
-    if outbox.recover_record().context("cannot recover the task at hand")? {
-        diag::info(format_args!("a task that was at hand is answered with interrupt"));
     }
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! From the command line to an instance that can work.
 
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use crate::controller::client::Client;
 use crate::diag;
 use crate::event_loop::{Event, EventChannel, EventLoop};
 use crate::fs::runtime_dir;
+use crate::fs::storage::REAL;
 use crate::host::monitor::Monitor;
 use crate::machines::view::HostView;
 use crate::observe::status::{Identity, Status};
@@ -65,6 +65,7 @@ pub(crate) fn start(config: Config, channel: EventChannel) -> anyhow::Result<Sta
         machine_backoff: Backoff::new(),
         controller_backoff: Backoff::new(),
         controllers: Controllers::new(Client::new(&config.timeouts), signer),
+        unstored: Vec::new(),
         config,
     };
     Ok(Started { agent, _lock: lock, _state_lock: state_lock })
@@ -115,11 +116,7 @@ fn lock_instance(config: &Config) -> anyhow::Result<Option<InstanceLock>> {
 /// same file. The lock is on the folder itself.
 fn lock_state(config: &Config) -> anyhow::Result<InstanceLock> {
     let path = &config.state_dir;
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(|| format!("cannot create {}", path.display()))?;
+    REAL.create_folders(path)?;
     match InstanceLock::try_acquire(path)? {
         Acquired::Lock(lock) => Ok(lock),
         Acquired::Busy(_) => {
@@ -142,9 +139,12 @@ fn open_reports(
     if !has_outbox(config) {
         return Ok(None);
     }
-    let outbox = Arc::new(Outbox::open(&config.state_dir)?);
+    let outbox = Arc::new(Outbox::new(&config.state_dir));
     let foreign_answers = ForeignAnswers::open(&config.state_dir);
-    foreign_answers.retain(&outbox.entries()?);
+    // Without the entries nothing is known to be obsolete; they are there when W48 is met.
+    if let Ok(entries) = outbox.make_ready().and_then(|()| outbox.entries()) {
+        foreign_answers.retain(&entries);
+    }
     let context = PosterContext {
         outbox: Arc::clone(&outbox),
         // Its own: to abort the request for a task breaks no post.

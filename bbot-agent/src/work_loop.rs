@@ -18,6 +18,7 @@ use crate::diag;
 use crate::event_loop::Event;
 use crate::fs::runtime_dir;
 use crate::host::fault::Fault;
+use crate::host::health::Problem;
 use crate::machines::complaints::{Complaints, Concern};
 use crate::machines::enumerate::{Busy, Enumeration, Machine, State};
 use crate::machines::fake;
@@ -31,6 +32,7 @@ use crate::schedule::backoff::Backoff;
 use crate::schedule::host::Host;
 use crate::schedule::plan::{Plan, plan};
 use crate::schedule::reminder::Reminder;
+use crate::storable::Storing;
 use crate::task::assignment::Assignment;
 use crate::task::perform::Performer;
 use crate::task::reporter::Reporter;
@@ -56,11 +58,10 @@ pub(crate) fn work(agent: &mut Agent) -> anyhow::Result<()> {
     let mut complaints = Complaints::default();
     let is_up = start_up(agent)?;
     while is_up && !agent.events.signals().is_stopping() {
-        agent.events.post_due();
         if !is_fit(agent, true)? {
             break;
         }
-        match round(agent, &mut complaints)? {
+        match round(agent, &mut complaints).or_else(|error| keep_answer(agent, error))? {
             Round::Again => {}
             Round::Stop => break,
             Round::Idle { half } => pause(agent, half),
@@ -91,29 +92,36 @@ fn start_up(agent: &mut Agent) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Waits until guests can be run, and before the first round until what an earlier process has left
-/// is removed; returns false if the agent is to stop.
+/// Waits until guests can be run and results stored, and before the first round until what an
+/// earlier process has left is removed; returns false if the agent is to stop.
 fn is_fit(agent: &mut Agent, is_started: bool) -> anyhow::Result<bool> {
     let mut is_recovered = is_started;
     let is_instance = agent.role == Role::Instance;
     if is_instance && !is_recovered {
         agent.status.enter(Phase::Recovering, None, None);
     }
-    let Agent { config, events, status, monitor, .. } = agent;
+    let Agent { config, events, status, monitor, unstored, .. } = agent;
     let outbox = events.reports.as_ref().map(|reports| Arc::clone(&reports.outbox));
-    let recover = || {
-        if !is_recovered {
-            if is_instance {
-                recovery::sweep(config)?;
-            }
-            if let Some(outbox) = &outbox {
-                recovery::answer_task_at_hand(outbox)?;
-            }
-            is_recovered = true;
+    let prepare = || {
+        if is_instance && !is_recovered {
+            recovery::sweep(config).map_err(|error| Problem::of_recovery(&error))?;
         }
+        if let Some(outbox) = &outbox {
+            let storing = Storing { outbox, unstored, is_recovered };
+            storing.attempt().map_err(|error| Problem::of_storage(&error))?;
+        }
+        is_recovered = true;
         Ok(())
     };
-    Gate { config, monitor, events, status }.pass(recover)
+    Gate { config, monitor, events, status }.pass(prepare)
+}
+
+/// W49: an answer that cannot be stored is kept, and stored before the next round.
+fn keep_answer(agent: &mut Agent, error: anyhow::Error) -> anyhow::Result<Round> {
+    let text = format!("{error:#}");
+    agent.unstored.push(error.downcast()?);
+    diag::error(text);
+    Ok(Round::Again)
 }
 
 /// One round: enumerate, then bootstrap, or ask and perform.
@@ -307,7 +315,7 @@ fn ask_and_perform(
             (controller, offer, task, fingerprint)
         }
         AskOutcome::NoTask => return Ok(Round::Idle { half: false }),
-        AskOutcome::RoundExpired => return Ok(Round::Again),
+        AskOutcome::RoundExpired | AskOutcome::NoRoom => return Ok(Round::Again),
         AskOutcome::Stop => return Ok(Round::Stop),
     };
     if agent.config.dump_task {

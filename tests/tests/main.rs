@@ -15,6 +15,7 @@ mod demo;
 mod durability;
 mod fake_modes;
 mod farm;
+mod full_disk;
 mod guest_network;
 mod guests;
 mod hold;

@@ -4,6 +4,8 @@ use std::io::{self, Read};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bbot_manifest::{Lines, Manifest, TaskRequest, TaskResponse};
 use ureq::http::{Response, Uri, header};
 use ureq::tls::{RootCerts, TlsConfig};
@@ -25,6 +27,12 @@ use crate::fs::bounded_read;
 /// The bytes of an answer to a POST that are read: it is empty, or a manifest of a few lines.
 const PAGE_MAX: u64 = 16 << 10;
 
+/// The size from which on the controller is asked whether it takes a content, as curl does (W65).
+const LONG: usize = 1 << 20;
+
+/// The status by which a server or a proxy refuses to be asked (RFC 9110, section 10.1.1).
+const EXPECTATION_FAILED: u16 = 417;
+
 /// An HTTP client for the requests to controllers.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -41,6 +49,15 @@ pub(crate) struct Client {
 enum Content<'a> {
     Manifest(&'a [u8]),
     Upload(&'a Upload<'a>),
+}
+
+impl Content<'_> {
+    fn is_long(self) -> bool {
+        match self {
+            Self::Manifest(text) => text.len() >= LONG,
+            Self::Upload(_) => true,
+        }
+    }
 }
 
 impl Client {
@@ -158,18 +175,22 @@ impl Client {
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err(bad_url());
         }
-        for followed in 0.. {
-            let response = self.post_once(&agent, &uri, content, deadline)?;
+        let (mut followed, mut expects) = (0, content.is_long());
+        loop {
+            let response = self.post_once(&agent, &uri, content, expects, deadline)?;
             let status = response.status().as_u16();
+            if status == EXPECTATION_FAILED && expects {
+                expects = false;
+                continue;
+            }
             let location = response.headers().get(header::LOCATION);
             let location = location.and_then(|value| value.to_str().ok());
             match redirect::next(status, &uri, location, followed) {
                 Next::Answer => return Ok(response),
-                Next::Follow(target) => uri = target,
+                Next::Follow(target) => (uri, followed) = (target, followed + 1),
                 Next::Refuse(reason) => return Err(ClientError::Redirect { status, reason }),
             }
         }
-        unreachable!("redirections are counted")
     }
 
     fn post_once(
@@ -177,6 +198,7 @@ impl Client {
         agent: &Agent,
         uri: &Uri,
         content: Content<'_>,
+        expects: bool,
         deadline: Instant,
     ) -> Result<Response<Body>, ClientError> {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -184,11 +206,16 @@ impl Client {
             return Err(ClientError::Late);
         }
         let proxy = proxy::choose(uri, self.env);
-        let proxy = proxy
-            .map(|proxy| Proxy::new(&proxy).map_err(|_| ClientError::Proxy { proxy }))
-            .transpose()?;
-        let request = agent
-            .post(uri)
+        let proxy = proxy.map(usable_proxy).transpose()?;
+        let mut request = agent.post(uri);
+        if let Some(login) = proxy.as_ref().filter(|_| !is_https(uri)).and_then(proxy_login) {
+            request = request.header(header::PROXY_AUTHORIZATION, login);
+        }
+        if expects {
+            // So that the controller can refuse it before it is sent.
+            request = request.header(header::EXPECT, "100-continue");
+        }
+        let request = request
             .config()
             .proxy(proxy)
             .timeout_resolve(Some(self.connect.min(left)))
@@ -199,14 +226,28 @@ impl Client {
             Content::Manifest(text) => {
                 request.header(header::CONTENT_TYPE, "text/manifest").send(text)
             }
-            Content::Upload(upload) => {
-                let form = upload.form()?;
-                // So that the controller can refuse it before it is sent.
-                request.header(header::EXPECT, "100-continue").send(form)
-            }
+            Content::Upload(upload) => request.send(upload.form()?),
         };
         response.map_err(|error| ClientError::NoAnswer { error })
     }
+}
+
+fn is_https(uri: &Uri) -> bool {
+    uri.scheme_str() == Some("https")
+}
+
+/// Returns the proxy that a variable of the environment names; SOCKS is not supported.
+fn usable_proxy(url: String) -> Result<Proxy, ClientError> {
+    let proxy = Proxy::new(&url).ok();
+    let is_http = |proxy: &Proxy| matches!(proxy.uri().scheme_str(), Some("http" | "https"));
+    proxy.filter(is_http).ok_or(ClientError::Proxy { proxy: url })
+}
+
+/// Returns what identifies the agent to a proxy that gets the request itself (RFC 7617).
+fn proxy_login(proxy: &Proxy) -> Option<String> {
+    let (user, password) = (proxy.username(), proxy.password());
+    let login = format!("{}:{}", user.unwrap_or_default(), password.unwrap_or_default());
+    (user.is_some() || password.is_some()).then(|| format!("Basic {}", STANDARD.encode(login)))
 }
 
 /// Returns an HTTP agent with a new connection for each request, so that none fails because an old
@@ -220,7 +261,7 @@ fn agent() -> Agent {
         .max_idle_connections(0)
         .proxy(None)
         .build();
-    Agent::with_parts(config, connector(), DefaultResolver::default())
+    Agent::with_parts(config.clone(), connector(config), DefaultResolver::default())
 }
 
 /// Classifies the response to a result or an artifact (W38, W61).

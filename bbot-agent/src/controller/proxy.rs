@@ -1,4 +1,6 @@
-//! The proxy of a request, from the environment as curl reads it (D14).
+//! The proxy of a request, from the environment as curl reads it (D14, W64).
+
+use std::net::IpAddr;
 
 use ureq::http::Uri;
 
@@ -17,21 +19,46 @@ pub(super) fn choose(target: &Uri, env: impl Fn(&str) -> Option<String>) -> Opti
     } else {
         first(&["http_proxy", "all_proxy", "ALL_PROXY"])
     };
+    let proxy = proxy.map(|proxy| proxy.trim().to_owned());
     proxy.filter(|proxy| !proxy.is_empty())
 }
 
-/// Returns whether the list contains the host or one of its parent domains.
+/// Returns whether the list contains the host or one of its parent domains, or, if it is an
+/// address, a network with it (`10.0.0.0/8`). Entries are separated by commas and blanks.
 fn is_exempt(host: &str, list: &str) -> bool {
     let host = host.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
     if list.trim() == "*" {
         return true;
     }
-    list.split([',', ' ']).any(|entry| {
-        let entry = entry.trim_start_matches('.').trim_end_matches('.').to_ascii_lowercase();
-        let entry = entry.trim_matches(['[', ']']);
-        let domain = host.strip_suffix(entry);
-        !entry.is_empty() && domain.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    let address = host.parse::<IpAddr>().ok();
+    list.split(|c: char| c == ',' || c.is_whitespace()).any(|entry| match address {
+        Some(address) => contains(entry, address),
+        None => is_in_domain(&host, entry),
     })
+}
+
+fn is_in_domain(host: &str, entry: &str) -> bool {
+    let entry = entry.trim_start_matches('.').trim_end_matches('.').to_ascii_lowercase();
+    let rest = host.strip_suffix(entry.as_str());
+    !entry.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// Returns whether an entry, an address or a network, contains the address.
+fn contains(entry: &str, address: IpAddr) -> bool {
+    let (network, prefix) = entry.split_once('/').map_or((entry, None), |(n, p)| (n, Some(p)));
+    let Ok(network) = network.trim_matches(['[', ']']).parse::<IpAddr>() else { return false };
+    let bits = |address| match address {
+        IpAddr::V4(address) => (u128::from(u32::from(address)), 32),
+        IpAddr::V6(address) => (u128::from(address), 128),
+    };
+    let ((network, width), (address, address_width)) = (bits(network), bits(address));
+    let prefix = prefix.map_or(Some(width), |prefix| prefix.parse().ok());
+    let Some(host_bits) = prefix.and_then(|prefix: u32| width.checked_sub(prefix)) else {
+        return false;
+    };
+    // No bit is left to compare with a prefix of 0 and 128 bits of host.
+    let part = |bits: u128| bits.checked_shr(host_bits).unwrap_or_default();
+    width == address_width && part(network) == part(address)
 }
 
 #[cfg(test)]
@@ -61,9 +88,13 @@ mod tests {
         check("http://a/", &[("ALL_PROXY", "A")], Some("A"));
         check("https://a/", &[("all_proxy", "a"), ("HTTPS_PROXY", "S")], Some("S"));
         check("http://a/", &[("http_proxy", ""), ("all_proxy", "a")], None);
+        check("http://a/", &[("http_proxy", " h ")], Some("h"));
+        check("http://a/", &[("all_proxy", "a"), ("ALL_PROXY", "A")], Some("a"));
+        check("http://a/", &[("http_proxy", "h"), ("all_proxy", "a")], Some("h"));
         check("http://a/", &[], None);
     }
 
+    /// W64
     #[test]
     fn hosts_can_be_exempt() {
         let table = [
@@ -75,6 +106,23 @@ mod tests {
             ("http://example.org/", ".example.org", true),
             ("http://badexample.org/", "example.org", false),
             ("http://example.org.evil/", "example.org", false),
+            ("http://10.1.2.3/", "10.0.0.0/8", true),
+            ("http://11.1.2.3/", "10.0.0.0/8", false),
+            ("http://10.1.2.3/", "a 192.168.0.0/16\t10.1.2.0/24", true),
+            ("http://10.1.3.3/", "10.1.2.0/24,10.1.3.4/31", false),
+            ("http://10.1.3.3/", "10.1.3.2/31", true),
+            ("http://10.1.3.3/", "0.0.0.0/0", true),
+            ("http://10.1.3.3/", "10.1.3.3/32", true),
+            ("http://10.1.3.3/", "10.1.3.3/33,10.1.3.3/-1,10.1.3.3/,10.1.3.3/x", false),
+            ("http://10.1.3.3/", "1.3.3,.3,::/0", false),
+            ("http://[fd00:1::2]/", "fd00::/8", true),
+            ("http://[fe00:1::2]/", "fd00::/8", false),
+            ("http://[fe00::1]/", "::/0", true),
+            ("http://[::1]/", "0:0:0:0:0:0:0:1", true),
+            ("http://[::1]/", "[::1]", true),
+            ("http://a.b/", "10.0.0.0/8", false),
+            ("http://a.b/", "  x   b ", true),
+            ("http://a.b/", "x\n b", true),
             ("http://a/", "*", true),
             ("http://a/", "", false),
             ("http://a/", " , ", false),

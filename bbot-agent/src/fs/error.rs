@@ -26,6 +26,12 @@ impl FileError {
     pub(crate) fn kind(&self) -> io::ErrorKind {
         self.source.kind()
     }
+
+    /// Returns whether room is missing: space or an inode (ENOSPC), or either within a quota
+    /// (EDQUOT).
+    pub(crate) fn is_shortage(&self) -> bool {
+        matches!(self.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
 }
 
 /// Makes it a success that the file or folder of an operation does not exist.

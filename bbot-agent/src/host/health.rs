@@ -157,6 +157,8 @@ pub(crate) enum Cause {
     Network,
     /// What an earlier process has left cannot be removed.
     Recovery,
+    /// Results cannot be stored (W48).
+    Storage,
     /// A task or a bootstrap failed, and nothing else is known to be wrong.
     Fault,
 }
@@ -172,6 +174,18 @@ pub(crate) struct Problem {
 impl Problem {
     pub(crate) fn new(cause: Cause, reason: impl Into<String>, cure: impl Into<String>) -> Self {
         Self { cause, reason: reason.into(), cure: cure.into() }
+    }
+
+    /// What an earlier process has left cannot be removed.
+    pub(crate) fn of_recovery(error: &anyhow::Error) -> Self {
+        let reason = format!("what an earlier process has left cannot be removed: {error:#}");
+        Self::new(Cause::Recovery, reason, "it is tried again after a while")
+    }
+
+    /// The answer to a task has no room, or an earlier one cannot be stored (W48, W49).
+    pub(crate) fn of_storage(error: &anyhow::Error) -> Self {
+        let reason = format!("results cannot be stored: {error:#}");
+        Self::new(Cause::Storage, reason, "make room in --state-dir, and mount it for writing")
     }
 }
 

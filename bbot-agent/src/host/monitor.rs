@@ -96,10 +96,8 @@ impl Monitor {
         Look { again: now + self.pause(&problems, now), problems }
     }
 
-    /// Returns what to do about a recovery that failed: nothing until it succeeds.
-    pub(crate) fn recovery_failed(&mut self, error: &anyhow::Error) -> Look {
-        let reason = format!("what an earlier process has left cannot be removed: {error:#}");
-        let problem = Problem::new(Cause::Recovery, reason, "it is tried again after a while");
+    /// Returns what to do about a preparation that failed: nothing until it succeeds.
+    pub(crate) fn unprepared(&mut self, problem: Problem) -> Look {
         let (problems, now) = (vec![problem], Instant::now());
         Look { again: now + self.pause(&problems, now), problems }
     }

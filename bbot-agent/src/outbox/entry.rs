@@ -30,7 +30,7 @@ use crate::fs::digest::sha256_hex;
 use crate::fs::storage::Storage;
 
 /// The most bytes of an entry's file: a request may have 10 MiB, the rest is some hundred bytes.
-const FILE_MAX: u64 = 16 << 20;
+pub(super) const FILE_MAX: u64 = 16 << 20;
 
 /// A result that is to be delivered to its controller.
 #[derive(Debug, Clone, PartialEq)]

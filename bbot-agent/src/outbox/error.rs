@@ -16,8 +16,8 @@ pub(crate) enum OutboxError {
     /// The entry cannot be written as a manifest.
     #[error("cannot write the result as a manifest")]
     Unwritable { source: bbot_manifest::Error },
-    /// An entry could be neither made durable nor removed: nothing is stored until the next start,
-    /// which sees what the disk has kept.
+    /// An entry could be neither made durable nor removed: nothing is stored until what is seen of
+    /// it is durable.
     #[error(
         "{} could be neither synchronised nor removed: no result is stored beside it",
         path.display()

@@ -7,6 +7,7 @@
 //! | `outbox/<id>.manifest` | a result that waits for delivery; ids sort by age |
 //! | `outbox/<id>.artifacts/<n>.tar` | the artifacts that are posted before it (W33) |
 //! | `task-at-hand.manifest` | the answer to the task at hand should this process die (W41) |
+//! | `record.reserved`, `answer.reserved`, `spare.reserved` | room for these two (W48) |
 //! | `dead-letters/<id>.manifest`, `.reason` | a result that no controller accepts, and why |
 //!
 //! A dead letter that the operator moves back to the outbox is posted again.
@@ -20,6 +21,7 @@ mod entry;
 mod entry_id;
 mod error;
 mod record;
+mod reserve;
 mod store;
 mod summary;
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::entry::Entry;
 use super::error::OutboxError;
+use super::reserve::Reserve;
 use crate::fs::if_present;
 use crate::fs::storage::Storage;
 
@@ -24,9 +25,9 @@ impl Record {
     }
 
     /// Writes the record, durably, in place of an earlier one.
-    pub(super) fn write(&self, entry: &Entry) -> Result<(), OutboxError> {
+    pub(super) fn write(&self, entry: &Entry, reserve: &Reserve) -> Result<(), OutboxError> {
         let _changing = self.lock();
-        Ok(self.storage.replace(&self.path, 0o600, &entry.to_text()?)?)
+        Ok(reserve.replace_record(&self.path, &entry.to_text()?)?)
     }
 
     /// Reads the record; `None` if there is none.

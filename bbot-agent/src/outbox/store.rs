@@ -1,7 +1,8 @@
 //! The outbox: entries that wait for delivery, the record of the task at hand, dead letters.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::artifacts::{self, Reservation};
 use super::dead_letters::DeadLetters;
@@ -9,6 +10,7 @@ use super::entry::{Artifact, Entry};
 use super::entry_id::{EntryId, EntryIds};
 use super::error::OutboxError;
 use super::record::Record;
+use super::reserve::Reserve;
 use crate::fs::storage::{RealStorage, Storage};
 use crate::fs::{FileError, if_present};
 
@@ -19,37 +21,77 @@ pub(super) const WAITING: &str = "outbox";
 #[derive(Debug)]
 pub(crate) struct Outbox {
     storage: Arc<dyn Storage>,
+    state_dir: PathBuf,
     waiting: PathBuf,
     dead_letters: DeadLetters,
     record: Record,
+    reserve: Reserve,
     ids: EntryIds,
+    /// Whether the folders exist, without what a process that died did not finish.
+    is_ready: AtomicBool,
     /// An entry that may exist or not after a power failure.
-    uncertain: OnceLock<PathBuf>,
+    uncertain: Mutex<Option<PathBuf>>,
 }
 
 impl Outbox {
-    /// Opens the outbox below a state directory: creates what is missing, and removes what a
-    /// process that died did not finish.
+    /// The outbox below a state directory. It has no entries before [`Outbox::make_ready`].
+    pub(crate) fn new(state_dir: &Path) -> Self {
+        Self::on(Arc::new(RealStorage), state_dir)
+    }
+
+    #[cfg(test)]
     pub(crate) fn open(state_dir: &Path) -> Result<Self, OutboxError> {
         Self::open_on(Arc::new(RealStorage), state_dir)
     }
 
+    #[cfg(test)]
     fn open_on(storage: Arc<dyn Storage>, state_dir: &Path) -> Result<Self, OutboxError> {
-        let outbox = Self {
+        let outbox = Self::on(storage, state_dir);
+        outbox.make_ready().map(|()| outbox)
+    }
+
+    fn on(storage: Arc<dyn Storage>, state_dir: &Path) -> Self {
+        Self {
+            state_dir: state_dir.to_owned(),
             waiting: state_dir.join(WAITING),
             dead_letters: DeadLetters::new(Arc::clone(&storage), state_dir),
             record: Record::new(Arc::clone(&storage), state_dir.join("task-at-hand.manifest")),
+            reserve: Reserve::new(Arc::clone(&storage), state_dir),
             ids: EntryIds::default(),
-            uncertain: OnceLock::new(),
+            is_ready: AtomicBool::new(false),
+            uncertain: Mutex::default(),
             storage,
-        };
-        for folder in [state_dir, &outbox.waiting, &outbox.dead_letters.folder] {
-            outbox.storage.create_folders(folder)?;
-            outbox.storage.sweep(folder)?;
         }
-        outbox.dead_letters.sweep_reasons()?;
-        artifacts::sweep(&*outbox.storage, &outbox.waiting)?;
-        Ok(outbox)
+    }
+
+    /// Creates what is missing, and removes what a process that died did not finish; again, makes
+    /// sure of an entry that may exist or not.
+    ///
+    /// # Errors
+    ///
+    /// The state directory cannot be used for now.
+    pub(crate) fn make_ready(&self) -> Result<(), OutboxError> {
+        if !self.is_ready.load(Ordering::Acquire) {
+            for folder in [&self.state_dir, &self.waiting, &self.dead_letters.folder] {
+                self.storage.create_folders(folder)?;
+                self.storage.sweep(folder)?;
+            }
+            self.dead_letters.sweep_reasons()?;
+            artifacts::sweep(&*self.storage, &self.waiting)?;
+            self.is_ready.store(true, Ordering::Release);
+        }
+        let mut uncertain = self.uncertain();
+        if let Some(path) = &*uncertain {
+            // What is seen of it now is what a power failure leaves.
+            self.storage.sync_parent(path)?;
+            *uncertain = None;
+        }
+        Ok(())
+    }
+
+    /// Reserves room for one record and one answer (W48): if it succeeds, a task may be requested.
+    pub(crate) fn make_room(&self) -> Result<(), OutboxError> {
+        Ok(self.reserve.refill()?)
     }
 
     /// Makes an entry durable: when this returns, a crash does not lose it.
@@ -101,10 +143,10 @@ impl Outbox {
 
     /// Writes an entry, durably; returns false if there is one at `path`.
     fn put(&self, path: &Path, text: &[u8]) -> Result<bool, OutboxError> {
-        if let Some(path) = self.uncertain.get() {
+        if let Some(path) = &*self.uncertain() {
             return Err(OutboxError::Uncertain { path: path.clone() });
         }
-        if !self.storage.create(path, 0o600, text)? {
+        if !self.reserve.create_answer(path, text)? {
             return Ok(false);
         }
         let synced = self.storage.sync_parent(path).inspect_err(|_| self.withdraw(path));
@@ -117,17 +159,26 @@ impl Outbox {
             // To synchronise has failed before. With the next entry the removal is synchronised,
             // too; until then the task is on record.
             Ok(()) => drop(self.storage.sync_parent(path)),
-            Err(_) => {
-                self.uncertain.get_or_init(|| path.to_owned());
-            }
+            Err(_) => *self.uncertain() = Some(path.to_owned()),
         }
+    }
+
+    fn uncertain(&self) -> MutexGuard<'_, Option<PathBuf>> {
+        // A panic elsewhere leaves a whole value.
+        self.uncertain.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the entries that wait, the oldest first.
     pub(crate) fn entries(&self) -> Result<Vec<EntryId>, OutboxError> {
+        if !self.is_ready.load(Ordering::Acquire) {
+            return Ok(Vec::new());
+        }
         let names = self.storage.list(&self.waiting)?;
         let mut ids: Vec<_> =
             names.iter().filter_map(|name| EntryId::from_file_name(name)).collect();
+        if let Some(path) = &*self.uncertain() {
+            ids.retain(|id| self.path(id) != *path);
+        }
         ids.sort_unstable();
         Ok(ids)
     }
@@ -197,12 +248,22 @@ impl Outbox {
 
     /// Makes the answer durable that the task at hand gets if this process dies (W41).
     pub(crate) fn record(&self, entry: &Entry) -> Result<(), OutboxError> {
-        self.record.write(entry)
+        self.record.write(entry, &self.reserve)
     }
 
     /// Removes the record: the task's result is durable.
     pub(crate) fn forget_record(&self) -> Result<(), OutboxError> {
         self.record.remove()
+    }
+
+    /// Returns whether an answer to the task of `entry` waits.
+    pub(crate) fn has_answer(&self, entry: &Entry) -> Result<bool, OutboxError> {
+        for id in self.entries()? {
+            if self.load_usable(&id)?.is_some_and(|other| other.answers(entry)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Stores the record of a task that a process had at hand when it died as an entry, unless the
@@ -220,10 +281,7 @@ impl Outbox {
             }
             Err(error) => return Err(error),
         };
-        let mut is_answered = false;
-        for id in self.entries()? {
-            is_answered |= self.load_usable(&id)?.is_some_and(|entry| entry.answers(&record));
-        }
+        let is_answered = self.has_answer(&record)?;
         if !is_answered {
             self.store(&record)?;
         }
@@ -234,5 +292,7 @@ impl Outbox {
 
 #[cfg(test)]
 mod failing_storage;
+#[cfg(test)]
+mod full_volume;
 #[cfg(test)]
 mod tests;

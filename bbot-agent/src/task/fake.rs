@@ -12,6 +12,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::artifacts::{self, UPLOAD};
 use super::reporter::Reporter;
+use super::unstored::Unstored;
 use super::{result_file, task_file};
 use crate::config::Config;
 use crate::diag;
@@ -48,7 +49,8 @@ pub(super) fn build(
                 if let Ok(result) = result_file::read(&put.join(RESULT)) {
                     let upload = put.join(UPLOAD);
                     check_upload(&upload, &result)?;
-                    return reporter.report(result, Some(&upload));
+                    let durable = reporter.report(result, Some(&upload));
+                    return durable.map_err(|error| Unstored::keep(error, folder));
                 }
             }
             Some(Event::Signal)

@@ -10,3 +10,4 @@ pub(crate) mod perform;
 pub(crate) mod reporter;
 mod result_file;
 mod task_file;
+pub(crate) mod unstored;

@@ -14,6 +14,7 @@ use super::artifacts::UPLOAD;
 use super::claim::{Claim, Claimant};
 use super::outcome::{Outcome, outcome};
 use super::reporter::Reporter;
+use super::unstored::Unstored;
 use super::{fake, result_file, task_file};
 use crate::config::Config;
 use crate::diag;
@@ -72,6 +73,8 @@ impl Performer<'_> {
                     self.monitor.worked();
                     Ok(result)
                 }
+                // W49: the task has its answer, and gets no other one.
+                Err(error) if error.is::<Unstored>() => Err(error),
                 Err(error) => self.give_back(&error),
             }
         };
@@ -138,7 +141,8 @@ impl Performer<'_> {
     ///
     /// # Errors
     ///
-    /// A failure of the host; nothing was reported then, as a session gets one result only.
+    /// A failure of the host; nothing was reported then, as a session gets one result only. Or the
+    /// result cannot be stored for now.
     fn build(&mut self) -> anyhow::Result<ResultManifest> {
         let (config, host, assignment) = (self.config, self.host, self.reporter.assignment);
         let folder = TftpFolder::create(tftp_folder::path(config, Job::Build), &["get", "put"])?;
@@ -155,7 +159,8 @@ impl Performer<'_> {
         let Some(Booted { session, disk, end }) = booted else {
             return self.reporter.report_bare(ResultStatus::Interrupt);
         };
-        let result = self.finish(session, &end, &setup.write)?;
+        let result = self.finish(session, &end, &setup.write);
+        let result = result.map_err(|error| Unstored::keep(error, folder))?;
         // The result stands, whatever becomes of the snapshot.
         disk.discard(&assignment.keys());
         Ok(result)

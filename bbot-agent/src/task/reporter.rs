@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use bbot_manifest::{ResultManifest, ResultStatus};
 
-use super::artifacts;
 use super::assignment::Assignment;
+use super::unstored::{Answer, Unstored};
 use crate::controller::result_request;
 use crate::diag;
 use crate::outbox::{Entry, Outbox, OutboxError};
@@ -41,6 +41,10 @@ impl Reporter<'_> {
 
     /// Makes the result durable in the outbox, with the artifacts in the guest's `upload`, and
     /// returns it.
+    ///
+    /// # Errors
+    ///
+    /// [`Unstored`] if it cannot be made durable for now (W49).
     pub(super) fn report(
         &self,
         result: ResultManifest,
@@ -49,13 +53,12 @@ impl Reporter<'_> {
         let outbox = self.outbox.as_deref().filter(|_| !self.dump_result);
         let Some(outbox) = outbox else { return Ok(result) };
         let start = Instant::now();
-        let urls = &self.assignment.task.upload_urls;
-        artifacts::store(outbox, self.entry(result.clone()), upload, urls)?;
-        // The record is obsolete now. One that stays does no harm, as recovery looks for the result
-        // first.
-        if let Err(error) = outbox.forget_record() {
-            diag::warn(format_args!("{:#}", anyhow::Error::new(error)));
-        }
+        let answer = Answer {
+            entry: self.entry(result.clone()),
+            upload: upload.map(Path::to_owned),
+            upload_urls: self.assignment.task.upload_urls.clone(),
+        };
+        answer.store(outbox).map_err(|source| Unstored::new(answer, source))?;
         diag::phase("durable", start.elapsed(), &self.assignment.keys());
         Ok(result)
     }

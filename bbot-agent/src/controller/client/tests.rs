@@ -389,8 +389,9 @@ fn an_answer_that_breaks_off_takes_no_result() {
 /// connection, by which the rest of the request fails to be sent.
 #[test]
 fn an_early_answer_is_an_answer() {
-    let big = vec![b'x'; 9 << 20];
-    for _ in 0..3 {
+    // The longer one is announced first (W65).
+    for size in [(1 << 20) - 1, 9 << 20, 9 << 20, (1 << 20) - 1] {
+        let big = vec![b'x'; size];
         let server = Server::start([Reply::Early("HTTP/1.1 413 Content Too Large\r\n\r\n")]);
         let outcome = client().post_result(&server.url(), &big, soon()).unwrap();
         let reason = "Payload Too Large".to_owned();
@@ -434,17 +435,79 @@ fn abort_ends_requests_under_way() {
     assert!(client.request_task(&url, &request(), soon()).is_ok());
 }
 
-/// D14: the environment's proxy is used.
+/// A client whose requests go through the proxy at this address.
+fn proxied(
+    proxy: &'static OnceLock<String>,
+    env: fn(&str) -> Option<String>,
+    url: String,
+) -> Client {
+    proxy.set(url).unwrap();
+    Client { env, ..client() }
+}
+
+/// W64: an http request goes to the proxy in absolute form, with the login to the proxy; the answer
+/// is that of the controller.
 #[test]
-fn requests_go_through_the_proxy() {
+fn http_requests_reach_the_proxy_in_absolute_form() {
+    static PROXY: OnceLock<String> = OnceLock::new();
+    let server = Server::start([
+        reply("200 OK", ": 1\nsession:\n"),
+        reply("200 OK", ""),
+        reply("407 Proxy Authentication Required", ""),
+    ]);
+    let env = |name: &str| PROXY.get().filter(|_| name == "http_proxy").cloned();
+    let url = format!("http://user:pass@127.0.0.1:{}", server.port);
+    let client = proxied(&PROXY, env, url);
+    let target = "http://ci.invalid:8080/?build-task";
+    assert!(client.request_task(target, &request(), soon()).is_ok());
+    let body = vec![b'x'; 3 << 20];
+    assert_eq!(client.post_result(target, &body, soon()).unwrap(), PostOutcome::Accepted);
+    let foreign = client.post_result("http://ci.invalid", b"", soon()).unwrap();
+    assert!(matches!(foreign, PostOutcome::Foreign { status: 407, .. }), "{foreign:?}");
+    let lines = ["ci.invalid:8080/?build-task", "ci.invalid:8080/?build-task", "ci.invalid/"];
+    for line in lines {
+        let request = server.requests.recv().unwrap();
+        assert!(request.starts_with(&format!("POST http://{line} HTTP/1.1\r\n")), "{request:.300}");
+        let head = request.to_ascii_lowercase();
+        assert!(head.contains("\r\nproxy-authorization: basic "), "{request:.300}");
+        let host = line.split('/').next().unwrap();
+        assert!(head.contains(&format!("\r\nhost: {host}\r\n")), "{request:.300}");
+    }
+}
+
+/// W64: an https request goes through a tunnel.
+#[test]
+fn https_requests_go_through_a_tunnel() {
     static PROXY: OnceLock<String> = OnceLock::new();
     let server = Server::start([reply("403 Forbidden", "")]);
-    PROXY.set(format!("http://127.0.0.1:{}", server.port)).unwrap();
-    let env = |name: &str| PROXY.get().filter(|_| name == "http_proxy").cloned();
-    let client = Client { env, ..client() };
-    let error = client.request_task("http://ci.invalid/", &request(), soon()).unwrap_err();
+    let env = |name: &str| PROXY.get().filter(|_| name == "https_proxy").cloned();
+    let client = proxied(&PROXY, env, format!("http://127.0.0.1:{}", server.port));
+    let error = client.request_task("https://ci.invalid/", &request(), soon()).unwrap_err();
     assert!(matches!(error, ClientError::NoAnswer { .. }), "{error:?}");
-    assert!(server.requests.recv().unwrap().starts_with("CONNECT ci.invalid:80 HTTP/1.1\r\n"));
+    assert!(server.requests.recv().unwrap().starts_with("CONNECT ci.invalid:443 HTTP/1.1\r\n"));
+}
+
+/// W65: a server that refuses `Expect` gets the request without it, once; an artifact and a long
+/// result have it at first.
+#[test]
+fn a_refused_expectation_is_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("0.tar");
+    std::fs::write(&archive, "the archive").unwrap();
+    let (session, instance, sha256) = ("/foo/1", "debian", "0a");
+    let upload = Upload { session, challenge: None, instance, archive: &archive, sha256 };
+    let queued = reply("200 OK", ": 1\nstatus: 200\nmessage: queued\n");
+    let refused = || reply("417 Expectation Failed", "");
+    let server = Server::start([refused(), queued, refused(), reply("200 OK", ""), refused()]);
+    let (client, url) = (client(), server.url());
+    assert_eq!(client.post_artifact(&url, &upload, soon()).unwrap(), PostOutcome::Accepted);
+    let long = vec![b'x'; 1 << 20];
+    assert_eq!(client.post_result(&url, &long, soon()).unwrap(), PostOutcome::Accepted);
+    let foreign = client.post_result(&url, b"short", soon()).unwrap();
+    assert!(matches!(foreign, PostOutcome::Foreign { status: 417, .. }), "{foreign:?}");
+    let expects = |request: String| request.to_ascii_lowercase().contains("\r\nexpect:");
+    let expected = [true, false, true, false, false];
+    assert_eq!(expected.map(|_| expects(server.requests.recv().unwrap())), expected);
 }
 
 #[test]
@@ -456,4 +519,9 @@ fn bad_urls_and_proxies_are_errors() {
     let client = Client { env: |_| Some("no proxy".to_owned()), ..client() };
     let error = client.post_result("http://a/", b"", soon()).unwrap_err();
     assert_eq!(error.to_string(), "'no proxy' is not a proxy's URL");
+    let client = Client { env: |_| Some("socks5://127.0.0.1:9".to_owned()), ..client };
+    for target in ["http://a/", "https://a/"] {
+        let error = client.post_result(target, b"", soon()).unwrap_err();
+        assert_eq!(error.to_string(), "'socks5://127.0.0.1:9' is not a proxy's URL");
+    }
 }
