@@ -3,7 +3,7 @@
 //! It recovers what a dead predecessor left, enumerates the machines of the host, asks controllers
 //! for a task, performs it in a throw-away snapshot of a machine, reports, and starts over.
 //!
-//! What it does is written down as rules (W1 ... W47) in `docs/rules.md`, with the decisions behind
+//! What it does is written down as rules (W1 ... W70) in `docs/rules.md`, with the decisions behind
 //! them (`docs/decisions.md`), the protocols that it follows (`docs/controller-protocol.md`,
 //! `docs/tftp-contract.md`, `docs/machine-storage.md`) and its options (`docs/command-line.md`).
 //!

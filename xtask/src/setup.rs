@@ -29,6 +29,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "dnsmasq-base", why: "TFTP servers that ours is tested and measured beside" },
     Package { name: "dosfstools", why: "file systems of the test machine's disk" },
     Package { name: "e2fsprogs", why: "file systems of the test machine's disk" },
+    Package { name: "g++", why: "compiles the test program that locks as the original agent does" },
     Package { name: "iproute2", why: "ip: network namespaces, bridges and taps of the tests" },
     Package { name: "libbtrfsutil-dev", why: "the library that bbot-btrfs binds" },
     Package { name: "libclang-dev", why: "bindgen reads libbtrfsutil's header with it" },
