@@ -13,6 +13,9 @@ const EVENTS_MAX: usize = 4096;
 /// sends one.
 const SHUTDOWNS_MAX: usize = 16;
 
+/// The name of the event that tells why the hypervisor ends.
+const SHUTDOWN: &str = "SHUTDOWN";
+
 /// Passes events on, once the guest has started.
 pub(super) struct Reporter<F> {
     started: Receiver<()>,
@@ -20,6 +23,8 @@ pub(super) struct Reporter<F> {
     /// How many more events are passed on.
     left: usize,
     shutdowns_left: usize,
+    /// What was reported of the end before the start had ended: it decides what the exit means.
+    early_shutdown: Option<qmp::Event>,
     events: F,
 }
 
@@ -30,27 +35,45 @@ impl<F: FnMut(GuestEvent)> Reporter<F> {
             has_started: false,
             left: EVENTS_MAX,
             shutdowns_left: SHUTDOWNS_MAX,
+            early_shutdown: None,
             events,
         }
     }
 
     pub(super) fn report(&mut self, event: qmp::Event) {
-        self.has_started = self.has_started || self.started.try_recv().is_ok();
-        let left = match event.name.as_str() {
-            "SHUTDOWN" => &mut self.shutdowns_left,
-            _ => &mut self.left,
-        };
-        if self.has_started && *left > 0 {
-            *left -= 1;
-            (self.events)(GuestEvent::from_event(event));
+        if !self.has_started && self.started.try_recv().is_ok() {
+            self.begin();
+        }
+        if self.has_started {
+            self.pass_on(event);
+        } else if event.name == SHUTDOWN {
+            self.early_shutdown = Some(event);
         }
     }
 
     /// If the start has neither succeeded nor failed yet, this waits until it has, which takes no
     /// time now that the process has ended. A failed start is reported by its caller.
     pub(super) fn report_exit(mut self, exit: GuestExit) {
-        if self.has_started || self.started.recv().is_ok() {
+        if !self.has_started && self.started.recv().is_ok() {
+            self.begin();
+        }
+        if self.has_started {
             (self.events)(GuestEvent::Exited(exit));
+        }
+    }
+
+    fn begin(&mut self) {
+        self.has_started = true;
+        if let Some(shutdown) = self.early_shutdown.take() {
+            self.pass_on(shutdown);
+        }
+    }
+
+    fn pass_on(&mut self, event: qmp::Event) {
+        let left = if event.name == SHUTDOWN { &mut self.shutdowns_left } else { &mut self.left };
+        if *left > 0 {
+            *left -= 1;
+            (self.events)(GuestEvent::from_event(event));
         }
     }
 }
@@ -90,6 +113,26 @@ mod tests {
         assert_eq!(reported(2, true, 1, 0), [GuestEvent::Resumed, exited.clone()]);
         assert_eq!(reported(2, true, 0, 0), [exited]);
         assert_eq!(reported(2, false, 1, 0), []);
+    }
+
+    /// A hypervisor may end while its start is still being completed.
+    #[test]
+    fn a_shutdown_before_the_end_of_the_start_is_reported() {
+        for more in [0, 1] {
+            let (has_started, started) = channel();
+            let (sender, events) = channel();
+            let mut reporter = Reporter::new(started, move |event| sender.send(event).unwrap());
+            let event =
+                |name: &str| qmp::Event { name: name.into(), data: serde_json::Value::Null };
+            reporter.report(event("STOP"));
+            reporter.report(event("SHUTDOWN"));
+            has_started.send(()).unwrap();
+            (0..more).for_each(|_| reporter.report(event("RESUME")));
+            reporter.report_exit(exit());
+            let events: Vec<_> = events.iter().collect();
+            assert!(matches!(events[0], GuestEvent::Shutdown { .. }), "{events:?}");
+            assert_eq!(events.len(), 2 + more);
+        }
     }
 
     #[test]
