@@ -37,9 +37,11 @@ fn traced(testbed: &Testbed, option: &str, value: OsString) -> Agent {
     Agent::start(&testbed.farm, &spec).unwrap()
 }
 
+/// The effects in the log, as far as their lines are complete: the tracer may be writing.
 fn read_effects(log: &Path, scratch: &str) -> Vec<String> {
     let text = std::fs::read_to_string(log).unwrap().replace(scratch, "@");
-    text.lines().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect()
+    let lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+    lines.map(|line| line.split_once(' ').unwrap().1.to_owned()).collect()
 }
 
 /// Whether the removal of the result from the outbox is durable.

@@ -70,7 +70,7 @@ fn a_bridge_that_is_missing_or_down() {
     check(unknown, &[(Cause::Bridge, "bridge br1 cannot be examined: why", name)]);
 }
 
-/// W67: an interface of that name is in the way, whoever made it.
+/// W67: an interface of that name is in the way, whichever program made it.
 #[test]
 fn a_tap_in_the_way() {
     let cure = "`ip link delete tap1`, or another --toolchain-num or --instance";
